@@ -1,0 +1,80 @@
+"""Operators put engines to a purpose on faces. The folder is the registry: `find("deidentify.cover")`
+imports `operators/deidentify/cover/operator.py` or `operators/deidentify/cover.py`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from engines import ConfigError
+from operators.frame import Frame
+
+
+class Operator(Protocol):
+    """The same frames out as in, in the same order; never paints, returns new frames.
+
+    A class that fulfils it is named `OPERATOR` in its module. Positional parameters of its constructor
+    are engines, keyword-only ones are options: the signature is the config schema.
+    """
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Frame]: ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """An operator that keeps something between frames of a stream, and can hand it over.
+
+    `snapshot` must be cheap and deterministic data (no pickle): it is stored with every commit and read
+    by whoever takes the stream over. `forget` drops it when the stream ends or moves away.
+    """
+
+    def snapshot(self, stream: str) -> bytes: ...
+
+    def restore(self, stream: str, state: bytes) -> None: ...
+
+    def forget(self, stream: str) -> None: ...
+
+
+@runtime_checkable
+class LooksAhead(Protocol):
+    """An operator that may improve a frame by what came after it.
+
+    `settle` is called once a frame, in order, before it is released: `ahead` holds the following frames of
+    the stream (possibly none), each already through the operator. It keeps no state.
+    """
+
+    def settle(self, frame: Frame, ahead: Sequence[Frame]) -> Frame: ...
+
+
+def available() -> list[str]:
+    """Names of all operators in the folder, sorted."""
+    names = []
+    for module in pkgutil.walk_packages(__path__, "operators."):
+        name = module.name.removeprefix("operators.")
+        spec = importlib.util.find_spec(module.name)
+        source = spec.loader.get_source(module.name) if spec and hasattr(spec.loader, "get_source") else None
+        if source and "\nOPERATOR = " in source:
+            names.append(name.removesuffix(".operator"))
+    return sorted(names)
+
+
+def find(name: str) -> type[Operator]:
+    """The operator class of that name.
+
+    Raises:
+        ConfigError: there is none, or a library that it needs is missing.
+    """
+    for module in (f"operators.{name}", f"operators.{name}.operator"):
+        try:
+            found = getattr(importlib.import_module(module), "OPERATOR", None)
+        except ModuleNotFoundError as error:
+            if error.name and module.startswith(error.name):
+                continue
+            raise ConfigError(f"operator {name!r} needs the package {error.name!r}; install it") from error
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+    raise ConfigError(f"no operator {name!r}; known: {', '.join(available())}")

@@ -1,0 +1,240 @@
+"""What flows: one decoded picture with the faces found in it and the covers wanted over them.
+
+Not here: how a picture is decoded (`pipeline.media`) or painted (`pipeline.painter`). Everything in
+this module is frozen; an operator returns new frames, and never writes into planes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Style = Literal["blur", "mosaic", "solid", "image"]
+Shape = Literal["ellipse", "box"]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelFormat:
+    """A planar YUV layout, the only kind of picture past the decoder.
+
+    Attributes:
+        name: FFmpeg's name: `yuv420p`, `yuv422p`, `yuv444p`, or with `10le` behind it.
+        subsample_x, subsample_y: chroma samples are this many luma samples wide and high (1 or 2).
+        bits: 8 (planes are uint8) or 10 (uint16, low bits).
+    """
+
+    name: str
+    subsample_x: int
+    subsample_y: int
+    bits: int
+
+    @property
+    def dtype(self) -> type[np.uint8] | type[np.uint16]:
+        return np.uint8 if self.bits == 8 else np.uint16
+
+    def plane_shapes(self, width: int, height: int) -> tuple[tuple[int, int], ...]:
+        """Rows and columns of Y, U and V for a picture of this size."""
+        chroma = (-(-height // self.subsample_y), -(-width // self.subsample_x))
+        return ((height, width), chroma, chroma)
+
+    def frame_bytes(self, width: int, height: int) -> int:
+        samples = sum(rows * columns for rows, columns in self.plane_shapes(width, height))
+        return samples * np.dtype(self.dtype).itemsize
+
+
+PIXEL_FORMATS: dict[str, PixelFormat] = {
+    name + suffix: PixelFormat(name + suffix, sx, sy, bits)
+    for name, sx, sy in (("yuv420p", 2, 2), ("yuv422p", 2, 1), ("yuv444p", 1, 1))
+    for suffix, bits in (("", 8), ("10le", 10))
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """Pixels of one frame in the decoder's own planes.
+
+    Attributes:
+        planes: Y, U, V as `(rows, columns)` uint8 or uint16, shapes as `PixelFormat.plane_shapes` says.
+        format: how to read them.
+        full_range: luma spans 0..255 (or 0..1023) rather than 16..235.
+        matrix: ISO/IEC 23091-2 matrix coefficients; 1 is BT.709, 5 and 6 BT.601, 9 BT.2020, 2 unspecified.
+    """
+
+    planes: tuple[Array, Array, Array]
+    format: PixelFormat
+    full_range: bool = False
+    matrix: int = 2
+
+    @property
+    def width(self) -> int:
+        return int(self.planes[0].shape[1])
+
+    @property
+    def height(self) -> int:
+        return int(self.planes[0].shape[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """The faces of one frame as parallel arrays.
+
+    Attributes:
+        boxes: `(n, 4)` float32, x1 y1 x2 y2 in pixels of the coded picture (before rotation).
+        scores: `(n,)` float32 in 0..1.
+        landmarks: `(n, 5, 2)` float32 x y in pixels: eyes, nose, mouth corners, left of the picture
+            first; NaN where a detector gives none.
+        tracks: `(n,)` int64 track numbers within the stream; -1 before tracking.
+        kept: `(n,)` bool, true for a face that the keep-list leaves visible.
+        seen: `(n,)` bool, false for a face that was predicted or filled in, not detected.
+        data: further arrays with n rows, such as `mesh (n, 478, 3)`, `blendshapes (n, 52)`.
+
+    Raises:
+        ValueError: an array has not n rows, or a wrong shape.
+    """
+
+    boxes: Array
+    scores: Array
+    landmarks: Array
+    tracks: Array
+    kept: Array
+    seen: Array
+    data: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.boxes)
+        wanted = {
+            "boxes": (n, 4), "scores": (n,), "landmarks": (n, 5, 2),
+            "tracks": (n,), "kept": (n,), "seen": (n,),
+        }  # fmt: skip
+        for name, shape in wanted.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"faces.{name}: expected shape {shape}, got {getattr(self, name).shape}")
+        for name, rows in self.data.items():
+            if len(rows) != n:
+                raise ValueError(f"faces.data[{name!r}]: expected {n} rows, got {len(rows)}")
+
+    @classmethod
+    def of(
+        cls,
+        boxes: Any = (),
+        scores: Any = None,
+        *,
+        landmarks: Any = None,
+        tracks: Any = None,
+        kept: Any = None,
+        seen: Any = None,
+        data: Mapping[str, Array] | None = None,
+    ) -> Self:
+        """Builds faces from boxes alone, or with as much as is known.
+
+        >>> Faces.of([[10, 20, 30, 50]]).tracks
+        array([-1])
+        """
+        boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+        n = len(boxes)
+
+        def column(value: Any, default: Any, dtype: Any, shape: tuple[int, ...]) -> Array:
+            return np.full(shape, default, dtype) if value is None else np.asarray(value, dtype).reshape(shape)
+
+        return cls(
+            boxes,
+            column(scores, 1.0, np.float32, (n,)),
+            column(landmarks, np.nan, np.float32, (n, 5, 2)),
+            column(tracks, -1, np.int64, (n,)),
+            column(kept, False, np.bool_, (n,)),
+            column(seen, True, np.bool_, (n,)),
+            dict(data or {}),
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, rows: Any) -> Self:
+        """The faces that a mask, slice or index array selects."""
+        index = np.arange(len(self))[rows]
+        index = np.atleast_1d(index)
+        return replace(
+            self,
+            **{name: getattr(self, name)[index] for name in ("boxes", "scores", "landmarks", "tracks", "kept", "seen")},
+            data={name: value[index] for name, value in self.data.items()},
+        )
+
+    def with_data(self, **arrays: Array) -> Self:
+        return replace(self, data={**self.data, **arrays})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cover:
+    """What is to be painted over one face.
+
+    Attributes:
+        box: x1 y1 x2 y2 in pixels; the shape fills it, so it must reach over the whole face.
+        style: blur, mosaic, solid, or image (then `pixels` is pasted).
+        shape: `ellipse` or `box`.
+        feather: width of the soft edge, outside of the shape, as a fraction of the box's shorter side.
+        cells: how many cells blur and mosaic leave across the box's shorter side.
+        color: B, G, R 0..255 of `solid`.
+        pixels: `(h, w, 3)` uint8 BGR of `image`, stretched over the box.
+    """
+
+    box: tuple[float, float, float, float]
+    style: Style = "blur"
+    shape: Shape = "ellipse"
+    feather: float = 0.0
+    cells: int = 4
+    color: tuple[int, int, int] = (0, 0, 0)
+    pixels: Array | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One decoded picture on its way through the operators.
+
+    Attributes:
+        stream: the stream's name.
+        index: position among the frames of the stream, from 0, in the order of showing.
+        time_s: when it is shown, in seconds of the source's clock.
+        picture: the pixels. Read-only for operators.
+        faces: what was found so far.
+        covers: what is to be painted.
+        examined: a detector has looked at this very picture.
+    """
+
+    stream: str
+    index: int
+    time_s: float
+    picture: Picture
+    faces: Faces = field(default_factory=Faces.of)
+    covers: tuple[Cover, ...] = ()
+    examined: bool = False
+
+    @cached_property
+    def bgr(self) -> NDArray[np.uint8]:
+        """The picture as `(h, w, 3)` uint8 BGR; converted once, on first use. Do not write into it."""
+        return to_bgr(self.picture)
+
+
+def to_bgr(picture: Picture) -> NDArray[np.uint8]:
+    """Converts planes to `(h, w, 3)` uint8 BGR, by cv2's BT.601 limited-range table.
+
+    The result feeds detectors, never an encoder, so the small colour error on BT.709 sources is accepted
+    for a conversion four times cheaper than an exact one.
+    """
+    y, u, v = picture.planes
+    if picture.format.bits == 10:
+        y, u, v = ((plane >> 2).astype(np.uint8) for plane in (y, u, v))
+    height, width = y.shape
+    if picture.format.subsample_y == 2 and height % 2 == 0 and width % 2 == 0:
+        stacked = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)]).reshape(height * 3 // 2, width)
+        return np.asarray(cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420), np.uint8)
+    size = (width, height)
+    u, v = (cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in (u, v))
+    full = np.clip((y.astype(np.float32) - 16) * (255 / 219), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.cvtColor(cv2.merge([full, v, u]), cv2.COLOR_YCrCb2BGR), np.uint8)

@@ -1,0 +1,1 @@
+"""Moves frames through operators: brokers, media, Ray actors, command line."""
