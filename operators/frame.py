@@ -166,6 +166,24 @@ class Faces:
             data={name: value[index] for name, value in self.data.items()},
         )
 
+    def __add__(self, other: Self) -> Self:
+        """Both, one behind the other. Arrays in `data` that only one side has are filled with NaN (or 0)."""
+        n, m = len(self), len(other)
+        data = {}
+        for name in {**self.data, **other.data}:
+            sample = self.data.get(name, other.data.get(name))
+            assert sample is not None  # noqa: S101
+            blank = np.nan if np.issubdtype(sample.dtype, np.floating) else 0
+            sides = [
+                side.data.get(name, np.full((rows, *sample.shape[1:]), blank, sample.dtype))
+                for side, rows in ((self, n), (other, m))
+            ]
+            data[name] = np.concatenate(sides)
+        names = ("boxes", "scores", "landmarks", "tracks", "kept", "seen")
+        return replace(
+            self, **{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names}, data=data
+        )
+
     def with_data(self, **arrays: Array) -> Self:
         return replace(self, data={**self.data, **arrays})
 
@@ -205,6 +223,7 @@ class Frame:
         faces: what was found so far.
         covers: what is to be painted.
         examined: a detector has looked at this very picture.
+        rotation: degrees counter-clockwise by which the coded picture is turned to be shown upright.
     """
 
     stream: str
@@ -214,6 +233,7 @@ class Frame:
     faces: Faces = field(default_factory=Faces.of)
     covers: tuple[Cover, ...] = ()
     examined: bool = False
+    rotation: int = 0
 
     @cached_property
     def bgr(self) -> NDArray[np.uint8]:

@@ -154,6 +154,8 @@ class Head(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     LIVE_FIELD_NUMBER: _builtins.int
     FRAMES_EXPECTED_FIELD_NUMBER: _builtins.int
+    CLOCK_MAY_JUMP_FIELD_NUMBER: _builtins.int
+    CONTINUES_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -171,6 +173,10 @@ class Head(_message.Message):
     live: _builtins.bool
     frames_expected: _builtins.int
     """0 where unknown; for progress only"""
+    clock_may_jump: _builtins.bool
+    """a container, such as MPEG-TS, whose time stamps may start anew in the middle"""
+    continues: _builtins.bool
+    """in `masked`: pts go on from the epoch before, as after a takeover"""
     @_builtins.property
     def time_base(self) -> Global___Rational: ...
     @_builtins.property
@@ -204,10 +210,12 @@ class Head(_message.Message):
         source: _builtins.str = ...,
         live: _builtins.bool = ...,
         frames_expected: _builtins.int = ...,
+        clock_may_jump: _builtins.bool = ...,
+        continues: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["color", b"color", "rate", b"rate", "sample_aspect", b"sample_aspect", "time_base", b"time_base"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bits_per_coded_sample", b"bits_per_coded_sample", "codec", b"codec", "color", b"color", "epoch", b"epoch", "extradata", b"extradata", "frames_expected", b"frames_expected", "height", b"height", "live", b"live", "pixel_format", b"pixel_format", "rate", b"rate", "reorder_depth", b"reorder_depth", "rotation", b"rotation", "sample_aspect", b"sample_aspect", "source", b"source", "time_base", b"time_base", "timed", b"timed", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bits_per_coded_sample", b"bits_per_coded_sample", "clock_may_jump", b"clock_may_jump", "codec", b"codec", "color", b"color", "continues", b"continues", "epoch", b"epoch", "extradata", b"extradata", "frames_expected", b"frames_expected", "height", b"height", "live", b"live", "pixel_format", b"pixel_format", "rate", b"rate", "reorder_depth", b"reorder_depth", "rotation", b"rotation", "sample_aspect", b"sample_aspect", "source", b"source", "time_base", b"time_base", "timed", b"timed", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -674,10 +682,12 @@ class IngestState(_message.Message):
     CHAIN_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
+    VIDEO_PACKETS_FIELD_NUMBER: _builtins.int
     next_number: _builtins.int
     epoch: _builtins.int
     chain: _builtins.bytes
     ended: _builtins.bool
+    video_packets: _builtins.int
     @_builtins.property
     def head(self) -> Global___Head: ...
     def __init__(
@@ -688,10 +698,11 @@ class IngestState(_message.Message):
         chain: _builtins.bytes = ...,
         ended: _builtins.bool = ...,
         head: Global___Head | None = ...,
+        video_packets: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "ended", b"ended", "epoch", b"epoch", "head", b"head", "next_number", b"next_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "ended", b"ended", "epoch", b"epoch", "head", b"head", "next_number", b"next_number", "video_packets", b"video_packets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -729,30 +740,36 @@ class StreamState(_message.Message):
     ENCODER_CLOCK_FIELD_NUMBER: _builtins.int
     SETTLED_BELOW_FIELD_NUMBER: _builtins.int
     SETTLED_FIELD_NUMBER: _builtins.int
-    AUDIO_BELOW_FIELD_NUMBER: _builtins.int
     OPERATORS_FIELD_NUMBER: _builtins.int
     LEDGER_FIELD_NUMBER: _builtins.int
     ENDED_FIELD_NUMBER: _builtins.int
-    UNTIMED_FRAMES_FIELD_NUMBER: _builtins.int
+    EPOCH_INDEX_FIELD_NUMBER: _builtins.int
+    LAST_PTS_FIELD_NUMBER: _builtins.int
+    RESUME_OFFSET_FIELD_NUMBER: _builtins.int
+    ANEW_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """of the output; a takeover adds one"""
     next_index: _builtins.int
     encoder_clock: _builtins.bytes
     """see media.Clock"""
     settled_below: _builtins.int
-    """packet numbers below are accounted for"""
-    audio_below: _builtins.int
-    """audio packets with lower numbers were passed on"""
+    """packets with lower numbers are accounted for, audio passed on"""
     ended: _builtins.bool
-    untimed_frames: _builtins.int
-    """frames put out in this epoch by an untimed source"""
+    epoch_index: _builtins.int
+    """frames put out since the source's head; what an untimed source counts by"""
+    last_pts: _builtins.int
+    """of the frame before next_index"""
+    resume_offset: _builtins.int
+    """in `packets`: where decoding begins for whoever goes on"""
+    anew: _builtins.bool
+    """the frame at next_index begins a new clock"""
     @_builtins.property
     def source(self) -> Global___Head:
         """the head in force at the resume offset"""
 
     @_builtins.property
     def settled(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """and these, above it"""
+        """and these video packets, above it"""
 
     @_builtins.property
     def operators(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]: ...
@@ -767,15 +784,17 @@ class StreamState(_message.Message):
         encoder_clock: _builtins.bytes = ...,
         settled_below: _builtins.int = ...,
         settled: _abc.Iterable[_builtins.int] | None = ...,
-        audio_below: _builtins.int = ...,
         operators: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
         ledger: Global___Ledger | None = ...,
         ended: _builtins.bool = ...,
-        untimed_frames: _builtins.int = ...,
+        epoch_index: _builtins.int = ...,
+        last_pts: _builtins.int = ...,
+        resume_offset: _builtins.int = ...,
+        anew: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["ledger", b"ledger", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_below", b"audio_below", "encoder_clock", b"encoder_clock", "ended", b"ended", "epoch", b"epoch", "ledger", b"ledger", "next_index", b"next_index", "operators", b"operators", "settled", b"settled", "settled_below", b"settled_below", "source", b"source", "untimed_frames", b"untimed_frames"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anew", b"anew", "encoder_clock", b"encoder_clock", "ended", b"ended", "epoch", b"epoch", "epoch_index", b"epoch_index", "last_pts", b"last_pts", "ledger", b"ledger", "next_index", b"next_index", "operators", b"operators", "resume_offset", b"resume_offset", "settled", b"settled", "settled_below", b"settled_below", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

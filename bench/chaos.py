@@ -1,0 +1,259 @@
+"""Kills processes of a run at random and looks at what came out: `python -m bench.chaos --kills 200`.
+
+A run anonymizes clips whose every frame carries its number in a bar code and a white square that must be
+covered. While it runs, one of its processes after the other is killed with SIGKILL: stage and desk actors, jailed
+children, the driver itself (then the same command is given again) and, with `--broker kafka`, the broker's node.
+At the end every output is decoded: each number exactly once, in order, no square visible. Prints the
+seed; the same seed kills at the same instants, as far as the machine repeats itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil
+import yaml
+from bench.report import write_report
+from rich.console import Console
+from rich.table import Table
+
+console = Console()
+
+WIDTH, HEIGHT, BITS = 160, 120, 16
+SQUARE = (104, 64, 152, 112)
+"""x1 y1 x2 y2 of the white square; the config covers it with black."""
+VICTIMS = ("stage", "desk", "jail", "driver", "broker")
+
+
+def make_clip(path: Path, frames: int, gop: int) -> None:
+    """A clip whose frame k shows k as 16 black or white blocks, and a white square."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"g": str(gop), "preset": "ultrafast", "bf": "2"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        rng = np.random.default_rng(frames)
+        background = rng.integers(60, 140, (HEIGHT // 8, WIDTH // 8), np.uint8).repeat(8, 0).repeat(8, 1)
+        for number in range(frames):
+            luma = np.roll(background, number, 1)
+            for bit in range(BITS):
+                x, y = 10 * (bit % 8), 8 + 24 * (bit // 8)
+                luma[y : y + 16, x : x + 10] = 235 if number >> bit & 1 else 16
+            x1, y1, x2, y2 = SQUARE
+            luma[y1:y2, x1:x2] = 235
+            frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+            for plane, value in zip(frame.planes, (luma, None, None), strict=True):
+                rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+                rows[:] = 128
+                if value is not None:
+                    rows[:, :WIDTH] = value
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+@dataclass
+class Seen:
+    """What decoding the outputs showed."""
+
+    frames: int = 0
+    lost: int = 0
+    doubled: int = 0
+    disordered: int = 0
+    unmasked: int = 0
+
+
+def look(path: Path, frames: int, seen: Seen) -> None:
+    """Decodes one output and counts what is wrong with it."""
+    numbers: list[int] = []
+    x1, y1, x2, y2 = SQUARE
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            luma = np.frombuffer(frame.planes[0], np.uint8).reshape(-1, frame.planes[0].line_size)[:HEIGHT, :WIDTH]
+            number = 0
+            for bit in range(BITS):
+                x, y = 10 * (bit % 8), 8 + 24 * (bit // 8)
+                number |= int(luma[y + 4 : y + 12, x + 3 : x + 7].mean() > 128) << bit
+            numbers.append(number)
+            seen.unmasked += bool(luma[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].max() > 90)
+    seen.frames += len(numbers)
+    seen.lost += len(set(range(frames)) - set(numbers))
+    seen.doubled += len(numbers) - len(set(numbers))
+    seen.disordered += sum(b <= a for a, b in itertools.pairwise(numbers))
+
+
+@dataclass
+class Chaos:
+    """One run under fire.
+
+    Attributes:
+        delivery: transactional or low_latency.
+        kills: how many processes are killed.
+        pause_s: mean time between two kills, exponentially distributed.
+    """
+
+    folder: Path
+    delivery: str
+    kills: int
+    frames: int
+    clips: int
+    rng: random.Random
+    pause_s: float
+    kafka_home: str | None = None
+    killed: dict[str, int] = field(default_factory=dict)
+
+    def go(self) -> Seen:
+        sources, out = self.folder / "in", self.folder / "out"
+        sources.mkdir(parents=True)
+        for number in range(self.clips):
+            make_clip(sources / f"clip{number}.mp4", self.frames, gop=(12, 48, 250)[number % 3])
+        fraction = [[SQUARE[0] / WIDTH, SQUARE[1] / HEIGHT, SQUARE[2] / WIDTH, SQUARE[3] / HEIGHT]]
+        config = self.folder / "chaos.yaml"
+        cover = {"style": "solid", "shape": "box", "scale": 1.0}
+        steps = [
+            {"use": "detect.zones", "options": {"boxes": fraction}},
+            {"use": "track"},
+            {"use": "deidentify.cover", "options": cover},
+        ]
+        config.write_text(yaml.safe_dump({"delivery": self.delivery, "steps": steps, "lookahead_ms": 400}))
+        command = [sys.executable, "-m", "pipeline", "run", str(sources), "-o", str(out), "--config", str(config)]
+        if self.kafka_home is not None:
+            from tests.kafka_node import KafkaNode
+
+            with KafkaNode(self.kafka_home, self.folder / "kafka") as node:
+                self._fire([*command, "--broker", f"kafka://{node.bootstrap}"], node)
+        else:
+            self._fire(command, None)
+        seen = Seen()
+        for number in range(self.clips):
+            look(out / f"clip{number}_anonymized.mp4", self.frames, seen)
+        return seen
+
+    def _fire(self, command: list[str], node: object | None) -> None:
+        log = (self.folder / "log").open("ab")
+        left = self.kills
+        driver = self._start(command, log)
+        due = time.monotonic() + 4
+        while True:
+            code = driver.poll()
+            if code is not None and code != -signal.SIGKILL:
+                if code != 0:
+                    raise SystemExit(f"the run ended with {code}; see {self.folder / 'log'}")
+                if left:
+                    console.print(f"[yellow]the run was over before {left} of its kills[/yellow]")
+                return
+            if code is not None:
+                driver = self._start(command, log)
+                due = max(due, time.monotonic() + 3)
+            if left and time.monotonic() >= due and self._kill(driver, node):
+                left -= 1
+                due = time.monotonic() + self.rng.expovariate(1 / self.pause_s)
+            time.sleep(0.01)
+
+    def _start(self, command: list[str], log: object) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, stdout=log, stderr=log)  # type: ignore[call-overload, no-any-return]
+
+    def _kill(self, driver: subprocess.Popen[bytes], node: object | None) -> bool:
+        weights = {"stage": 6, "desk": 4, "jail": 4, "driver": 1, "broker": 1 if node is not None else 0}
+        kind = self.rng.choices(list(weights), list(weights.values()))[0]
+        if kind == "driver":
+            driver.kill()
+            driver.wait()
+        elif kind == "broker":
+            node.kill()  # type: ignore[union-attr, attr-defined]
+            time.sleep(1)
+            node.start()  # type: ignore[union-attr, attr-defined]
+        else:
+            victims = [p for p in _descendants(driver.pid) if _kind(p) == kind]
+            if not victims:
+                return False
+            victim = self.rng.choice(victims)
+            try:
+                os.kill(victim.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                return False
+        self.killed[kind] = self.killed.get(kind, 0) + 1
+        return True
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kind(process: psutil.Process) -> str:
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+    if line.startswith("ray::Stage"):
+        return "stage"
+    if line.startswith("ray::Desk"):
+        return "desk"
+    return "jail" if "pipeline.jail" in line else ""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kafka-kills", type=int, default=20, help="how many of these with a real Kafka")
+    parser.add_argument("--frames", type=int, default=3000, help="of each clip")
+    parser.add_argument("--clips", type=int, default=3, help="of each run (one for each delivery and broker)")
+    parser.add_argument("--pause", type=float, default=1.5, help="mean seconds between kills")
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1 << 30)
+    console.print(f"seed {seed}")
+    kafka = os.environ.get("FACEWARDEN_KAFKA_HOME")
+    with_kafka = given.kafka_kills if kafka else 0
+    table = Table("broker", "delivery", "kills", "frames", "lost", "doubled", "out of order", "unmasked", "minutes")
+    rows: list[dict[str, object]] = []
+    total, kills = Seen(), 0
+    for broker, share in (("sqlite", given.kills - with_kafka), ("kafka", with_kafka)):
+        for number, delivery in enumerate(("transactional", "low_latency")):
+            if not share:
+                continue
+            with tempfile.TemporaryDirectory(prefix="facewarden-chaos-") as folder:
+                began = time.monotonic()
+                chaos = Chaos(
+                    Path(folder),
+                    delivery,
+                    (share + 1 - number) // 2,
+                    given.frames,
+                    given.clips,
+                    random.Random(f"{seed}.{broker}.{delivery}"),
+                    given.pause,
+                    kafka if broker == "kafka" else None,
+                )
+                seen = chaos.go()
+                minutes = (time.monotonic() - began) / 60
+            done = sum(chaos.killed.values())
+            kills += done
+            for name in vars(seen):
+                setattr(total, name, getattr(total, name) + getattr(seen, name))
+            row = {"broker": broker, "delivery": delivery, "kills": done, **vars(seen), "minutes": minutes}
+            rows.append({**row, "killed": chaos.killed})
+            table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
+    console.print(table)
+    if given.json:
+        write_report(given.json, {"kills": kills, **vars(total)}, rows, seed=seed)
+    if total.lost or total.doubled or total.disordered or total.unmasked:
+        raise SystemExit(f"failed with seed {seed}")
+    console.print(f"{kills} kills over {total.frames} frames: nothing lost, doubled or unmasked (seed {seed})")
+
+
+if __name__ == "__main__":
+    main()

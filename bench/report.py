@@ -1,0 +1,71 @@
+"""What every bench writes with `--json FILE`: figures with stable names, and the conditions they were taken under."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+
+def write_report(
+    path: Path | str | None,
+    figures: Mapping[str, float],
+    rows: Sequence[Mapping[str, Any]] = (),
+    seed: int | None = None,
+) -> None:
+    """Writes `{"command", "commit", "machine", "seed", "figures", "rows"}` as JSON; without a path it does nothing.
+
+    Args:
+        figures: single numbers by names that do not change from run to run.
+        rows: the table that was printed, a mapping for each row.
+        seed: of all chance in it, where there is any.
+    """
+    if path is None:
+        return
+    report = {
+        "command": command(),
+        "commit": commit(),
+        "machine": machine(),
+        "seed": seed,
+        "figures": dict(figures),
+        "rows": [dict(row) for row in rows],
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1, default=float) + "\n")
+
+
+def command() -> str:
+    """How this process was started, without the machine's own paths."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    started = ["python", "-m", spec.name] if spec else ["python", Path(sys.argv[0]).name]
+    return shlex.join([*started, *(arg.replace(str(Path.home()), "~") for arg in sys.argv[1:])])
+
+
+def commit() -> str:
+    """The checkout's commit, with `+` behind it when files differ from it; "unknown" outside of a checkout."""
+    root = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def machine() -> str:
+    """Processor, cores, memory and Python, in words."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
+    processor = names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
+    memory_gib = round(psutil.virtual_memory().total / 2**30)
+    return f"{processor}, {psutil.cpu_count()} cores, {memory_gib} GiB, Python {platform.python_version()}"

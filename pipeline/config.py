@@ -1,0 +1,162 @@
+"""The configuration of a run: the only reader of pipeline YAML.
+
+A config names operators with their engines and options; nothing computes in it. The signature of an
+operator is its schema: positional parameters are engines (annotated `Engine`, a callable, or `Path`, the
+model's file), keyword-only ones are options.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engines import ConfigError, open_engine
+from operators import Operator, find
+from pipeline.models import config_folder, find_model
+
+Delivery = Literal["auto", "transactional", "low_latency"]
+OnFailure = Literal["auto", "cover", "withhold"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Step(Section):
+    """One operator, its engines (parameter -> model name or file) and its options."""
+
+    use: str
+    engines: dict[str, str] = {}
+    options: dict[str, Any] = {}
+
+
+class Encode(Section):
+    """How masked video is encoded; `options` go to the encoder as they are."""
+
+    encoder: str = "libx264"
+    preset: str = "veryfast"
+    crf: int = Field(default=23, ge=0, le=51)
+    options: dict[str, str] = {}
+
+
+class Jail(Section):
+    """What a demuxing or decoding child process may use."""
+
+    memory_mb: int = Field(default=4096, ge=256)
+    timeout_s: float = Field(default=20, gt=0)
+    max_pixels: int = Field(default=8192 * 4352, gt=0)
+
+
+class Config(Section):
+    """A whole run.
+
+    Attributes:
+        delivery: `auto` is transactional for files and low_latency for live sources.
+        on_failure: what happens to a frame that could not be examined; `auto` covers it whole in files,
+            so that counts and clocks stay, and withholds it live.
+        lookahead_ms: how long frames wait, so that a face found now is covered in the frames before; None is
+            750 for files and 250 live.
+        lookahead_mb: the most that waiting pictures of one stream may take.
+        backlog: how many packets ingest may be ahead of the workers.
+    """
+
+    steps: list[Step]
+    encode: Encode = Encode()
+    jail: Jail = Jail()
+    delivery: Delivery = "auto"
+    on_failure: OnFailure = "auto"
+    lookahead_ms: float | None = Field(default=None, ge=0)
+    lookahead_mb: int = Field(default=128, ge=8)
+    audio: Literal["copy", "drop"] = "copy"
+    backlog: int = Field(default=1024, ge=64)
+    workers: int = Field(default=0, ge=0)
+    ingest_limit: int = Field(default=4, ge=1)
+
+
+def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Reads a config file (the packaged `anonymize` by default), or a packaged one by its bare name.
+
+    Raises:
+        ConfigError: it cannot be read, or says something that cannot be meant.
+    """
+    if path is None:
+        path = "anonymize"
+    file = Path(path)
+    if not file.exists() and file.suffix == "":
+        file = config_folder() / "pipelines" / f"{path}.yaml"
+    try:
+        data = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        known = ", ".join(sorted(p.stem for p in (config_folder() / "pipelines").glob("*.yaml")))
+        raise ConfigError(f"{path}: cannot be read ({error}); give a YAML file or one of: {known}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}: expected a mapping with 'steps', got {type(data).__name__}")
+    try:
+        return Config.model_validate({**data, **(overrides or {})})
+    except ValidationError as error:
+        raise ConfigError(f"{file}: {_readable(error)}") from error
+
+
+def _readable(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors())
+
+
+def check(config: Config) -> None:
+    """Looks at every name, option and model file without opening an engine.
+
+    Raises:
+        ConfigError: the first thing that is wrong.
+    """
+    if not config.steps:
+        raise ConfigError("steps: expected at least one operator, got none; nothing would be hidden")
+    for step in config.steps:
+        cls = find(step.use)
+        for model in _bind(step, cls).values():
+            _model_file(model)
+
+
+def open_steps(config: Config) -> dict[str, Operator]:
+    """Opens all operators with their engines, in order, by their names.
+
+    Raises:
+        ConfigError: a name or an option is wrong.
+        EngineError: a model does not open.
+    """
+    operators: dict[str, Operator] = {}
+    for step in config.steps:
+        cls = find(step.use)
+        hints = typing.get_type_hints(cls.__init__)
+        engines = {
+            name: _model_file(model) if hints.get(name) is Path else open_engine(_model_file(model))
+            for name, model in _bind(step, cls).items()
+        }
+        name = step.use if step.use not in operators else f"{step.use}#{len(operators)}"
+        operators[name] = cls(**engines, **step.options)
+    return operators
+
+
+def _model_file(model: str) -> Path:
+    return Path(model) if "/" in model or Path(model).suffix else find_model(model)
+
+
+def _bind(step: Step, cls: type[Operator]) -> dict[str, str]:
+    """Engine parameters and their models, after the names of engines and options have been checked."""
+    parameters = list(inspect.signature(cls).parameters.values())
+    engines = {p.name: p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
+    options = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+    for what, given, known in (("engine", step.engines, engines), ("option", step.options, options)):
+        for name in given:
+            if name not in known:
+                raise ConfigError(f"{step.use}: no {what} {name!r}; known: {', '.join(known) or 'none'}")
+        for name, parameter in known.items():
+            if parameter.default is parameter.empty and name not in given:
+                raise ConfigError(f"{step.use}: {what} {name!r} is missing")
+    return dict(step.engines)

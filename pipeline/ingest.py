@@ -1,0 +1,183 @@
+"""From a source to the topic `packets`: demuxed in a jail, never re-encoded, hash-chained.
+
+Resumes by what it has written: a file is read again from its start, and the packets that are already there
+are checked against the stored chain instead of being written twice. A live source that is lost is opened
+again with a growing pause, in a new epoch, for as long as the run lasts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from dataclasses import dataclass
+
+from engines import StreamError
+from pipeline.brokers import INGEST, PACKETS, REJECTS, Broker, BrokerError, Message, Writer
+from pipeline.config import Config
+from pipeline.jail import Limits
+from pipeline.media import Demuxer
+from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord
+
+BATCH_PACKETS, BATCH_BYTES, BATCH_S = 64, 1 << 20, 0.5
+LIVE_BATCH_S = 0.04
+LONGEST_PAUSE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is to be read.
+
+    Attributes:
+        stream: the name under which it travels.
+        url: file, RTSP URL or device.
+        live: a camera: reconnect when it is lost, and do not read faster than it sends.
+        shown: the name for people, without a password.
+    """
+
+    stream: str
+    url: str
+    live: bool
+    shown: str
+
+
+class _Batch:
+    """Packets on their way out, written together with the state that counts them."""
+
+    def __init__(self, writer: Writer, source: Source, state: IngestState, backlog: int) -> None:
+        self._writer, self._source, self._backlog = writer, source, backlog
+        self._messages: list[Message] = []
+        self._bytes = 0
+        self._since = time.monotonic()
+        self._longest_s = LIVE_BATCH_S if source.live else BATCH_S
+        self.state = state
+
+    def add(self, record: StreamRecord) -> None:
+        value = record.SerializeToString()
+        self._messages.append(Message(PACKETS, value))
+        self._bytes += len(value)
+        due = time.monotonic() - self._since > self._longest_s
+        if due or len(self._messages) >= BATCH_PACKETS or self._bytes >= BATCH_BYTES:
+            self.flush()
+
+    def reject(self, reason: str, detail: str) -> None:
+        reject = Reject(epoch=self.state.epoch, reason=reason, detail=detail[:500])
+        self._messages.append(Message(REJECTS, reject.SerializeToString()))
+
+    def flush(self) -> None:
+        while not self._source.live and self._writer.backlog(self._source.stream) > self._backlog:
+            time.sleep(0.02)
+        self._writer.write(self._source.stream, self._messages, self.state.SerializeToString())
+        self._messages, self._bytes, self._since = [], 0, time.monotonic()
+
+
+def ingest(broker: Broker, source: Source, config: Config, stop: threading.Event) -> None:
+    """Reads one source to its end, a live one until `stop` is set; returns at once if that was done before.
+
+    A source that cannot be read ends its stream with a reason, which the stream's last records carry.
+
+    Raises:
+        BrokerError: what was read is not known to be stored; call again.
+    """
+    stored = broker.latest(INGEST, source.stream)
+    state = IngestState.FromString(stored) if stored else IngestState()
+    if state.ended:
+        return
+    writer = broker.writer(f"ingest.{source.stream}")
+    try:
+        if source.live:
+            _follow(writer, source, config, state, stop)
+        else:
+            _copy(writer, source, config, state)
+    finally:
+        writer.close()
+
+
+def _limits(config: Config) -> Limits:
+    jail = config.jail
+    return Limits(memory_bytes=jail.memory_mb << 20, timeout_s=jail.timeout_s, max_pixels=jail.max_pixels)
+
+
+def _copy(writer: Writer, source: Source, config: Config, state: IngestState) -> None:
+    """A file: from its start to its end, skipping what an earlier self has written."""
+    batch = _Batch(writer, source, state, config.backlog)
+    written, chain_before = state.next_number, state.chain
+    state.next_number, state.chain, state.video_packets = 0, b"", 0
+    head_known = state.HasField("head")
+    reason = ""
+    try:
+        with Demuxer(source.url, audio=config.audio == "copy", limits=_limits(config)) as demuxer:
+            for record in demuxer:
+                if record.WhichOneof("body") == "head":
+                    if not head_known:
+                        _begin(batch, record.head, source)
+                    head_known = False
+                    continue
+                _number(state, record.packet)
+                if state.next_number > written:
+                    batch.add(record)
+                elif state.next_number == written and state.chain != chain_before:
+                    raise StreamError(f"{source.shown}: changed while it was being read; run it again")
+    except BrokerError:
+        raise
+    except StreamError as error:
+        reason = str(error)
+        batch.reject("source", reason)
+    if not reason and state.next_number < written:
+        reason = f"{source.shown}: became shorter while it was being read; run it again"
+    _end(batch, reason)
+
+
+def _follow(writer: Writer, source: Source, config: Config, state: IngestState, stop: threading.Event) -> None:
+    """A camera: opened again and again, until somebody stops it."""
+    pause_s = 0.5
+    batch = _Batch(writer, source, state, config.backlog)
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            with Demuxer(source.url, audio=config.audio == "copy", limits=_limits(config), live=True) as demuxer:
+                for record in demuxer:
+                    if record.WhichOneof("body") == "head":
+                        if state.HasField("head"):
+                            state.epoch += 1
+                        _begin(batch, record.head, source)
+                    else:
+                        _number(state, record.packet)
+                        batch.add(record)
+                    if stop.is_set():
+                        break
+            detail = "the source closed the connection"
+        except BrokerError:
+            raise
+        except StreamError as error:
+            detail = str(error)
+        if stop.is_set():
+            break
+        if time.monotonic() - began > LONGEST_PAUSE_S:
+            pause_s = 0.5
+        batch.reject("source", f"{detail}; trying again in {pause_s:.1f} s")
+        batch.flush()
+        stop.wait(pause_s)
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+    _end(batch, "")
+
+
+def _begin(batch: _Batch, head: Head, source: Source) -> None:
+    head.epoch, head.source, head.live = batch.state.epoch, source.shown, source.live
+    batch.state.head.CopyFrom(head)
+    batch.add(StreamRecord(head=head))
+
+
+def _number(state: IngestState, packet: Packet) -> None:
+    """Gives the packet its number, epoch and place in the hash chain, and counts it."""
+    packet.number, packet.epoch = state.next_number, state.epoch
+    state.chain = packet.chain = hashlib.sha256(state.chain + packet.data).digest()
+    state.next_number += 1
+    state.video_packets += packet.track == 0
+
+
+def _end(batch: _Batch, reason: str) -> None:
+    batch.state.ended = True
+    end = End(ledger=Ledger(packets=batch.state.video_packets), reason=reason)
+    batch.add(StreamRecord(end=end))
+    batch.flush()

@@ -1,0 +1,253 @@
+"""From packets to pictures: a decoder in a child process, which writes into memory that both share."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import mmap
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from engines import FrameError
+from operators.frame import PIXEL_FORMATS, Picture, PixelFormat
+from pipeline.jail import Jail, Limits, Received
+from pipeline.media import decoding
+from pipeline.media.formats import VIDEO_CODECS
+from pipeline.wire import Head, Packet
+
+_PAGE = mmap.PAGESIZE
+_FEWEST_SLOTS, _MOST_SLOTS = 4, 512
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """A picture, in the order of showing.
+
+    Attributes:
+        number: of the packet that it was coded in.
+        slot: to be given to `Decoder.release`, after which the planes are overwritten.
+        picture: writable views into shared memory; valid until the slot is released.
+        corrupt: the decoder had to invent parts of it.
+    """
+
+    number: int
+    slot: int
+    picture: Picture
+    corrupt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A packet that the decoder refused."""
+
+    number: int
+    detail: str
+
+
+class _Ring:
+    """Slots for pictures of one size and format, in anonymous memory: nothing of it has a name or outlives both."""
+
+    def __init__(self, number: int, slots: int, layout: PixelFormat, width: int, height: int) -> None:
+        self.number, self.slots = number, slots
+        self._layout, self._shapes = layout, layout.plane_shapes(width, height)
+        self.slot_bytes = _slot_bytes(layout, width, height)
+        self.held: set[int] = set()
+        self.descriptor = os.memfd_create("pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self.descriptor, slots * self.slot_bytes)
+        # A child that could shrink it would kill its parent by SIGBUS.
+        fcntl.fcntl(self.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        self._memory = mmap.mmap(self.descriptor, slots * self.slot_bytes)
+
+    def picture(self, slot: int, *, full_range: bool, matrix: int) -> Picture:
+        offset, planes = slot * self.slot_bytes, []
+        for rows, columns in self._shapes:
+            plane = np.frombuffer(self._memory, self._layout.dtype, rows * columns, offset).reshape(rows, columns)
+            planes.append(plane)
+            offset += plane.nbytes
+        return Picture((planes[0], planes[1], planes[2]), self._layout, full_range=full_range, matrix=matrix)
+
+
+def _slot_bytes(layout: PixelFormat, width: int, height: int) -> int:
+    return -(-layout.frame_bytes(width, height) // _PAGE) * _PAGE
+
+
+def slot_count(head: Head, *, memory_bytes: int) -> int:
+    """How many pictures of the stream fit, reckoned in its own bit depth and at least in 4:2:0: 4 to 512."""
+    name = head.pixel_format.replace("yuvj", "yuv")
+    deep = "10" if any(depth in name for depth in ("p9", "10", "12", "14", "16")) else ""
+    layout = PIXEL_FORMATS.get(name) or PIXEL_FORMATS["yuv420p10le" if deep else "yuv420p"]
+    return max(_FEWEST_SLOTS, min(_MOST_SLOTS, memory_bytes // max(1, _slot_bytes(layout, head.width, head.height))))
+
+
+class Decoder:
+    """Decodes one epoch without a break, in a child process of one thread.
+
+    `send` takes packets in decoding order; `receive` gives pictures in the order of showing, each with the number
+    of its packet. A picture occupies one of the slots until it is released; when all are taken, decoding waits.
+
+    Args:
+        head: how to decode.
+        slots: how many pictures the caller may hold.
+
+    Raises:
+        FrameError: from any method: the child died, needs too much memory or hung on a packet (`suspect` says
+            on which), or the codec is not on the list. Make a new one and go on from a keyframe.
+    """
+
+    def __init__(self, head: Head, *, slots: int, limits: Limits = Limits()) -> None:
+        if head.codec not in VIDEO_CODECS:
+            raise FrameError(f"{head.codec} is not decoded; expected one of {', '.join(sorted(VIDEO_CODECS))}")
+        self._limits, self._slots = limits, slots
+        self._rings: dict[int, _Ring] = {}
+        self._ring: _Ring | None = None
+        self._under_way: deque[int] = deque()
+        self._moved = time.monotonic()
+        self._finishing = self._finished = False
+        self._cpu_ns = 0
+        layout = PIXEL_FORMATS["yuv444p10le"]
+        self._jail = Jail(
+            "pipeline.media.decoding",
+            {
+                "codec": head.codec,
+                "extradata": base64.b64encode(head.extradata).decode(),
+                "width": head.width,
+                "height": head.height,
+                "pixel_format": head.pixel_format,
+                "bits_per_coded_sample": head.bits_per_coded_sample,
+                "reorder_depth": head.reorder_depth,
+                "color_range": head.color.range,
+                "color_matrix": head.color.matrix,
+                "max_pixels": limits.max_pixels,
+            },
+            limits,
+            error=FrameError,
+            subject=f"{head.codec} decoder",
+            shared_bytes=slots * _slot_bytes(layout, head.width, head.height),
+        )
+
+    @property
+    def done(self) -> bool:
+        """All pictures have been received, after `finish`."""
+        return self._finished
+
+    @property
+    def suspect(self) -> int | None:
+        """The packet being decoded right now, or when the child died; None if it has nothing to do."""
+        return self._under_way[0] if self._under_way else None
+
+    @property
+    def cpu_ms(self) -> float:
+        """What the child has used up, start included, as of the last packet."""
+        return self._cpu_ns / 1e6
+
+    @property
+    def pid(self) -> int:
+        """Of the child process."""
+        return self._jail.pid
+
+    def send(self, packet: Packet) -> None:
+        if not self._under_way:
+            self._moved = time.monotonic()
+        self._under_way.append(packet.number)
+        self._jail.send(decoding.PACKET, decoding.PACKET_FIELDS.pack(packet.key, packet.number), packet.data)
+
+    def finish(self) -> None:
+        """No more packets: the last pictures come out."""
+        self._moved = time.monotonic()
+        self._finishing = True
+        self._jail.send(decoding.FINISH)
+
+    def receive(self, timeout_s: float) -> list[Decoded | Undecodable]:
+        """What has been decoded, empty if nothing came in time."""
+        items: list[Decoded | Undecodable] = []
+        deadline = time.monotonic() + timeout_s
+        while not self._finished:
+            message = self._jail.receive(0.0 if items else max(0.0, deadline - time.monotonic()))
+            if message is None:
+                break
+            self._moved = time.monotonic()
+            item = self._take(message)
+            if item is not None:
+                items.append(item)
+        if not items:
+            self._look_at_the_clock()
+        return items
+
+    def release(self, slot: int) -> None:
+        """Gives a picture's place back."""
+        number, index = divmod(slot, self._slots)
+        ring = self._rings[number]
+        if len(ring.held) == ring.slots:
+            self._moved = time.monotonic()  # until now the child waited for us
+        ring.held.remove(index)
+        if ring is self._ring:
+            if not self._finished and not self._jail.closed:
+                self._jail.send(decoding.RELEASE, decoding.RELEASE_FIELDS.pack(number, index))
+        elif not ring.held:
+            del self._rings[number]
+
+    def close(self) -> None:
+        """Kills the child; pictures that are held stay readable."""
+        self._jail.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _take(self, message: Received) -> Decoded | Undecodable | None:
+        kind, payload = message
+        if kind == decoding.PICTURE:
+            return self._picture(payload)
+        if kind == decoding.DONE:
+            number, self._cpu_ns = decoding.DONE_FIELDS.unpack(payload)
+            if self._under_way and self._under_way[0] == number:
+                self._under_way.popleft()
+        elif kind == decoding.BROKEN:
+            (number,) = decoding.BROKEN_FIELDS.unpack_from(payload)
+            return Undecodable(number, payload[decoding.BROKEN_FIELDS.size :].decode("utf-8", "replace"))
+        elif kind == decoding.WANT:
+            self._make_ring(payload)
+        elif kind == decoding.FINISHED:
+            self._finished = True
+        return None
+
+    def _picture(self, payload: bytes) -> Decoded:
+        ring_number, slot, number, corrupt, full_range, matrix = decoding.PICTURE_FIELDS.unpack(payload)
+        ring = self._ring
+        if ring is None or ring.number != ring_number or slot >= ring.slots or slot in ring.held:
+            self._jail.fail("its child process gave a picture that it does not own")
+        ring.held.add(slot)
+        picture = ring.picture(slot, full_range=full_range, matrix=matrix)
+        return Decoded(number, ring_number * self._slots + slot, picture, corrupt)
+
+    def _make_ring(self, payload: bytes) -> None:
+        width, height, name = decoding.WANT_FIELDS.unpack(payload)
+        layout = PIXEL_FORMATS.get(name.rstrip(b"\0").decode("ascii", "replace"))
+        if layout is None or not 0 < width * height <= self._limits.max_pixels:
+            self._jail.fail(f"its child process asked for pictures of {width}x{height}")
+        number = 0 if self._ring is None else self._ring.number + 1
+        if self._ring is not None and not self._ring.held:
+            del self._rings[self._ring.number]
+        self._ring = self._rings[number] = _Ring(number, self._slots, layout, width, height)
+        fields = decoding.RING_FIELDS.pack(number, self._slots, self._ring.slot_bytes)
+        try:
+            self._jail.send(decoding.RING, fields, descriptor=self._ring.descriptor)
+        finally:
+            os.close(self._ring.descriptor)
+
+    def _look_at_the_clock(self) -> None:
+        """A child that has work and a free slot and says nothing hangs."""
+        waits_for_us = self._ring is not None and len(self._ring.held) == self._ring.slots
+        busy = bool(self._under_way) or (self._finishing and not self._finished)
+        if busy and not waits_for_us and time.monotonic() - self._moved > self._limits.timeout_s:
+            self._jail.fail(f"took longer than {self._limits.timeout_s:g} s for one packet")

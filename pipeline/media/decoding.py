@@ -1,0 +1,205 @@
+"""The jailed side of `Decoder`: packets in, pictures out into shared memory.
+
+A packet is decoded under its number instead of its time stamps, so a picture's time stamp says which packet it
+came from, whatever the codec reorders or hides.
+
+    parent to child   PACKET   flags, number, then the bytes
+                      FINISH   no more packets
+                      RELEASE  ring, slot: its picture is no longer needed
+                      RING     slots, bytes of one; the memory's descriptor comes along
+    child to parent   WANT     width, height, pixel format: a ring for pictures like this is needed
+                      PICTURE  slot, number, corrupt, full range, matrix
+                      BROKEN   number, then why it cannot be decoded
+                      DONE     number, CPU time so far in ns: this packet is behind us
+                      FINISHED after the last picture
+"""
+
+from __future__ import annotations
+
+import base64
+import mmap
+import os
+import struct
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import av
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+
+from pipeline.jail import FAILED, Channel
+from pipeline.media.formats import DECODERS
+
+PACKET, FINISH, RELEASE, RING = 1, 2, 3, 4
+WANT, PICTURE, BROKEN, DONE, FINISHED = 1, 2, 3, 4, 5
+PACKET_FIELDS = struct.Struct("<?q")
+RELEASE_FIELDS = struct.Struct("<II")
+RING_FIELDS = struct.Struct("<IIQ")
+WANT_FIELDS = struct.Struct("<II16s")
+PICTURE_FIELDS = struct.Struct("<IIq??B")
+BROKEN_FIELDS = struct.Struct("<q")
+DONE_FIELDS = struct.Struct("<qQ")
+
+_FULL_RANGE = 2
+_MATRIX_RGB, _MATRIX_BT601 = 0, 6
+_SWS_BT601 = 5
+
+
+class _Refused(Exception):
+    """The whole stream cannot be decoded; the text says why."""
+
+
+class _Ring:
+    """Slots of equal size in memory that the parent made, for pictures of one size and format."""
+
+    def __init__(self, number: int, descriptor: int, slots: int, slot_bytes: int) -> None:
+        self.number = number
+        self.free = deque(range(slots))
+        self._slot_bytes = slot_bytes
+        self._memory = mmap.mmap(descriptor, slots * slot_bytes)
+        os.close(descriptor)
+
+    def put(self, slot: int, frame: VideoFrame) -> None:
+        """Copies the planes, one behind the other and without padding."""
+        offset = slot * self._slot_bytes
+        for plane in frame.planes:
+            dtype = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
+            source = np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width]
+            target = np.frombuffer(self._memory, dtype, source.size, offset).reshape(source.shape)
+            np.copyto(target, source)
+            offset += source.nbytes
+
+
+class _Server:
+    def __init__(self, channel: Channel, settings: Mapping[str, Any]) -> None:
+        self._channel = channel
+        self._max_pixels = settings["max_pixels"]
+        self._codec = _open(settings)
+        self._packets: deque[bytes] = deque()
+        self._finished = False
+        self._ring: _Ring | None = None
+        self._shape: tuple[int, int, str] | None = None
+
+    def run(self) -> None:
+        while (data := self._next_packet()) is not None:
+            number = self._decode(data)
+            self._channel.send(DONE, DONE_FIELDS.pack(number, time.process_time_ns()))
+        for frame in self._flushed():
+            self._put(frame)
+        self._channel.send(FINISHED)
+
+    def _next_packet(self) -> bytes | None:
+        while not self._packets and not self._finished:
+            self._read()
+        return self._packets.popleft() if self._packets else None
+
+    def _read(self) -> None:
+        """Takes one message; packets queue up, so that the parent is read from even while a slot is waited for."""
+        kind, payload = self._channel.receive()
+        if kind == PACKET:
+            self._packets.append(payload)
+        elif kind == FINISH:
+            self._finished = True
+        elif kind == RELEASE:
+            ring, slot = RELEASE_FIELDS.unpack(payload)
+            if self._ring is not None and ring == self._ring.number:
+                self._ring.free.append(slot)
+        else:
+            number, slots, slot_bytes = RING_FIELDS.unpack(payload)
+            self._ring = _Ring(number, self._channel.descriptor(), slots, slot_bytes)
+
+    def _decode(self, data: bytes) -> int:
+        key, number = PACKET_FIELDS.unpack_from(data)
+        packet = av.Packet(data[PACKET_FIELDS.size :])
+        packet.pts = packet.dts = number
+        packet.is_keyframe = key
+        try:
+            for frame in self._codec.decode(packet):
+                self._put(frame)
+        except av.FFmpegError as error:
+            self._channel.send(BROKEN, BROKEN_FIELDS.pack(number), (error.strerror or str(error)).lower().encode())
+        return number
+
+    def _flushed(self) -> list[VideoFrame]:
+        try:
+            return self._codec.decode(None)
+        except av.FFmpegError:
+            return []  # what should have come and did not is missed by its number
+
+    def _put(self, frame: VideoFrame) -> None:
+        if frame.pts is None:
+            return
+        if frame.width * frame.height > self._max_pixels:
+            raise _Refused(f"a picture of {frame.width}x{frame.height}; at most {self._max_pixels} pixels are taken")
+        full_range, matrix, corrupt = frame.color_range == _FULL_RANGE, frame.colorspace, frame.is_corrupt
+        number = frame.pts
+        wanted = nearest_format(frame.format, frame.width, frame.height)
+        if frame.format.name.startswith("yuvj"):
+            full_range = True
+        elif frame.format.name != wanted:
+            if frame.format.is_rgb or matrix == _MATRIX_RGB:
+                full_range, matrix = False, _MATRIX_BT601
+                frame = frame.reformat(format=wanted, dst_colorspace=_SWS_BT601, dst_color_range=1)
+            else:
+                frame = frame.reformat(format=wanted)
+        slot = self._slot(frame.width, frame.height, wanted)
+        assert self._ring is not None  # noqa: S101 - the slot is in it
+        self._ring.put(slot, frame)
+        fields = PICTURE_FIELDS.pack(self._ring.number, slot, number, corrupt, full_range, matrix)
+        self._channel.send(PICTURE, fields)
+
+    def _slot(self, width: int, height: int, name: str) -> int:
+        """A free slot, in a new ring when pictures changed; waits for the parent where there is none."""
+        if (width, height, name) != self._shape:
+            self._shape, self._ring = (width, height, name), None
+            self._channel.send(WANT, WANT_FIELDS.pack(width, height, name.encode()))
+        while self._ring is None or not self._ring.free:
+            self._read()
+        return self._ring.free.popleft()
+
+
+def nearest_format(source: VideoFormat, width: int, height: int) -> str:
+    """The one of `operators.frame.PIXEL_FORMATS` that loses least and that players understand.
+
+    RGB, palettes and gray become 4:2:0, for hardly any player shows 4:4:4. Odd sizes keep all their
+    chroma, because x264 takes no 4:2:0 of odd size.
+    """
+    suffix = "10le" if max(component.bits for component in source.components) > 8 else ""
+    gray = len(source.components) < 3
+    if source.is_rgb or source.has_palette or gray:
+        across, down = 2, 2
+    else:
+        across, down = 16 // source.chroma_width(16), 16 // source.chroma_height(16)
+    if across == 1 or width % 2 or (down > 1 and height % 2):
+        return "yuv444p" + suffix
+    return ("yuv420p" if down > 1 else "yuv422p") + suffix
+
+
+def _open(settings: Mapping[str, Any]) -> VideoCodecContext:
+    codec = av.CodecContext.create(DECODERS[settings["codec"]], "r")
+    assert isinstance(codec, VideoCodecContext)  # noqa: S101 - all of the list are
+    codec.extradata = base64.b64decode(settings["extradata"]) or None
+    codec.width, codec.height = settings["width"], settings["height"]
+    if settings["pixel_format"]:
+        codec.pix_fmt = settings["pixel_format"]
+    codec.bits_per_coded_sample = settings["bits_per_coded_sample"]
+    codec.reorder_depth = settings["reorder_depth"]
+    codec.color_range, codec.colorspace = settings["color_range"], settings["color_matrix"]
+    codec.thread_count = 1
+    codec.options = {"max_pixels": str(settings["max_pixels"])}
+    codec.open()
+    return codec
+
+
+def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
+    """Decodes until it is told to finish; `FAILED` where it cannot go on at all."""
+    try:
+        _Server(channel, settings).run()
+    except _Refused as refused:
+        channel.send(FAILED, str(refused).encode())
+    except (av.FFmpegError, ValueError) as error:
+        channel.send(FAILED, f"cannot be decoded: {error}".encode())

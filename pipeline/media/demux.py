@@ -1,0 +1,113 @@
+"""From a source to its head and packets, taken apart in a child process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from google.protobuf.message import DecodeError
+
+from engines import StreamError
+from pipeline.jail import Jail, Limits
+from pipeline.media.demuxing import ENDED, RECORD
+from pipeline.wire import StreamRecord
+
+_PROTOCOLS = ("rtsp://", "rtsps://")
+
+
+class Demuxer:
+    """Iterates over `StreamRecord`: one head first, then packets of video (track 0) and audio (1, 2, ...).
+
+    Nothing is re-encoded. `epoch`, `number` and `chain` are left for the caller to fill. Where the source
+    breaks in the middle, what came before is yielded before the error is raised.
+
+    Args:
+        source: a file, an `rtsp://` URL, or a device `/dev/video0`.
+        audio: carry the audio tracks too.
+        live: do not read ahead; the source sends as fast as it is.
+        options: further options of FFmpeg's demuxer.
+
+    Raises:
+        StreamError: from the constructor for a source that is plainly none; from the iteration where it
+            cannot be opened, is not on the lists of `media.formats`, is too large, breaks, or says nothing
+            for `limits.timeout_s`.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        audio: bool = True,
+        limits: Limits = Limits(),
+        live: bool = False,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        settings = {
+            "source": _checked(source),
+            "audio": audio,
+            "live": live,
+            "options": dict(options or {}),
+            "timeout_s": limits.timeout_s,
+            "max_pixels": limits.max_pixels,
+            "max_packet_bytes": limits.max_packet_bytes,
+        }
+        self._timeout_s, self._shown, self._ended = limits.timeout_s, _without_password(source), False
+        self._jail = Jail("pipeline.media.demuxing", settings, limits, error=StreamError, subject=self._shown)
+
+    @property
+    def pid(self) -> int:
+        """Of the child process."""
+        return self._jail.pid
+
+    def __iter__(self) -> Iterator[StreamRecord]:
+        return self
+
+    def __next__(self) -> StreamRecord:
+        if self._ended:
+            raise StopIteration
+        message = self._jail.receive(self._timeout_s + 1)  # its own time-outs come first, and say more
+        if message is None:
+            self._jail.fail(f"nothing was read for {self._timeout_s:g} s")
+        if message.kind == ENDED:
+            self._ended = True
+            raise StopIteration
+        try:
+            return StreamRecord.FromString(message.payload if message.kind == RECORD else b"\0")
+        except DecodeError:
+            self._jail.fail("its child process sent no packet")
+
+    def close(self) -> None:
+        self._ended = True
+        self._jail.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _checked(source: str) -> str:
+    """The source as the child opens it; a file by its absolute path."""
+    if source.startswith(_PROTOCOLS):
+        return source
+    if "://" in source:
+        scheme = source.partition("://")[0]
+        raise StreamError(f"{scheme}: is not read; use a file, {', '.join(_PROTOCOLS)} or a device")
+    path = Path(source)
+    if not path.exists():
+        raise StreamError(f"{source}: no such file")
+    if path.is_dir():
+        raise StreamError(f"{source}: is a directory; give the files in it")
+    if path.is_file() and path.stat().st_size == 0:
+        raise StreamError(f"{source}: is empty")
+    return str(path.absolute())
+
+
+def _without_password(source: str) -> str:
+    scheme, mark, rest = source.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}" if mark else source

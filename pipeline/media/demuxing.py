@@ -1,0 +1,220 @@
+"""The jailed side of `Demuxer`: opens a source and sends its head and packets, as bytes of `StreamRecord`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.logging
+from av.bitstream import BitStreamFilterContext
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from pipeline.jail import FAILED, Channel
+from pipeline.media.formats import CONTAINERS, JUMPY_CONTAINERS, RAW_CONTAINERS, VIDEO_CODECS
+from pipeline.wire import AudioTrack, Color, Head, Packet, StreamRecord, rational
+
+RECORD = 1
+ENDED = 2
+
+_LOOK_AHEAD = 64
+"""So many packets are read at most before the head is sent, for what only packets and frames tell."""
+_NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
+_DEVICE_FORMATS = ("mjpeg", "h264", None)
+
+
+class Refused(Exception):
+    """The source is not opened; the text says why, behind the source's name."""
+
+
+def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
+    """Sends one head, then packets in the order of demuxing, then `ENDED`; `FAILED` wherever it breaks."""
+    try:
+        with _open(settings) as container:
+            for record in _records(container, settings):
+                channel.send(RECORD, record.SerializeToString())
+        channel.send(ENDED)
+    except Refused as refused:
+        channel.send(FAILED, str(refused).encode())
+    except av.FFmpegError as error:
+        channel.send(FAILED, _words(error).encode())
+
+
+def _words(error: av.FFmpegError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _open(settings: Mapping[str, Any]) -> InputContainer:
+    """Opens nothing but the source itself, as one of the containers that are listed."""
+    source, timeout_s = settings["source"], settings["timeout_s"]
+    options = {"max_pixels": str(settings["max_pixels"]), **settings["options"]}
+    if source.startswith("rtsp"):
+        options = {
+            "protocol_whitelist": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto",
+            "rtsp_transport": "tcp",
+            **options,
+        }
+        return av.open(source, format="rtsp", options=options, timeout=timeout_s)
+    if source.startswith("/dev/video"):
+        return _open_device(source, options, timeout_s)
+    options |= {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
+    try:
+        return av.open(f"file:{source}", options=options, timeout=timeout_s)
+    except av.InvalidDataError as error:
+        raise Refused("is not a video, or is broken from its beginning") from error
+    except av.ArgumentError as error:
+        raise Refused(f"is in a format that is not opened; expected one of {', '.join(sorted(CONTAINERS))}") from error
+
+
+def _open_device(source: str, options: dict[str, str], timeout_s: float) -> InputContainer:
+    """A camera at hand, by the first format it has: what it compresses itself costs nothing here."""
+    for wanted in _DEVICE_FORMATS:
+        chosen = options | ({"input_format": wanted} if wanted else {})
+        try:
+            return av.open(source, format="v4l2", options=chosen, timeout=timeout_s)
+        except av.ArgumentError:
+            continue
+    raise Refused("gives no format that is known")
+
+
+def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator[StreamRecord]:
+    video = _choose(container, settings["max_pixels"])
+    audio = list(container.streams.audio) if settings["audio"] else []
+    tracks = {video.index: 0} | {stream.index: i for i, stream in enumerate(audio, 1)}
+    packets = _packets(container, [video, *audio], settings["max_packet_bytes"])
+
+    waiting, rotation = _look_ahead(packets, video, live=settings["live"])
+    head = _head(container, video, rotation)
+    head.audio.extend(_audio_track(i, stream) for i, stream in enumerate(audio, 1))
+    if any(packet.stream is video and packet.pts is None for packet in waiting):
+        head.timed = False
+    yield StreamRecord(head=head)
+    for packet in waiting:
+        yield _record(packet, tracks)
+    for packet in packets:
+        yield _record(packet, tracks)
+
+
+def _choose(container: InputContainer, max_pixels: int) -> VideoStream:
+    """The largest video; never cover art, which would show a face that nobody covers."""
+    streams = [s for s in container.streams.video if not s.disposition & _NOT_THE_VIDEO]
+    if not streams:
+        raise Refused("has no video stream")
+    known = [s for s in streams if s.codec_context is not None and s.codec.canonical_name in VIDEO_CODECS]
+    if not known:
+        names = ", ".join(s.codec_context.codec.canonical_name if s.codec_context else "unknown" for s in streams)
+        raise Refused(f"holds {names} video; expected one of {', '.join(sorted(VIDEO_CODECS))}")
+    best = max(known, key=lambda stream: stream.width * stream.height)
+    if not best.width or not best.height:
+        raise Refused("does not say how large its pictures are")
+    if best.width * best.height > max_pixels:
+        raise Refused(f"has pictures of {best.width}x{best.height}; at most {max_pixels} pixels are taken")
+    return best
+
+
+def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: int) -> Iterator[av.Packet]:
+    """All packets with bytes in them, MPEG-4's packed B-frames unpacked."""
+    video = streams[0]
+    unpack = None
+    if video.codec.canonical_name == "mpeg4":
+        unpack = BitStreamFilterContext("mpeg4_unpack_bframes", video)
+    for packet in container.demux(streams):
+        if packet.size > max_packet_bytes:
+            raise Refused(f"has a packet of {packet.size} bytes; at most {max_packet_bytes} are taken")
+        if unpack is None or packet.stream is not video:
+            if packet.size:
+                yield packet
+            continue
+        for unpacked in unpack.filter(packet if packet.size else None):
+            if unpacked.size:
+                unpacked.stream, unpacked.time_base = video, video.time_base
+                yield unpacked
+
+
+def _look_ahead(packets: Iterator[av.Packet], video: VideoStream, *, live: bool) -> tuple[list[av.Packet], int]:
+    """Reads until a picture comes out, which alone tells the display matrix.
+
+    The packets stay whole: the demuxer's own decoder, fed with them here, is not used again.
+    """
+    waiting: list[av.Packet] = []
+    rotation: int | None = None
+    for packet in packets:
+        waiting.append(packet)
+        if packet.stream is video and rotation is None:
+            try:
+                frames = video.codec_context.decode(packet)
+            except av.FFmpegError:
+                frames = []
+            if frames:
+                rotation = frames[0].rotation
+        if len(waiting) >= _LOOK_AHEAD or (rotation is not None) or live:
+            break
+    if rotation is None and not live:
+        try:
+            frames = video.codec_context.decode(None)
+        except av.FFmpegError:
+            frames = []
+        rotation = frames[0].rotation if frames else 0
+    return waiting, rotation or 0
+
+
+def _head(container: InputContainer, video: VideoStream, rotation: int) -> Head:
+    context, name = video.codec_context, container.format.name
+    codec = context.codec.canonical_name
+    rate = video.average_rate or video.guessed_rate or Fraction(0)
+    reorders = context.reorder_depth > 0
+    duration = container.duration / av.time_base if container.duration else 0.0
+    return Head(
+        codec=codec,
+        extradata=context.extradata or b"",
+        width=video.width,
+        height=video.height,
+        pixel_format=context.pix_fmt or "",
+        bits_per_coded_sample=context.bits_per_coded_sample,
+        reorder_depth=context.reorder_depth,
+        time_base=rational(video.time_base),
+        rate=rational(rate),
+        sample_aspect=rational(context.sample_aspect_ratio),
+        color=Color(
+            range=context.color_range,
+            primaries=context.color_primaries,
+            transfer=context.color_trc,
+            matrix=context.colorspace,
+        ),
+        rotation=rotation,
+        timed=name not in RAW_CONTAINERS and not (name == "avi" and reorders),
+        frames_expected=video.frames or round(duration * rate),
+        clock_may_jump=name in JUMPY_CONTAINERS,
+    )
+
+
+def _audio_track(track: int, stream: Any) -> AudioTrack:
+    """The stream's parameters, as the header of a Matroska file without packets."""
+    header = io.BytesIO()
+    with av.open(header, "w", format="matroska") as file:
+        file.add_stream_from_template(stream, opaque=True)
+        file.start_encoding()
+    return AudioTrack(
+        track=track,
+        codec=stream.codec_context.codec.canonical_name,
+        time_base=rational(stream.time_base),
+        header=header.getvalue(),
+    )
+
+
+def _record(packet: av.Packet, tracks: Mapping[int, int]) -> StreamRecord:
+    return StreamRecord(
+        packet=Packet(
+            track=tracks[packet.stream_index],
+            pts=packet.pts,
+            dts=packet.dts,
+            duration=packet.duration or 0,
+            key=packet.is_keyframe,
+            discard=packet.is_discard,
+            data=bytes(packet),
+        )
+    )

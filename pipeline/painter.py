@@ -1,0 +1,269 @@
+"""Applies covers to the decoder's own planes, and is the last gate before the encoder: `paint` refuses a frame with a
+face that is neither covered nor kept.
+
+All geometry is rounded outwards: a sample, of luma or chroma, that a cover's shape touches belongs to the cover. A soft
+edge lies outside of the shape. What blur and mosaic leave depends on the means of a few cells alone, at any resolution.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from engines import FrameError
+from operators.frame import Array, Cover, Frame, Picture
+
+TOLERANCE_PX = 0.5
+"""A face may reach out of its cover by this much, for rounding."""
+
+MIN_CELL_PX = 4
+"""Small covers get fewer cells rather than smaller ones."""
+
+HD_LINES = 720
+"""From here on, players take an unspecified matrix for BT.709."""
+
+LUMA_WEIGHTS = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+    10: (0.2627, 0.0593),
+}
+"""Weights of red and blue in luma, by ISO/IEC 23091-2 matrix coefficients; others are read as BT.601."""
+
+
+class Rect(NamedTuple):
+    """Pixels x1 <= x < x2, y1 <= y < y2 of the luma plane."""
+
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+
+def paint(frame: Frame) -> None:
+    """Writes the covers into the frame's planes, which must be the caller's own: writable, and nobody's reference.
+
+    Raises:
+        FrameError: a face is not covered (nothing has been painted), or a cover cannot be painted; the picture must
+            then be covered whole or withheld.
+    """
+    check_covered(frame)
+    for cover in frame.covers:
+        _paint(frame.picture, cover)
+
+
+def check_covered(frame: Frame) -> None:
+    """The gate: every face that is not kept lies, as far as it is in the picture, within the box of one cover.
+
+    Raises:
+        FrameError: one does not, or a box is not four finite numbers in order.
+    """
+    covers = np.array([_checked(cover).box for cover in frame.covers], np.float64).reshape(-1, 4)
+    size = frame.picture.width, frame.picture.height
+    for row in np.flatnonzero(~frame.faces.kept):
+        face = frame.faces.boxes[row].astype(np.float64)
+        _check_box("face", face)
+        x1, y1, x2, y2 = np.clip(face, 0, size * 2)
+        if x1 >= x2 or y1 >= y2:
+            continue
+        margins = np.stack([x1 - covers[:, 0], y1 - covers[:, 1], covers[:, 2] - x2, covers[:, 3] - y2])
+        if not (margins >= -TOLERANCE_PX).all(axis=0).any():
+            raise FrameError(
+                f"{frame.stream}, frame {frame.index}: expected a cover over the face at {_numbers(face)}, "
+                f"got {len(covers)} covers elsewhere; end the steps with a deidentify operator"
+            )
+
+
+def cover_whole(picture: Picture) -> None:
+    """Gives the whole picture its own average colour, so that nothing is left to be recognised.
+
+    Raises:
+        FrameError: the planes are read-only.
+    """
+    for plane in _writable(picture):
+        plane[...] = round(float(cv2.mean(plane)[0]))
+
+
+def _paint(picture: Picture, cover: Cover) -> None:
+    inner = _visible(picture, cover.box)
+    if inner is None:
+        return
+    x1, y1, x2, y2 = cover.box
+    soft_x, soft_y = cover.feather * (x2 - x1), cover.feather * (y2 - y1)
+    outer = _visible(picture, (x1 - soft_x, y1 - soft_y, x2 + soft_x, y2 + soft_y))
+    assert outer is not None  # noqa: S101 - it contains `inner`
+    planes = _writable(picture)
+    for plane, step, patch in zip(planes, _steps(picture), _patches(picture, cover, inner, outer), strict=True):
+        under = plane[_window(outer, step)]
+        opaque = _opacity(cover, outer, step)
+        # Not `under + opaque * (patch - under)`: its rounding would let what is hidden show through in the last bit.
+        under[...] = np.rint(opaque * patch + (1 - opaque) * under)
+
+
+def _patches(picture: Picture, cover: Cover, inner: Rect, outer: Rect) -> Iterator[Array | float]:
+    """What to paint, of each plane: float32 of the size of `outer` there, or one value for all of it."""
+    if cover.style == "solid":
+        colour = np.array([[cover.color]], np.float32)
+        yield from (round(float(plane[0, 0])) for plane in _to_planes(colour, picture))
+    elif cover.style == "image":
+        stretched = _stretched(cover, outer)
+        for step, plane in zip(_steps(picture), _to_planes(stretched, picture), strict=True):
+            rows, columns = _shape(outer, step)
+            yield np.rint(cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA))
+    else:
+        grid = _grid(cover, inner)
+        for plane, step in zip(picture.planes, _steps(picture), strict=True):
+            yield _coarse(plane, cover, grid, inner, outer, step)
+
+
+def _coarse(
+    plane: Array, cover: Cover, grid: tuple[int, int], inner: Rect, outer: Rect, step: tuple[int, int]
+) -> Array:
+    """The plane within `inner` as `grid` cells, edged or smooth, its border repeated up to `outer`."""
+    rows, columns = _shape(inner, step)
+    means = cv2.resize(plane[_window(inner, step)], grid, interpolation=cv2.INTER_AREA).astype(np.float32)
+    how = cv2.INTER_NEAREST if cover.style == "mosaic" else cv2.INTER_CUBIC
+    patch = cv2.resize(means, (columns, rows), interpolation=how)
+    within, around = _window(inner, step), _window(outer, step)
+    edges = [
+        abs(getattr(a, end) - getattr(b, end)) for a, b in zip(within, around, strict=True) for end in ("start", "stop")
+    ]
+    patch = cv2.copyMakeBorder(patch, *edges, cv2.BORDER_REPLICATE)
+    return np.clip(patch, 0, np.iinfo(plane.dtype).max if plane.dtype == np.uint8 else 1023)
+
+
+def _grid(cover: Cover, inner: Rect) -> tuple[int, int]:
+    """How many cells across and down `inner`: as many as the box has, less where it reaches out of the picture."""
+    x1, y1, x2, y2 = cover.box
+    sides = ((inner.x2 - inner.x1, x2 - x1), (inner.y2 - inner.y1, y2 - y1))
+    cells = [int(min(cover.cells * min(seen / side, 1), seen / MIN_CELL_PX)) for seen, side in sides]
+    return max(cells[0], 1), max(cells[1], 1)
+
+
+def _stretched(cover: Cover, outer: Rect) -> Array:
+    """The cover's image, stretched over its box, as float32 BGR of the size of `outer`; its border is repeated."""
+    assert cover.pixels is not None  # noqa: S101 - see _checked
+    x1, y1, x2, y2 = cover.box
+    image = cover.pixels.astype(np.float32)
+    # Reduced first, for warpAffine looks at four pixels only, and would alias.
+    size = min(math.ceil(x2 - x1), image.shape[1]), min(math.ceil(y2 - y1), image.shape[0])
+    image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    scale_x, scale_y = size[0] / (x2 - x1), size[1] / (y2 - y1)
+    to_image = np.array(
+        [
+            [scale_x, 0, (outer.x1 + 0.5 - x1) * scale_x - 0.5],
+            [0, scale_y, (outer.y1 + 0.5 - y1) * scale_y - 0.5],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    width, height = outer.x2 - outer.x1, outer.y2 - outer.y1
+    return cv2.warpAffine(image, to_image, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _opacity(cover: Cover, outer: Rect, step: tuple[int, int]) -> Array:
+    """How much of the cover each sample of a plane within `outer` gets: 1 under the shape, falling to 0 at the feather.
+
+    What counts is the point of a sample nearest to the cover's centre.
+    """
+    x1, y1, x2, y2 = cover.box
+    (rows, columns), (step_x, step_y) = _shape(outer, step), step
+    x = _distances(outer.x1, columns, step_x, (x1 + x2) / 2) / max((x2 - x1) / 2, 0.5)
+    y = _distances(outer.y1, rows, step_y, (y1 + y2) / 2) / max((y2 - y1) / 2, 0.5)
+    reach = 1 + 2 * cover.feather
+    if cover.shape == "box":
+        return np.outer(_ramp(y, reach), _ramp(x, reach))
+    return _ramp(np.add.outer((y * y).astype(np.float32), (x * x).astype(np.float32)), reach * reach)
+
+
+def _ramp(distance: Array, reach: float) -> Array:
+    """1 below 1, 0 from `reach` on, straight in between; float32."""
+    if reach == 1:
+        return (distance < 1).astype(np.float32)
+    return np.clip((reach - distance) / (reach - 1), 0, 1).astype(np.float32)
+
+
+def _distances(start: int, count: int, step: int, centre: float) -> Array:
+    """From `centre` to the nearest point of each of `count` samples, `step` pixels wide, the first at `start`."""
+    middles = start + (np.arange(count) + 0.5) * step
+    return np.maximum(np.abs(middles - centre) - step / 2, 0)
+
+
+def _to_planes(bgr: Array, picture: Picture) -> tuple[Array, Array, Array]:
+    """Y, U, V of `(h, w, 3)` float32 BGR 0..255, in the matrix, range and depth of the picture, not rounded."""
+    matrix = picture.matrix
+    if matrix == 2:
+        matrix = 1 if picture.height >= HD_LINES else 6
+    red, blue = LUMA_WEIGHTS.get(matrix, LUMA_WEIGHTS[6])
+    b, g, r = (bgr[..., i] / 255 for i in range(3))
+    y = red * r + (1 - red - blue) * g + blue * b
+    u, v = (b - y) / (2 * (1 - blue)), (r - y) / (2 * (1 - red))
+    unit = 1 << (picture.format.bits - 8)
+    if picture.full_range:
+        top = 256 * unit - 1
+        return y * top, np.clip(u * top + 128 * unit, 0, top), np.clip(v * top + 128 * unit, 0, top)
+    return (y * 219 + 16) * unit, (u * 224 + 128) * unit, (v * 224 + 128) * unit
+
+
+def _visible(picture: Picture, box: tuple[float, float, float, float]) -> Rect | None:
+    """The pixels that a box touches, whole chroma samples only; None where it lies outside of the picture."""
+    fmt, (x1, y1, x2, y2) = picture.format, box
+    sx, sy = fmt.subsample_x, fmt.subsample_y
+    x1, x2 = max(x1, 0), min(max(x2, x1 + 1), picture.width)
+    y1, y2 = max(y1, 0), min(max(y2, y1 + 1), picture.height)
+    if x1 >= x2 or y1 >= y2:
+        return None
+    return Rect(
+        math.floor(x1 / sx) * sx,
+        math.floor(y1 / sy) * sy,
+        min(math.ceil(x2 / sx) * sx, picture.width),
+        min(math.ceil(y2 / sy) * sy, picture.height),
+    )
+
+
+def _window(rect: Rect, step: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a plane whose samples are `step` pixels wide and high."""
+    return slice(rect.y1 // step[1], -(-rect.y2 // step[1])), slice(rect.x1 // step[0], -(-rect.x2 // step[0]))
+
+
+def _shape(rect: Rect, step: tuple[int, int]) -> tuple[int, int]:
+    rows, columns = _window(rect, step)
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def _steps(picture: Picture) -> tuple[tuple[int, int], ...]:
+    chroma = picture.format.subsample_x, picture.format.subsample_y
+    return (1, 1), chroma, chroma
+
+
+def _writable(picture: Picture) -> tuple[Array, Array, Array]:
+    if not all(plane.flags.writeable for plane in picture.planes):
+        raise FrameError("expected planes of our own to paint in, got read-only ones; copy the picture first")
+    return picture.planes
+
+
+def _checked(cover: Cover) -> Cover:
+    _check_box("cover", cover.box)
+    if cover.style not in ("blur", "mosaic", "solid", "image") or cover.shape not in ("ellipse", "box"):
+        raise FrameError(f"no cover of style {cover.style!r} and shape {cover.shape!r}")
+    if cover.style == "image" and (cover.pixels is None or cover.pixels.ndim != 3 or cover.pixels.shape[2] != 3):
+        raise FrameError("a cover of style 'image' needs pixels (h, w, 3)")
+    if cover.cells < 1 or not 0 <= cover.feather <= 1:
+        raise FrameError(f"expected cells >= 1 and feather in 0..1, got {cover.cells} and {cover.feather}")
+    return cover
+
+
+def _check_box(what: str, box: Array | tuple[float, float, float, float]) -> None:
+    x1, y1, x2, y2 = map(float, box)
+    if not (all(map(math.isfinite, (x1, y1, x2, y2))) and x1 <= x2 and y1 <= y2):
+        raise FrameError(f"{what}: expected finite x1 <= x2 and y1 <= y2, got {_numbers(box)}")
+
+
+def _numbers(box: Array | tuple[float, float, float, float]) -> str:
+    return " ".join(f"{float(value):.1f}" for value in box)

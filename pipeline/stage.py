@@ -1,0 +1,183 @@
+"""The Ray actors: `Stage` works on streams, `Desk` reads sources and writes results. No frame passes between them:
+all they exchange goes over the broker, so Ray may start any of them again at any instant.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from engines import FrameError
+from operators import Operator
+from pipeline import sink
+from pipeline.brokers import Broker, BrokerError, Fenced, Member, open_broker
+from pipeline.config import Config, open_steps
+from pipeline.ingest import Source, ingest
+from pipeline.stream import StreamWork
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+IDLE_S = 0.05
+BROKER_PAUSE_S = 1.0
+
+
+def persist(work: Callable[[], T]) -> T:
+    """Runs `work` again whenever the broker fails under it: all of it can be replayed."""
+    while True:
+        try:
+            return work()
+        except BrokerError as error:
+            log.warning("%s; trying again", error)
+            time.sleep(BROKER_PAUSE_S)
+
+
+class Stage:
+    """One worker of a run.
+
+    Args:
+        broker: URL and options of the broker.
+        group: the run's consumer group.
+        name: this worker's name in it; a restarted actor takes over at once what it owned before.
+        config: the run's, with every name checked.
+
+    Raises:
+        EngineError, ConfigError: an engine does not open; the actor must not start.
+    """
+
+    def __init__(self, broker: str, options: Mapping[str, str], group: str, name: str, config: Config) -> None:
+        logging.basicConfig(level=logging.WARNING)
+        self._broker_url, self._options = broker, dict(options)
+        self._group, self._name = group, name
+        self._config = config
+        self._operators: Mapping[str, Operator] = open_steps(config)
+        self._poison: defaultdict[str, set[int]] = defaultdict(set)
+        self._works: dict[str, StreamWork] = {}
+
+    def ready(self) -> bool:
+        return True
+
+    def work(self) -> None:
+        """Works until the process ends."""
+        persist(self._serve)
+
+    def _serve(self) -> None:
+        broker = open_broker(self._broker_url, **self._options)
+        try:
+            member = broker.member(self._group, self._name)
+            try:
+                while True:
+                    self.turn(member)
+            finally:
+                self.drop_all()
+                member.close()
+        finally:
+            broker.close()
+
+    def turn(self, member: Member) -> None:
+        """Lets every stream move on, then fetches more for those that can take it."""
+        moved = False
+        for stream in list(self._works):
+            moved |= self._attend(stream, member, self._pump)
+        if all(work.hungry for work in self._works.values()):
+            records = member.poll(0 if moved else IDLE_S)
+            owned = member.streams()
+            for stream in [s for s in self._works if s not in owned]:
+                self._drop(stream)
+            failed: set[str] = set()
+            for record in records:
+                stream = record.stream
+                if stream in failed:
+                    continue
+                if stream in self._works or self._attend(stream, member, self._open):
+                    self._works[stream].feed(record)
+                else:
+                    failed.add(stream)
+                    member.rewind(stream)
+        elif not moved:
+            time.sleep(0.002)
+
+    def _open(self, stream: str, member: Member) -> bool:
+        work = StreamWork(stream, member, self._operators, self._config, self._poison[stream])
+        self._works[stream] = work
+        return True
+
+    def _pump(self, stream: str, _: Member) -> bool:
+        work = self._works[stream]
+        moved = work.pump(0)
+        if work.ended:
+            self._drop(stream)
+        return moved
+
+    def _attend(self, stream: str, member: Member, do: Callable[[str, Member], bool]) -> bool:
+        """Does one thing for one stream; if it fails, the stream begins again from what it committed last."""
+        try:
+            return do(stream, member)
+        except Fenced:
+            self._drop(stream)
+        except BrokerError as error:
+            log.warning("%s: %s", stream, error)
+            self._drop(stream)
+        except FrameError as error:
+            work = self._works.get(stream)
+            suspect = work.suspect() if work is not None else None
+            log.warning("%s: decoder failed at packet %s: %s", stream, suspect, error)
+            if suspect is not None:
+                self._poison[stream].add(suspect)
+            self._drop(stream)
+            member.rewind(stream)
+        return False
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """Streams that are being worked on."""
+        return frozenset(self._works)
+
+    def drop_all(self) -> None:
+        """Forgets all that was not committed."""
+        for stream in list(self._works):
+            self._drop(stream)
+
+    def _drop(self, stream: str) -> None:
+        work = self._works.pop(stream, None)
+        if work is not None:
+            work.close()
+
+
+class Desk:
+    """Reads sources into the broker and writes what comes out of it; each call in a thread of its own."""
+
+    def __init__(self, broker: str, options: Mapping[str, str], config: Config) -> None:
+        logging.basicConfig(level=logging.WARNING)
+        self._url, self._options, self._config = broker, dict(options), config
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Ends live sources, as if their cameras had been switched off for good."""
+        self._stop.set()
+
+    def ingest(self, source: Source) -> None:
+        self._with_broker(lambda broker: ingest(broker, source, self._config, self._stop))
+
+    def write_file(self, stream: str, path: str) -> sink.Written:
+        return self._with_broker(lambda broker: sink.write_file(broker, stream, path))
+
+    def push(self, stream: str, url: str) -> sink.Written:
+        return self._with_broker(lambda broker: sink.push(broker, stream, url))
+
+    def write_verdicts(self, stream: str, path: str, shown: str) -> str:
+        return self._with_broker(lambda broker: sink.write_verdicts(broker, stream, path, shown))
+
+    def _with_broker(self, work: Callable[[Broker], T]) -> T:
+        def once() -> T:
+            broker = open_broker(self._url, **self._options)
+            try:
+                return work(broker)
+            finally:
+                broker.close()
+
+        return persist(once)

@@ -1,0 +1,67 @@
+"""Messages as they travel, and the only importer of the generated `facewarden_pb2`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from pipeline.facewarden_pb2 import (
+    FATE_COVERED_WHOLE,
+    FATE_MASKED,
+    FATE_UNSPECIFIED,
+    FATE_WITHHELD,
+    AudioTrack,
+    Color,
+    End,
+    Face,
+    Fate,
+    FrameReport,
+    Head,
+    IngestState,
+    Ledger,
+    Packet,
+    Rational,
+    Reject,
+    Seal,
+    StreamRecord,
+    StreamState,
+    Verdict,
+    VerdictRecord,
+)
+
+
+def fraction(value: Rational) -> Fraction:
+    """The number, 0 where nothing was set."""
+    return Fraction(value.num, value.den) if value.den else Fraction(0)
+
+
+def rational(value: Fraction | None) -> Rational:
+    """The message, 0/1 for None."""
+    value = value or Fraction(0)
+    return Rational(num=value.numerator, den=value.denominator)
+
+
+__all__ = [
+    "FATE_COVERED_WHOLE",
+    "FATE_MASKED",
+    "FATE_UNSPECIFIED",
+    "FATE_WITHHELD",
+    "AudioTrack",
+    "Color",
+    "End",
+    "Face",
+    "Fate",
+    "FrameReport",
+    "Head",
+    "IngestState",
+    "Ledger",
+    "Packet",
+    "Rational",
+    "Reject",
+    "Seal",
+    "StreamRecord",
+    "StreamState",
+    "Verdict",
+    "VerdictRecord",
+    "fraction",
+    "rational",
+]

@@ -1,0 +1,176 @@
+"""The resume primitive: whatever moment a worker dies at, every frame comes out once, in order, and covered."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from bench import chaos
+from pipeline.brokers import Broker, Member, open_broker
+from pipeline.config import Config, Step
+from pipeline.ingest import Source, ingest
+from pipeline.sink import write_file
+from pipeline.stage import Stage
+from pipeline.wire import End
+
+FRAMES = 70
+STREAM = "clip"
+
+
+class Crash(BaseException):
+    """Stands for SIGKILL: nobody catches it."""
+
+
+class MortalMember:
+    """A member that dies at its n-th write, right before or right after it."""
+
+    def __init__(self, member: Member, writes: itertools.count[int], die_at: int, after: bool) -> None:
+        self._member, self._writes, self._die_at, self._after = member, writes, die_at, after
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._member, name)
+        return self._deadly(value) if name in ("commit", "send") else value
+
+    def _deadly(self, write: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: Any, **options: Any) -> None:
+            fatal = next(self._writes) == self._die_at
+            if fatal and not self._after:
+                raise Crash
+            write(*args, **options)
+            if fatal:
+                raise Crash
+
+        return call
+
+
+def config(delivery: str, *, lookahead_ms: float = 200) -> Config:
+    x1, y1, x2, y2 = chaos.SQUARE
+    box = [x1 / chaos.WIDTH, y1 / chaos.HEIGHT, x2 / chaos.WIDTH, y2 / chaos.HEIGHT]
+    steps = [
+        Step(use="detect.zones", options={"boxes": [box]}),
+        Step(use="track"),
+        Step(use="deidentify.cover", options={"style": "solid", "shape": "box", "scale": 1.0}),
+    ]
+    return Config.model_validate({"steps": steps, "delivery": delivery, "lookahead_ms": lookahead_ms})
+
+
+def take_in(folder: Path, clip: Path, settings: Config) -> tuple[str, Broker]:
+    url = f"sqlite://{folder}/facewarden.db"
+    broker = open_broker(url)
+    ingest(broker, Source(STREAM, str(clip), False, clip.name), settings, threading.Event())
+    return url, broker
+
+
+def work(url: str, settings: Config, wrap: Callable[[Member], Any] = lambda member: member) -> None:
+    """One life of a worker: until the stream has ended, or it dies."""
+    stage = Stage(url, {}, "group", "worker", settings)
+    broker = open_broker(url)
+    member = wrap(broker.member("group", "worker"))
+    try:
+        while True:
+            before = bool(stage.streams)
+            stage.turn(member)
+            if before and not stage.streams:
+                return
+    finally:
+        stage.drop_all()
+        broker.close()
+
+
+def finish(broker: Broker, out: Path) -> End:
+    written = write_file(broker, STREAM, str(out))
+    broker.close()
+    return End.FromString(written.end)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    chaos.make_clip(path, FRAMES, gop=20)
+    return path
+
+
+@pytest.mark.parametrize("delivery", ["transactional", "low_latency"])
+def test_a_clip_comes_out_covered(tmp_path: Path, clip: Path, delivery: str) -> None:
+    url, broker = take_in(tmp_path, clip, config(delivery))
+
+    work(url, config(delivery))
+    end = finish(broker, tmp_path / "out.mp4")
+
+    seen = chaos.Seen()
+    chaos.look(tmp_path / "out.mp4", FRAMES, seen)
+    assert seen == chaos.Seen(frames=FRAMES)
+    assert (end.ledger.packets, end.ledger.shown, end.ledger.faces) == (FRAMES, FRAMES, FRAMES)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("delivery", ["transactional", "low_latency"])
+def test_dying_at_any_write_loses_doubles_and_uncovers_nothing(
+    tmp_path: Path, clip: Path, delivery: str, after: bool
+) -> None:
+    settings = config(delivery)
+    # Low latency writes every frame: each ninth instant stands for its neighbours.
+    for die_at in range(0, 90, 1 if delivery == "transactional" else 9):
+        folder = tmp_path / str(die_at)
+        url, broker = take_in(folder, clip, settings)
+        writes = itertools.count()
+        try:
+            work(url, settings, lambda member: MortalMember(member, writes, die_at, after))  # noqa: B023
+            died = False
+        except Crash:
+            died = True
+            work(url, settings)
+        end = finish(broker, folder / "out.mp4")
+
+        seen = chaos.Seen()
+        chaos.look(folder / "out.mp4", FRAMES, seen)
+        assert seen == chaos.Seen(frames=FRAMES), f"died at write {die_at}"
+        assert end.ledger.shown == end.ledger.packets == FRAMES
+        if not died:
+            assert die_at > 3
+            return
+
+
+def test_a_frame_whose_operator_fails_is_covered_whole(tmp_path: Path, clip: Path, monkeypatch: Any) -> None:
+    from operators.detect.zones import Zones
+
+    settings = config("transactional")
+    url, broker = take_in(tmp_path, clip, settings)
+    look = Zones.__call__
+
+    def fail_on_ten(self: Zones, frames: Any) -> Any:
+        if frames[0].index == 10:
+            raise ArithmeticError("made to fail")
+        return look(self, frames)
+
+    monkeypatch.setattr(Zones, "__call__", fail_on_ten)
+    work(url, settings)
+    end = finish(broker, tmp_path / "out.mp4")
+
+    assert (end.ledger.shown, end.ledger.covered_whole) == (FRAMES, 1)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        luma = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    assert np.ptp(luma[10].astype(int)) < 60 < np.ptp(luma[9].astype(int))
+
+
+def test_time_stamps_stay_exact(tmp_path: Path, clip: Path) -> None:
+    settings = config("transactional")
+    url, broker = take_in(tmp_path, clip, settings)
+
+    work(url, settings)
+    finish(broker, tmp_path / "out.mp4")
+
+    assert shown(tmp_path / "out.mp4") == shown(clip)
+
+
+def shown(path: Path) -> list[Fraction]:
+    with av.open(str(path)) as container:
+        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
