@@ -11,7 +11,7 @@ import argparse
 import csv
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -77,8 +78,8 @@ def match(labels: Array, boxes: Array, scores: Array) -> NDArray[np.bool_]:
     overlap = np.clip(np.minimum(labels[:, None, 2:], boxes[None, :, 2:]) - corner, 0, None).prod(axis=2)
     areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (labels, boxes)]
     iou = overlap / (areas[0][:, None] + areas[1][None] - overlap)
-    for box in np.argsort(-scores):
-        free = np.where(found, 0, iou[:, box])
+    for best in np.argsort(-scores):
+        free = np.where(found, 0, iou[:, best])
         if free.max() >= IOU:
             found[free.argmax()] = True
     return found
@@ -112,7 +113,7 @@ def difference(one: Tally, other: Tally, *, seed: int, rounds: int = 2000) -> tu
     return float(low), float(high)
 
 
-def summarize(name: str, part: str, tally: Tally, heights: Array, rows: slice) -> dict[str, Any]:
+def summarize(name: str, part: str, tally: Tally, heights: Sequence[Array], rows: slice) -> dict[str, Any]:
     """One row of the table."""
     found, tall = np.concatenate(tally.found[rows]), np.concatenate(heights[rows])
     by_height = {label: found[(tall >= low) & (tall < high)].mean() for label, (low, high) in HEIGHTS_PX.items()}
@@ -141,9 +142,10 @@ def main() -> None:
     rows = [summarize(name, part, tallies[name], heights, which) for part, which in parts.items() for name in tallies]
     low, high = difference(tallies["ours"], tallies["deface"], seed=given.seed)
 
-    table = Table(title=f"recall at IoU {IOU} by height of the face in px; false boxes and CPU-ms per image")
+    title = f"recall at IoU {IOU}, also by height of the face in px; false boxes and CPU-ms per image"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in rows[0]:
-        table.add_column(column, justify="left" if column in ("detector", "images") else "right")
+        table.add_column(column, justify="left" if column in ("detector", "images") else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
     Console().print(table, f"ours - deface on all: 95 % interval {low:+.3f} to {high:+.3f}")

@@ -58,6 +58,9 @@ class Limits:
     max_packet_bytes: int = 32 << 20
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class Received(NamedTuple):
     """One message."""
 

@@ -59,6 +59,7 @@ class Message:
 
     topic: str
     value: bytes
+    headers: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Writer(Protocol):
@@ -67,7 +68,7 @@ class Writer(Protocol):
 
         Raises:
             Fenced: a newer writer of this name exists.
-            BrokerError: it is not known to be stored.
+            BrokerError: it is not known to be stored; open a new writer and go on from what `ingest` says.
         """
 
     def backlog(self, stream: str) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS, Picture, PixelFormat
-from pipeline.jail import Jail, Limits, Received
+from pipeline.jail import DEFAULT_LIMITS, Jail, Limits, Received
 from pipeline.media import decoding
 from pipeline.media.formats import VIDEO_CODECS
 from pipeline.wire import Head, Packet
@@ -100,7 +100,7 @@ class Decoder:
             on which), or the codec is not on the list. Make a new one and go on from a keyframe.
     """
 
-    def __init__(self, head: Head, *, slots: int, limits: Limits = Limits()) -> None:
+    def __init__(self, head: Head, *, slots: int, limits: Limits = DEFAULT_LIMITS) -> None:
         if head.codec not in VIDEO_CODECS:
             raise FrameError(f"{head.codec} is not decoded; expected one of {', '.join(sorted(VIDEO_CODECS))}")
         self._limits, self._slots = limits, slots

@@ -23,16 +23,16 @@ import struct
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
-from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 
 from pipeline.jail import FAILED, Channel
-from pipeline.media.formats import DECODERS
+from pipeline.media.buffers import packet_of, samples
+from pipeline.media.formats import DECODERS, nearest_format
 
 PACKET, FINISH, RELEASE, RING = 1, 2, 3, 4
 WANT, PICTURE, BROKEN, DONE, FINISHED = 1, 2, 3, 4, 5
@@ -68,7 +68,7 @@ class _Ring:
         offset = slot * self._slot_bytes
         for plane in frame.planes:
             dtype = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
-            source = np.frombuffer(plane, dtype).reshape(plane.height, -1)[:, : plane.width]
+            source = samples(plane, dtype)
             target = np.frombuffer(self._memory, dtype, source.size, offset).reshape(source.shape)
             np.copyto(target, source)
             offset += source.nbytes
@@ -84,13 +84,15 @@ class _Server:
         self._ring: _Ring | None = None
         self._shape: tuple[int, int, str] | None = None
 
-    def run(self) -> None:
+    def run(self) -> NoReturn:
         while (data := self._next_packet()) is not None:
             number = self._decode(data)
             self._channel.send(DONE, DONE_FIELDS.pack(number, time.process_time_ns()))
         for frame in self._flushed():
             self._put(frame)
         self._channel.send(FINISHED)
+        while True:  # the parent still gives pictures back; it ends this by closing the channel
+            self._read()
 
     def _next_packet(self) -> bytes | None:
         while not self._packets and not self._finished:
@@ -113,8 +115,10 @@ class _Server:
             self._ring = _Ring(number, self._channel.descriptor(), slots, slot_bytes)
 
     def _decode(self, data: bytes) -> int:
+        key: bool
+        number: int
         key, number = PACKET_FIELDS.unpack_from(data)
-        packet = av.Packet(data[PACKET_FIELDS.size :])
+        packet = packet_of(data[PACKET_FIELDS.size :])
         packet.pts = packet.dts = number
         packet.is_keyframe = key
         try:
@@ -160,23 +164,6 @@ class _Server:
         while self._ring is None or not self._ring.free:
             self._read()
         return self._ring.free.popleft()
-
-
-def nearest_format(source: VideoFormat, width: int, height: int) -> str:
-    """The one of `operators.frame.PIXEL_FORMATS` that loses least and that players understand.
-
-    RGB, palettes and gray become 4:2:0, for hardly any player shows 4:4:4. Odd sizes keep all their
-    chroma, because x264 takes no 4:2:0 of odd size.
-    """
-    suffix = "10le" if max(component.bits for component in source.components) > 8 else ""
-    gray = len(source.components) < 3
-    if source.is_rgb or source.has_palette or gray:
-        across, down = 2, 2
-    else:
-        across, down = 16 // source.chroma_width(16), 16 // source.chroma_height(16)
-    if across == 1 or width % 2 or (down > 1 and height % 2):
-        return "yuv444p" + suffix
-    return ("yuv420p" if down > 1 else "yuv422p") + suffix
 
 
 def _open(settings: Mapping[str, Any]) -> VideoCodecContext:

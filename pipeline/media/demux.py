@@ -10,7 +10,7 @@ from typing import Self
 from google.protobuf.message import DecodeError
 
 from engines import StreamError
-from pipeline.jail import Jail, Limits
+from pipeline.jail import DEFAULT_LIMITS, Jail, Limits
 from pipeline.media.demuxing import ENDED, RECORD
 from pipeline.wire import StreamRecord
 
@@ -40,7 +40,7 @@ class Demuxer:
         source: str,
         *,
         audio: bool = True,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         live: bool = False,
         options: Mapping[str, str] | None = None,
     ) -> None:

@@ -15,6 +15,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from pipeline.jail import FAILED, Channel
+from pipeline.media.buffers import AvPacket, packet_of
 from pipeline.media.formats import CONTAINERS, JUMPY_CONTAINERS, RAW_CONTAINERS, VIDEO_CODECS
 from pipeline.wire import AudioTrack, Color, Head, Packet, StreamRecord, rational
 
@@ -50,8 +51,9 @@ def _words(error: av.FFmpegError) -> str:
 
 def _open(settings: Mapping[str, Any]) -> InputContainer:
     """Opens nothing but the source itself, as one of the containers that are listed."""
-    source, timeout_s = settings["source"], settings["timeout_s"]
-    options = {"max_pixels": str(settings["max_pixels"]), **settings["options"]}
+    source: str = settings["source"]
+    timeout_s: float = settings["timeout_s"]
+    options: dict[str, str] = {"max_pixels": str(settings["max_pixels"]), **settings["options"]}
     if source.startswith("rtsp"):
         options = {
             "protocol_whitelist": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto",
@@ -116,7 +118,7 @@ def _choose(container: InputContainer, max_pixels: int) -> VideoStream:
     return best
 
 
-def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: int) -> Iterator[av.Packet]:
+def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: int) -> Iterator[AvPacket]:
     """All packets with bytes in them, MPEG-4's packed B-frames unpacked."""
     video = streams[0]
     unpack = None
@@ -135,12 +137,12 @@ def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: in
                 yield unpacked
 
 
-def _look_ahead(packets: Iterator[av.Packet], video: VideoStream, *, live: bool) -> tuple[list[av.Packet], int]:
+def _look_ahead(packets: Iterator[AvPacket], video: VideoStream, *, live: bool) -> tuple[list[AvPacket], int]:
     """Reads until a picture comes out, which alone tells the display matrix.
 
     The packets stay whole: the demuxer's own decoder, fed with them here, is not used again.
     """
-    waiting: list[av.Packet] = []
+    waiting: list[AvPacket] = []
     rotation: int | None = None
     for packet in packets:
         waiting.append(packet)
@@ -165,7 +167,9 @@ def _look_ahead(packets: Iterator[av.Packet], video: VideoStream, *, live: bool)
 def _head(container: InputContainer, video: VideoStream, rotation: int) -> Head:
     context, name = video.codec_context, container.format.name
     codec = context.codec.canonical_name
-    rate = video.average_rate or video.guessed_rate or Fraction(0)
+    raw = name in RAW_CONTAINERS
+    rates = (context.framerate if raw else None, video.average_rate, video.guessed_rate)
+    rate = next((rate for rate in rates if rate), Fraction(0))
     reorders = context.reorder_depth > 0
     duration = container.duration / av.time_base if container.duration else 0.0
     return Head(
@@ -186,18 +190,20 @@ def _head(container: InputContainer, video: VideoStream, rotation: int) -> Head:
             matrix=context.colorspace,
         ),
         rotation=rotation,
-        timed=name not in RAW_CONTAINERS and not (name == "avi" and reorders),
+        timed=not raw and not (name == "avi" and reorders),
         frames_expected=video.frames or round(duration * rate),
         clock_may_jump=name in JUMPY_CONTAINERS,
     )
 
 
 def _audio_track(track: int, stream: Any) -> AudioTrack:
-    """The stream's parameters, as the header of a Matroska file without packets."""
+    """The stream's parameters, as a Matroska file of one packet: of none, it cannot be read."""
     header = io.BytesIO()
     with av.open(header, "w", format="matroska") as file:
-        file.add_stream_from_template(stream, opaque=True)
-        file.start_encoding()
+        packet = packet_of(b"\0")
+        packet.stream = file.add_stream_from_template(stream, opaque=True)
+        packet.pts = packet.dts = 0
+        file.mux_one(packet)
     return AudioTrack(
         track=track,
         codec=stream.codec_context.codec.canonical_name,
@@ -206,7 +212,7 @@ def _audio_track(track: int, stream: Any) -> AudioTrack:
     )
 
 
-def _record(packet: av.Packet, tracks: Mapping[int, int]) -> StreamRecord:
+def _record(packet: AvPacket, tracks: Mapping[int, int]) -> StreamRecord:
     return StreamRecord(
         packet=Packet(
             track=tracks[packet.stream_index],

@@ -1,9 +1,14 @@
-"""What is opened and decoded at all. Everything else is refused by name."""
+"""What is opened and decoded at all, and as what: everything else is refused by name."""
 
 from __future__ import annotations
 
+from av.video.format import VideoFormat
+
 CONTAINERS = frozenset(
-    "mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg mpegvideo gif flv ogg asf h264 hevc m4v mjpeg obu ivf".split()
+    {
+        *("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "flv", "ogg", "asf", "gif"),
+        *("mpegts", "mpeg", "mpegvideo", "h264", "hevc", "m4v", "mjpeg", "obu", "ivf"),
+    }
 )
 """FFmpeg's names. Playlists and scripts, which name other files, are not among them; nor are single images."""
 
@@ -32,3 +37,19 @@ DECODERS = {
 """Codec to the decoder that is made for it. `rawvideo` is for cameras that compress nothing."""
 
 VIDEO_CODECS = frozenset(DECODERS)
+
+
+def nearest_format(source: VideoFormat, width: int, height: int) -> str:
+    """The one of `operators.frame.PIXEL_FORMATS` that loses least and that players understand.
+
+    RGB, palettes and gray become 4:2:0, for hardly any player shows 4:4:4. Odd sizes keep all their
+    chroma, because x264 takes no 4:2:0 of odd size.
+    """
+    suffix = "10le" if max(component.bits for component in source.components) > 8 else ""
+    if source.is_rgb or source.has_palette or len(source.components) < 3:
+        across, down = 2, 2
+    else:
+        across, down = 16 // source.chroma_width(16), 16 // source.chroma_height(16)
+    if across == 1 or width % 2 or (down > 1 and height % 2):
+        return "yuv444p" + suffix
+    return ("yuv420p" if down > 1 else "yuv422p") + suffix

@@ -1,0 +1,77 @@
+"""BlazeFace, short range, by MediaPipe: a quick detector for a few large faces, such as a video call's.
+
+Not for hiding people in streets or halls: the network looks at 128 x 128 pixels, so faces further away than
+some two metres, or smaller than about a tenth of the picture, are missed. `detect.centerface` finds those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import mediapipe as mp
+import numpy as np
+from mediapipe.tasks.python import BaseOptions, vision
+
+from engines import EngineError
+from operators.frame import Faces, Frame
+from operators.upright import boxes_to_coded, points_to_coded, upright
+
+EYES_AND_NOSE = slice(0, 3)
+
+
+class BlazeFace:
+    """Adds the faces of each frame it looks at, and marks the frame as examined; others pass as they came.
+
+    Mouth corners are not among its points: those landmarks are NaN.
+
+    Args:
+        model: `blaze_face_short_range.tflite`; MediaPipe runs it itself.
+        threshold: the lowest score of a face, 0..1.
+        every: only frames whose index is a multiple of it are looked at.
+        nms: of two boxes that overlap by more than this (IoU) the lesser is dropped.
+
+    Raises:
+        EngineError: MediaPipe cannot open the model.
+    """
+
+    def __init__(self, model: Path, *, threshold: float = 0.5, every: int = 1, nms: float = 0.3) -> None:
+        options = vision.FaceDetectorOptions(
+            base_options=BaseOptions(model_asset_path=str(model)),
+            min_detection_confidence=threshold,
+            min_suppression_threshold=nms,
+        )
+        try:
+            self._detector = vision.FaceDetector.create_from_options(options)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise EngineError(f"{model}: MediaPipe cannot open it ({error}); fetch it again") from error
+        self._every = every
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
+        return [self._look(frame) if frame.index % self._every == 0 else frame for frame in frames]
+
+    def close(self) -> None:
+        """Gives back what MediaPipe holds; left to the interpreter's exit, that raises inside MediaPipe."""
+        self._detector.close()
+
+    def _look(self, frame: Frame) -> Frame:
+        image = np.ascontiguousarray(upright(frame.bgr, frame.rotation)[:, :, ::-1])
+        height, width = image.shape[:2]
+        found = self._detector.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=image)).detections
+        boxes = np.zeros((len(found), 4), np.float32)
+        points = np.full((len(found), 5, 2), np.nan, np.float32)
+        for row, detection in enumerate(found):
+            box = detection.bounding_box
+            boxes[row] = box.origin_x, box.origin_y, box.origin_x + box.width, box.origin_y + box.height
+            points[row, EYES_AND_NOSE] = [(p.x * width, p.y * height) for p in detection.keypoints[EYES_AND_NOSE]]
+        coded = frame.rotation, frame.picture.width, frame.picture.height
+        faces = Faces.of(
+            boxes_to_coded(np.clip(boxes, 0, (width, height, width, height)), *coded),
+            [detection.categories[0].score for detection in found],
+            landmarks=points_to_coded(points, *coded),
+        )
+        return replace(frame, faces=frame.faces + faces, examined=True)
+
+
+OPERATOR = BlazeFace

@@ -1,0 +1,198 @@
+"""The keep-list: faces that match given photos stay visible.
+
+In doubt a face is covered: a track is kept only after several comparisons that all matched, and the first
+one that does not match covers it again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import ConfigError, EngineError
+from operators.frame import Array, Frame
+from operators.upright import boxes_to_upright, upright
+
+PHOTO_PX = 1024
+CHIP_PX, CHIP_PADDING = 150, 0.25
+SAME_PLACE_IOU = 0.5
+FORGET_AFTER_FRAMES = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of one track.
+
+    Attributes:
+        matches: how many of the last comparisons matched without a miss between, up to `confirm`.
+        compare_at: index of the frame from which on it may be compared again.
+        box: x1 y1 x2 y2 where it was compared last, in pixels of the coded picture.
+        met_at: index of the last frame that had it.
+    """
+
+    matches: int
+    compare_at: int
+    box: tuple[float, float, float, float]
+    met_at: int
+
+
+class Keep:
+    """Marks faces as `kept`. Goes behind the tracker; faces without a track are never kept.
+
+    Two faces are compared by dlib's 128 numbers. @FIGURES@
+    Successive frames resemble each other, so `confirm` guards against a bad frame, not against a double.
+
+    Each comparison takes some 40 CPU-ms: a kept face costs one in every frame in which it is seen, others one in
+    `retry` frames.
+
+    Args:
+        descriptor: dlib's `dlib_face_recognition_resnet_model_v1.dat`.
+        landmarks: dlib's `shape_predictor_5_face_landmarks.dat`.
+        photos: image files, each with exactly one face; several of one person make it known in more poses.
+        distance: the largest distance to any photo that counts as a match; 0.6 is dlib's own, for sorting albums.
+        confirm: a track is kept while its last `confirm` comparisons all matched.
+        min_px: faces whose box has a shorter side are not compared. They, and faces that were not seen but
+            predicted, stay as they are where they overlap their track's last comparison, else begin anew.
+        retry: after a miss the track is compared again this many frames later.
+
+    Raises:
+        ConfigError: dlib is not installed, a photo cannot be read, or holds no face or several.
+        EngineError: a model is damaged.
+    """
+
+    def __init__(
+        self,
+        descriptor: Path,
+        landmarks: Path,
+        *,
+        photos: Sequence[str],
+        distance: float = 0.45,
+        confirm: int = 3,
+        min_px: int = 48,
+        retry: int = 8,
+    ) -> None:
+        self._describe = Descriptor(descriptor, landmarks)
+        self._known = np.array([self._describe.photo(Path(photo)) for photo in photos]).reshape(-1, 128)
+        self._distance, self._confirm = distance, confirm
+        self._min_px, self._retry = min_px, retry
+        self._streams: defaultdict[str, dict[int, Standing]] = defaultdict(dict)
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
+        return [self._look(frame) for frame in frames]
+
+    def snapshot(self, stream: str) -> bytes:
+        return json.dumps({track: astuple(known) for track, known in self._streams[stream].items()}).encode()
+
+    def restore(self, stream: str, state: bytes) -> None:
+        rows = json.loads(state).items()
+        self._streams[stream] = {
+            int(track): Standing(matches, compare_at, tuple(box), met_at)
+            for track, (matches, compare_at, box, met_at) in rows
+        }
+
+    def forget(self, stream: str) -> None:
+        self._streams.pop(stream, None)
+
+    def _look(self, frame: Frame) -> Frame:
+        tracks = self._streams[frame.stream]
+        kept = frame.faces.kept.copy()
+        for row, track in enumerate(frame.faces.tracks.tolist()):
+            if track >= 0:
+                tracks[track] = self._judge(frame, row, tracks.get(track))
+                kept[row] |= tracks[track].matches >= self._confirm
+        for track in [t for t, known in tracks.items() if known.met_at < frame.index - FORGET_AFTER_FRAMES]:
+            del tracks[track]
+        return replace(frame, faces=replace(frame.faces, kept=kept))
+
+    def _judge(self, frame: Frame, row: int, known: Standing | None) -> Standing:
+        """Where the track stands after this frame."""
+        box = frame.faces.boxes[row]
+        x1, y1, x2, y2 = box.tolist()
+        here = (x1, y1, x2, y2)
+        if not frame.faces.seen[row] or min(x2 - x1, y2 - y1) < self._min_px:
+            if known is None or _iou(here, known.box) < SAME_PLACE_IOU:
+                return Standing(0, frame.index, here, frame.index)
+            return replace(known, met_at=frame.index)
+        if known is not None and frame.index < known.compare_at:
+            return replace(known, met_at=frame.index)
+        coded = frame.rotation, frame.picture.width, frame.picture.height
+        image, place = upright(frame.bgr, frame.rotation), boxes_to_upright(box[None], *coded)[0]
+        distances = np.linalg.norm(self._known - self._describe.face(image, place), axis=1)
+        if distances.min(initial=np.inf) > self._distance:
+            return Standing(0, frame.index + self._retry, here, frame.index)
+        matches = min(self._confirm, known.matches + 1 if known else 1)
+        return Standing(matches, frame.index, here, frame.index)
+
+
+class Descriptor:
+    """dlib's face descriptor: 128 numbers that lie closer than about 0.6 for pictures of one person.
+
+    Raises:
+        ConfigError: dlib is not installed.
+        EngineError: a model is damaged.
+    """
+
+    def __init__(self, descriptor: Path, landmarks: Path) -> None:
+        try:
+            import dlib
+        except ModuleNotFoundError as error:
+            raise ConfigError("keep: dlib is missing; pip install 'facewarden[keep]'") from error
+        self._dlib: Any = dlib
+        try:
+            self._network = dlib.face_recognition_model_v1(str(descriptor))
+            self._points = dlib.shape_predictor(str(landmarks))
+        except RuntimeError as error:
+            raise EngineError(
+                f"{descriptor}, {landmarks}: dlib cannot open them ({error}); fetch them again"
+            ) from error
+
+    def face(self, image: Array, box: Array) -> NDArray[np.float64]:
+        """`(128,)` of the face that a detector boxed (forehead to chin, xyxy) in a `(h, w, 3)` uint8 BGR picture."""
+        side = box[3] - box[1]
+        left, top = np.maximum(box[:2] - side / 2, 0).astype(int)
+        right, bottom = (box[2:] + side / 2).astype(int) + 1
+        # dlib's own detector, which the aligner was trained behind, gives smaller squares, slightly lower.
+        x, y, half = (box[0] + box[2]) / 2 - left, box[1] + 0.535 * side - top, 0.415 * side
+        square = self._dlib.rectangle(int(x - half), int(y - half), int(x + half), int(y + half))
+        return self._describe(np.ascontiguousarray(image[top:bottom, left:right, ::-1]), square)
+
+    def photo(self, path: Path) -> NDArray[np.float64]:
+        """`(128,)` of the one face in an image file.
+
+        Raises:
+            ConfigError: it cannot be read, or holds no face or several.
+        """
+        image = cv2.imread(str(path))
+        if image is None:
+            raise ConfigError(f"{path}: expected a photo of one face, but it cannot be read as an image")
+        scale = PHOTO_PX / max(image.shape)
+        if scale < 1:
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        rgb = np.ascontiguousarray(image[:, :, ::-1])
+        found = self._dlib.get_frontal_face_detector()(rgb, 1)
+        if len(found) != 1:
+            raise ConfigError(f"{path}: expected exactly one face, found {len(found)}; crop it, or take another photo")
+        return self._describe(rgb, found[0])
+
+    def _describe(self, rgb: Array, square: Any) -> NDArray[np.float64]:
+        chip = self._dlib.get_face_chip(rgb, self._points(rgb, square), size=CHIP_PX, padding=CHIP_PADDING)
+        return np.array(self._network.compute_face_descriptor(chip))
+
+
+def _iou(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    overlap = max(0.0, width) * max(0.0, height)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return overlap / max(sum(areas) - overlap, 1e-9)
+
+
+OPERATOR = Keep

@@ -1,0 +1,402 @@
+"""What the parts of the Kafka broker are made of: settings, topics, transactions, and tables of compacted topics.
+
+Every call ends within about `TIMEOUT_S`. The client library reconnects by itself; what failed in between comes out as
+`BrokerError`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    InvalidProducerEpochError,
+    KafkaError,
+    KafkaTimeoutError,
+    ProducerFencedError,
+    TopicAlreadyExistsError,
+)
+from kafka.partitioner.default import murmur2
+
+from engines import ConfigError
+from pipeline.brokers import COMPACTED_TOPICS, LOG_TOPICS, MAX_MESSAGE_BYTES, PACKETS, BrokerError, Fenced
+from pipeline.brokers.chunks import Headers
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 25.0
+ROOM_BYTES = 64 << 10
+"""What headers and framing may add to a message of `MAX_MESSAGE_BYTES`."""
+LARGEST_BYTES = MAX_MESSAGE_BYTES + ROOM_BYTES
+TRANSACTION_TIMEOUT_S = 15
+"""When the broker gives up the transaction of a dead producer, which readers wait for."""
+
+SECURITY = (
+    "security_protocol",
+    "ssl_cafile",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "sasl_mechanism",
+    "sasl_plain_username",
+    "sasl_plain_password",
+)
+NUMBERS = ("partitions", "replication", "packets_retention_ms", "session_timeout_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the URL or the caller may choose; all of it as text, `?name=value` or keyword.
+
+    Attributes:
+        servers: `host:port` of some brokers.
+        topic_prefix: stands before each topic, group and transactional id.
+        partitions, replication: of topics that are made; all topics of a prefix have the same partitions.
+        packets_retention_ms: after which unmasked packets are deleted, worked on or not.
+        compression_type: gzip, snappy, lz4 or zstd; what travels is compressed already, so it is off by default.
+        session_timeout_ms: how long a silent member keeps its streams; brokers allow 6 s and more by default.
+        security: TLS and SASL options of the client, under their own names.
+    """
+
+    servers: tuple[str, ...]
+    topic_prefix: str = "facewarden."
+    partitions: int = 4
+    replication: int = 1
+    packets_retention_ms: int = 3_600_000
+    session_timeout_ms: int = 10_000
+    compression_type: str | None = None
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def parse(cls, url: str, options: Mapping[str, str]) -> Settings:
+        parts = urlsplit(url)
+        servers = tuple(server for server in parts.netloc.split(",") if server)
+        if not servers or "@" in parts.netloc or parts.path.strip("/"):
+            raise ConfigError(
+                "expected kafka://host:port[,host:port][?option=value]; credentials are options of their own"
+            )
+        texts = {**dict(parse_qsl(parts.query)), **options}
+        known = ("topic_prefix", "compression_type", *NUMBERS, *SECURITY)
+        if unknown := sorted(set(texts) - set(known)):
+            raise ConfigError(f"kafka: unknown option {', '.join(unknown)}; there are {', '.join(known)}")
+        given: dict[str, Any] = {name: texts[name] for name in ("topic_prefix", "compression_type") if name in texts}
+        for name in NUMBERS:
+            if name in texts:
+                if not texts[name].isdecimal() or int(texts[name]) < 1:
+                    raise ConfigError(f"kafka: {name} is a whole number above 0, not {texts[name]!r}")
+                given[name] = int(texts[name])
+        return cls(servers, security={name: texts[name] for name in SECURITY if name in texts}, **given)
+
+    @property
+    def client(self) -> dict[str, Any]:
+        """Arguments that every client takes."""
+        return {
+            "bootstrap_servers": list(self.servers),
+            "bootstrap_timeout_ms": 10_000,
+            "request_timeout_ms": 10_000,
+            # A transaction waits this long whenever the one before is still being completed.
+            "retry_backoff_ms": 10,
+            "reconnect_backoff_max_ms": 1_000,
+            **self.security,
+        }
+
+    @property
+    def consumer(self) -> dict[str, Any]:
+        return {
+            **self.client,
+            "metrics_enabled": False,
+            "isolation_level": "read_committed",
+            "auto_offset_reset": "earliest",
+            "enable_auto_commit": False,
+            "fetch_max_bytes": 2 * LARGEST_BYTES,
+            "max_partition_fetch_bytes": LARGEST_BYTES,
+        }
+
+    @property
+    def producer(self) -> dict[str, Any]:
+        return {
+            **self.client,
+            "metrics_enabled": False,
+            "compression_type": self.compression_type,
+            "max_request_size": LARGEST_BYTES,
+            "batch_size": 512 << 10,
+            "max_block_ms": 20_000,
+            "delivery_timeout_ms": 20_000,
+        }
+
+    def topic(self, topic: str) -> str:
+        return self.topic_prefix + topic
+
+    def place(self, topic: str, partition: int) -> TopicPartition:
+        return TopicPartition(self.topic(topic), partition)
+
+    def partition(self, stream: str) -> int:
+        """Where a stream lives in every topic; the rule of all Kafka clients for its key."""
+        return int(murmur2(stream.encode()) & 0x7FFFFFFF) % self.partitions
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turns what the library raises into the errors of the seam."""
+    try:
+        yield
+    except (CommitFailedError, FencedInstanceIdError, InvalidProducerEpochError, ProducerFencedError) as error:
+        raise Fenced(f"{what}: somebody else owns it now ({error})") from error
+    except KafkaError as error:
+        raise BrokerError(f"{what}: Kafka did not answer as expected ({type(error).__name__}: {error})") from error
+
+
+def make_topics(settings: Settings) -> int:
+    """Creates the topics that are missing.
+
+    Returns: how many partitions the topics have.
+
+    Raises:
+        ConfigError: topics of this prefix exist with differing numbers of partitions.
+    """
+    size = {"max.message.bytes": str(LARGEST_BYTES)}
+    kept = {
+        "cleanup.policy": "compact",
+        "segment.ms": "600000",
+        "segment.bytes": str(64 << 20),
+        "min.cleanable.dirty.ratio": "0.1",
+    }
+    short = {"retention.ms": str(settings.packets_retention_ms), "segment.ms": "600000"}
+    configs = {topic: {**size, **(short if topic == PACKETS else {})} for topic in LOG_TOPICS}
+    configs |= {topic: {**size, **kept} for topic in COMPACTED_TOPICS}
+    names = {settings.topic(topic): config for topic, config in configs.items()}
+    with translated("creating topics"):
+        admin = KafkaAdminClient(**settings.client)
+        try:
+            missing = [
+                NewTopic(name, settings.partitions, settings.replication, topic_configs=names[name])
+                for name in sorted(set(names) - set(admin.list_topics()))
+            ]
+            if missing:
+                # Several processes of a run open the broker at once.
+                with suppress(TopicAlreadyExistsError):
+                    admin.create_topics(missing, timeout_ms=10_000)
+                admin.wait_for_topics([topic.name for topic in missing])
+            found = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(sorted(names))}
+        finally:
+            admin.close()
+    if len(set(found.values())) != 1:
+        raise ConfigError(
+            f"kafka: topics must have the same number of partitions, there are {found}; name another prefix"
+        )
+    return next(iter(found.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One Kafka record on its way."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+def send_all(producer: KafkaProducer, records: Iterable[Outgoing]) -> list[int]:
+    """Sends, waits, and looks at every outcome, for a transaction may commit without records that were lost.
+
+    Returns: the offset of each.
+    """
+    futures = [
+        producer.send(r.topic, key=r.key, value=r.value, partition=r.partition, headers=list(r.headers.items()))
+        for r in records
+    ]
+    producer.flush(TIMEOUT_S)
+    return [future.get(TIMEOUT_S).offset for future in futures]
+
+
+def discard(producer: KafkaProducer) -> None:
+    """Closes a producer without waiting for what it still wants to send.
+
+    `close` alone would wait for that, and give up without having closed anything.
+    """
+    producer._sender.force_close()
+    producer._sender.join(1.0)
+    with suppress(KafkaError):
+        producer.close(timeout=0)
+
+
+class Transactions:
+    """A producer with a transactional id. It fences the one before it, and is thrown away after any error."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._settings, self._name = settings, name
+        self._producer: KafkaProducer | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._producer is not None
+
+    def open(self) -> None:
+        """Returns when whatever a former producer of this name had begun is committed or undone."""
+        with translated(self._name):
+            producer = KafkaProducer(
+                transactional_id=self._settings.topic_prefix + self._name,
+                transaction_timeout_ms=TRANSACTION_TIMEOUT_S * 1000,
+                **self._settings.producer,
+            )
+            try:
+                producer.init_transactions()
+            except BaseException:
+                discard(producer)
+                raise
+        self._producer = producer
+
+    def run(
+        self, records: Sequence[Outgoing], offsets: Mapping[Any, Any] | None = None, group: Any = None
+    ) -> list[int]:
+        """One transaction; after an error it is not known to be stored, and `open` has to be called again.
+
+        Raises:
+            Fenced: a newer producer of this name exists, or the group has given the partition away.
+        """
+        if self._producer is None:
+            raise BrokerError(f"{self._name}: an earlier transaction failed")
+        try:
+            with translated(self._name):
+                self._producer.begin_transaction()
+                placed = send_all(self._producer, records)
+                manager = self._producer._transaction_manager
+                # The public methods do the same, but wait for ever when the broker is gone.
+                if offsets is not None:
+                    self._settle(manager.send_offsets_to_transaction(offsets, group))
+                self._settle(manager.begin_commit())
+                return placed
+        except BaseException:
+            self._abort()
+            raise
+
+    def _settle(self, result: Any, timeout_s: float = TIMEOUT_S) -> None:
+        self._producer._sender.wakeup()  # type: ignore[union-attr]
+        if not result.wait(timeout_s * 1000):
+            raise KafkaTimeoutError(f"no answer within {timeout_s:.0f} s")
+
+    def _abort(self) -> None:
+        """Frees readers from waiting for the transaction, if the broker is there to hear it."""
+        with suppress(KafkaError):
+            self._settle(self._producer._transaction_manager.begin_abort(), 1.0)  # type: ignore[union-attr]
+        self.close()
+
+    def close(self) -> None:
+        if self._producer is not None:
+            discard(self._producer)
+            self._producer = None
+
+
+RESUME, ENDED, DROPPED = "resume", "ended", "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The newest value of a stream in a compacted topic.
+
+    Attributes:
+        value: None after `drop`.
+        resume: `packets` below this offset are done with.
+        ended: nobody has to work on the stream, unless there are packets from `resume` on.
+    """
+
+    value: bytes | None
+    resume: int = 0
+    ended: bool = False
+
+    @property
+    def headers(self) -> dict[str, bytes]:
+        dropped = {DROPPED: b"1"} if self.value is None else {}
+        return {RESUME: b"%d" % self.resume, ENDED: b"%d" % self.ended, **dropped}
+
+    @classmethod
+    def of(cls, value: bytes, headers: Headers) -> Entry:
+        whole = None if DROPPED in headers else value
+        return cls(whole, int(headers.get(RESUME, b"0")), headers.get(ENDED) == b"1")
+
+
+class Table:
+    """Follows some partitions of a compacted topic, and knows the newest committed value of each key."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._settings, self._topic = settings, topic
+        self._entries: dict[int, dict[str, Entry]] = {}
+        self._lock = threading.RLock()
+        with translated(topic):
+            self._consumer = KafkaConsumer(**settings.consumer)
+
+    def follow(self, partitions: Iterable[int]) -> None:
+        """Follows these partitions and no others."""
+        wanted = set(partitions)
+        if wanted == set(self._entries):
+            return
+        with translated(self._topic):
+            at = {p: self._consumer.position(self._place(p), timeout_ms=1) for p in wanted & set(self._entries)}
+            self._entries = {p: self._entries[p] if at.get(p) is not None else {} for p in wanted}
+            self._consumer.assign([self._place(p) for p in sorted(wanted)])
+            for p in wanted:
+                self._consumer.seek(self._place(p), at.get(p) or 0)
+
+    def catch_up(self) -> None:
+        """Reads all that is committed by now.
+
+        Raises:
+            BrokerError: it did not come in time.
+        """
+        until = time.monotonic() + TIMEOUT_S
+        places = [self._place(p) for p in self._entries]
+        with self._lock, translated(self._topic):
+            ends = self._consumer.end_offsets(places, timeout_ms=10_000) if places else {}
+            while any((self._consumer.position(place, timeout_ms=1000) or 0) < end for place, end in ends.items()):
+                if time.monotonic() > until:
+                    raise KafkaTimeoutError(f"not read within {TIMEOUT_S:.0f} s")
+                self.refresh(0.1)
+
+    def refresh(self, timeout_s: float = 0.001) -> None:
+        """Reads what has arrived."""
+        with translated(self._topic):
+            batches = self._consumer.poll(timeout_ms=max(1, int(timeout_s * 1000)))
+        for place, batch in batches.items():
+            entries = self._entries[place.partition]
+            for record in batch:
+                stream = record.key.decode()
+                if record.value is None:
+                    entries.pop(stream, None)
+                else:
+                    entries[stream] = Entry.of(record.value, dict(record.headers))
+
+    def put(self, stream: str, entry: Entry) -> None:
+        """Knows already what has just been committed."""
+        self._entries[self._settings.partition(stream)][stream] = entry
+
+    def get(self, stream: str) -> Entry | None:
+        return self._entries.get(self._settings.partition(stream), {}).get(stream)
+
+    def partition(self, partition: int) -> Mapping[str, Entry]:
+        return self._entries[partition]
+
+    def latest(self, stream: str) -> bytes | None:
+        """The newest value by now, from any thread."""
+        with self._lock:
+            self.follow({*self._entries, self._settings.partition(stream)})
+            self.catch_up()
+            entry = self.get(stream)
+        return entry.value if entry else None
+
+    def _place(self, partition: int) -> TopicPartition:
+        return self._settings.place(self._topic, partition)
+
+    def close(self) -> None:
+        with suppress(KafkaError):
+            self._consumer.close(autocommit=False, timeout_ms=1000)

@@ -1,0 +1,34 @@
+"""Material that tests share: made clips, and real recordings where the reader has them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.clips import Clips
+from tests.hostile import HostileFiles
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    """Made videos by name; see `tests/clips.py`. They are shared: do not write to them."""
+    return Clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="session")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> HostileFiles:
+    """Broken files by name; see `tests/hostile.py`."""
+    return HostileFiles(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real material that FACEWARDEN_DATA names; without it, the test is skipped."""
+    named = os.environ.get("FACEWARDEN_DATA")
+    if not named:
+        pytest.skip("FACEWARDEN_DATA is not set; it names the folder with real recordings")
+    folder = Path(named)
+    assert folder.is_dir(), f"FACEWARDEN_DATA: expected a folder, got {named}"
+    return folder

@@ -1,0 +1,52 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bench.pictures import frame_of
+from engines import EngineError
+from operators.detect.blazeface import BlazeFace
+from tests.clips import portrait
+from tests.model_files import model_file
+
+
+@pytest.fixture(scope="module")
+def detector() -> Iterator[BlazeFace]:
+    operator = BlazeFace(model_file("blazeface"), every=2)
+    yield operator
+    operator.close()
+
+
+def test_a_portrait_upright_and_lying(detector: BlazeFace) -> None:
+    image = cv2.resize(portrait(), (400, 480))
+    lying = np.ascontiguousarray(np.rot90(image, -1))
+
+    upright, coded = detector([frame_of(image), frame_of(lying, rotation=90)])
+
+    assert len(upright.faces) == len(coded.faces) == 1
+    assert upright.examined
+    x1, y1, x2, y2 = upright.faces.boxes[0].tolist()
+    assert coded.faces.boxes[0] == pytest.approx([480 - y2, x1, 480 - y1, x2], abs=4)
+    left_eye, right_eye, nose, *mouth = upright.faces.landmarks[0]
+    assert left_eye[0] < nose[0] < right_eye[0]
+    assert np.isnan(mouth).all()
+
+
+def test_no_faces_and_frames_between(detector: BlazeFace) -> None:
+    frames = [frame_of(np.zeros((64, 96, 3), np.uint8), index) for index in range(3)]
+
+    done = detector(frames)
+
+    assert [frame.index for frame in done] == [0, 1, 2]
+    assert [frame.examined for frame in done] == [True, False, True]
+    assert [len(frame.faces) for frame in done] == [0, 0, 0]
+
+
+def test_a_damaged_model(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.tflite"
+    path.write_bytes(b"no network")
+
+    with pytest.raises(EngineError, match=r"damaged\.tflite"):
+        BlazeFace(path)

@@ -1,0 +1,131 @@
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from bench.pictures import frame_of
+from engines import ConfigError, EngineError
+from operators.frame import Faces, Frame
+from operators.keep import Keep
+from tests.clips import portrait
+from tests.model_files import model_file
+
+pytest.importorskip("dlib")
+
+FACE = (150, 75, 290, 245)
+
+
+@pytest.fixture(scope="module")
+def models() -> tuple[Path, Path]:
+    return model_file("face_descriptor"), model_file("face_points")
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("photos") / "hopper.png"
+    cv2.imwrite(str(path), portrait())
+    return str(path)
+
+
+@pytest.fixture
+def keep(models: tuple[Path, Path], photo: str) -> Keep:
+    return Keep(*models, photos=[photo], confirm=2, retry=2)
+
+
+@pytest.fixture(scope="module")
+def person() -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(portrait(), (400, 480)), np.uint8)
+
+
+def stranger(person: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A face with the lower half squeezed to another shape, far from the photo's."""
+    other = person.copy()
+    other[60:260, 130:310] = cv2.GaussianBlur(person[60:260, 130:310][::-1], (0, 0), 3)
+    return other
+
+
+def met(image: NDArray[np.uint8], index: int, *, track: int = 5, seen: bool = True, box: object = FACE) -> Frame:
+    return replace(frame_of(image, index), faces=Faces.of([box], tracks=[track], seen=[seen]))
+
+
+def kept(frames: list[Frame]) -> list[bool]:
+    return [bool(frame.faces.kept[0]) for frame in frames]
+
+
+def test_kept_once_confirmed_and_covered_at_the_first_miss(keep: Keep, person: NDArray[np.uint8]) -> None:
+    other = stranger(person)
+    images = [person, person, person, other, person, person, person]
+
+    done = keep([met(image, index) for index, image in enumerate(images)])
+
+    # after the miss in frame 3 it is compared again in frame 5
+    assert kept(done) == [False, True, True, False, False, False, True]
+    assert [frame.index for frame in done] == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_predicted_face_is_kept_only_where_its_track_was(keep: Keep, person: NDArray[np.uint8]) -> None:
+    near, far = (155, 80, 295, 250), (0, 300, 140, 470)
+
+    done = keep(
+        [
+            met(person, 0),
+            met(person, 1),
+            met(person, 2, seen=False, box=near),
+            met(person, 3, seen=False, box=far),
+            met(person, 4, seen=False, box=near),
+        ]
+    )
+
+    assert kept(done) == [False, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("track", "size"),
+    [pytest.param(-1, (400, 480), id="no track"), pytest.param(5, (100, 120), id="too small")],
+)
+def test_never_kept(keep: Keep, person: NDArray[np.uint8], track: int, size: tuple[int, int]) -> None:
+    small = np.asarray(cv2.resize(person, size), np.uint8)
+    box = np.array(FACE) * size[0] / 400
+
+    done = keep([met(small, index, track=track, box=box) for index in range(4)])
+
+    assert kept(done) == [False] * 4
+
+
+def test_no_faces(keep: Keep, person: NDArray[np.uint8]) -> None:
+    assert len(keep([frame_of(person)])[0].faces) == 0
+
+
+def test_state_moves_to_another_worker(
+    keep: Keep, models: tuple[Path, Path], photo: str, person: NDArray[np.uint8]
+) -> None:
+    other = Keep(*models, photos=[photo], confirm=2)
+    keep([met(person, 0)])
+
+    other.restore("still", keep.snapshot("still"))
+    keep.forget("still")
+
+    assert kept(other([met(person, 1)])) == [True]
+    assert kept(keep([met(person, 1)])) == [False]
+
+
+def test_a_photo_needs_exactly_one_face(models: tuple[Path, Path], person: NDArray[np.uint8], tmp_path: Path) -> None:
+    nobody, two, text = (str(tmp_path / name) for name in ("nobody.png", "two.png", "text.png"))
+    cv2.imwrite(nobody, np.zeros((200, 200, 3), np.uint8))
+    cv2.imwrite(two, np.hstack([person, person]))
+    Path(text).write_text("no image")
+
+    for photo, complaint in ((nobody, "found 0"), (two, "found 2"), (text, "cannot be read")):
+        with pytest.raises(ConfigError, match=complaint):
+            Keep(*models, photos=[photo])
+
+
+def test_a_damaged_model(models: tuple[Path, Path], tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.dat"
+    damaged.write_bytes(b"no model")
+
+    with pytest.raises(EngineError, match=r"damaged\.dat"):
+        Keep(damaged, models[1], photos=[])
