@@ -331,7 +331,8 @@ class Run:
 
     def _clean(self) -> None:
         broker = open_broker(self._url, **self._options)
-        broker.erase([job.source.stream for job in self.jobs])
+        for job in self.jobs:
+            broker.drop(job.source.stream)
         broker.close()
         self.folder.remove()
 
@@ -345,8 +346,11 @@ def _output_folder(sources: Sequence[str], output: str | None) -> Path:
 
 
 def _start_ray(address: str | None) -> None:
-    """Starts Ray on this machine, or joins a cluster; token authentication on, dashboard and telemetry off."""
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    """Starts Ray on this machine, or joins a cluster; dashboard and telemetry off.
+
+    Ray turns its token authentication on by itself; naming RAY_AUTH_MODE here would be too late for its core,
+    which has read it when it was imported.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:

@@ -16,12 +16,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from google.protobuf.json_format import MessageToDict
-
 from engines import StreamError
 from pipeline.brokers import MASKED, VERDICTS, Broker
 from pipeline.media import FileMuxer, RtspPusher
-from pipeline.wire import End, Head, Packet, StreamRecord, VerdictRecord, fraction
+from pipeline.wire import End, Fate, FrameReport, Head, Packet, StreamRecord, Verdict, VerdictRecord, fraction
 
 WAIT_S = 0.25
 
@@ -214,11 +212,12 @@ def write_verdicts(broker: Broker, stream: str, path: str, shown: str) -> str:
             while True:
                 for message in reader.read(WAIT_S):
                     record = VerdictRecord.FromString(message.value)
-                    for kind, items in (("frame", record.frames), ("verdict", record.verdicts)):
-                        for item in items:
-                            _line(file, {"type": kind, "stream": shown, **_plain(item)})
+                    lines = [*map(_frame_line, record.frames), *map(_verdict_line, record.verdicts)]
                     if record.HasField("end"):
-                        _line(file, {"type": "end", "stream": shown, **_plain(record.end)})
+                        lines.append(_end_line(record.end))
+                    for line in lines:
+                        file.write(json.dumps({"stream": shown, **line}, separators=(",", ":")) + "\n")
+                    if record.HasField("end"):
                         file.flush()
                         os.fsync(file.fileno())
                         return str(part)
@@ -227,11 +226,30 @@ def write_verdicts(broker: Broker, stream: str, path: str, shown: str) -> str:
         reader.close()
 
 
-def _plain(message: object) -> dict[str, object]:
-    return MessageToDict(  # type: ignore[no-any-return]
-        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
+def _frame_line(frame: FrameReport) -> dict[str, object]:
+    faces = [
+        {
+            "box": [round(value, 1) for value in face.box],
+            "score": round(face.score, 3),
+            "track": face.track,
+            "seen": face.seen,
+            "kept": face.kept,
+        }
+        for face in frame.faces
+    ]
+    fate = Fate.Name(frame.fate).removeprefix("FATE_").lower()
+    line = {"type": "frame", "index": frame.index, "pts": frame.pts, "time_s": round(frame.time_s, 6), "fate": fate}
+    return {**line, **({"reason": frame.reason} if frame.reason else {}), "faces": faces}
 
 
-def _line(file: object, item: dict[str, object]) -> None:
-    file.write(json.dumps(item, separators=(",", ":")) + "\n")  # type: ignore[attr-defined]
+def _verdict_line(verdict: Verdict) -> dict[str, object]:
+    probability = verdict.probability if verdict.HasField("probability") else None
+    claim = {"subject": verdict.subject, "model": verdict.model, "probability": probability}
+    return {"type": "verdict", **claim, "reasons": list(verdict.reasons)}
+
+
+def _end_line(end: End) -> dict[str, object]:
+    ledger = end.ledger
+    counts = {name: getattr(ledger, name) for name in ("packets", "shown", "discarded", "covered_whole")}
+    seen = {"faces": ledger.faces, "kept": ledger.kept, "tracks": ledger.tracks}
+    return {"type": "end", "reason": end.reason, **counts, "withheld": dict(ledger.withheld), **seen}

@@ -197,53 +197,53 @@ def _joined(path: Path, parts: Iterable[Clip]) -> Clip:
 # -- GOPs ----------------------------------------------------------------------------------------------
 
 
-def h264_plain(path: Path, face: Image | None) -> Clip:
+def h264_plain(folder: Path, face: Image | None) -> Clip:
     """No trap: closed GOPs, no B-frames."""
-    return write(path / "plain.mp4", face, **h264(60))
+    return write(folder / "plain.mp4", face, **h264(60))
 
 
-def h264_open_gop(path: Path, face: Image | None) -> Clip:
+def h264_open_gop(folder: Path, face: Image | None) -> Clip:
     """Leading pictures behind a keyframe need the GOP before it; a decoder that is flushed per GOP loses them."""
-    return write(path / "open_gop.mp4", face, **h264(90, open_gop=1, bframes=3, b_adapt=0))
+    return write(folder / "open_gop.mp4", face, **h264(90, open_gop=1, bframes=3, b_adapt=0))
 
 
-def hevc_open_gop(path: Path, face: Image | None) -> Clip:
+def hevc_open_gop(folder: Path, face: Image | None) -> Clip:
     """The same with HEVC's CRA pictures and their RASL pictures."""
-    return write(path / "open_gop_hevc.mp4", face, **h265(90, open_gop=1, bframes=3, b_adapt=0))
+    return write(folder / "open_gop_hevc.mp4", face, **h265(90, open_gop=1, bframes=3, b_adapt=0))
 
 
-def mpeg2_open_gop(path: Path, face: Image | None) -> Clip:
+def mpeg2_open_gop(folder: Path, face: Image | None) -> Clip:
     """The same with MPEG-2, whose encoders leave GOPs open unless told otherwise."""
     options = {"g": "12", "bf": "2", "b": "600k"}
-    return write(path / "open_gop.mpg", face, codec="mpeg2video", count=90, options=options)
+    return write(folder / "open_gop.mpg", face, codec="mpeg2video", count=90, options=options)
 
 
-def h264_intra_refresh(path: Path, face: Image | None) -> Clip:
+def h264_intra_refresh(folder: Path, face: Image | None) -> Clip:
     """One real keyframe; then a column of intra blocks wanders over the picture, and where it begins anew the
     container says "keyframe", but a decoder that begins there shows nothing whole for a while."""
-    return write(path / "intra_refresh.mp4", face, **h264(90, intra_refresh=1, keyint=30))
+    return write(folder / "intra_refresh.mp4", face, **h264(90, intra_refresh=1, keyint=30))
 
 
-def h264_long_gop(path: Path, face: Image | None) -> Clip:
+def h264_long_gop(folder: Path, face: Image | None) -> Clip:
     """One keyframe for all 250 frames: a unit cannot wait for the next one."""
-    return write(path / "long_gop.mp4", face, **h264(250, keyint=1000))
+    return write(folder / "long_gop.mp4", face, **h264(250, keyint=1000))
 
 
-def h264_all_intra(path: Path, face: Image | None) -> Clip:
+def h264_all_intra(folder: Path, face: Image | None) -> Clip:
     """Every frame is a keyframe: units of one frame would cost four times the bytes."""
-    return write(path / "all_intra.mp4", face, **h264(60, keyint=1))
+    return write(folder / "all_intra.mp4", face, **h264(60, keyint=1))
 
 
-def no_keyframe_start(path: Path, face: Image | None) -> Clip:
+def no_keyframe_start(folder: Path, face: Image | None) -> Clip:
     """A transport stream cut in the middle of a GOP: nothing can be shown before the first keyframe."""
-    clip = write(path / "no_keyframe.ts", face, edit=lambda packets: packets[6:], **h264(60))
+    clip = write(folder / "no_keyframe.ts", face, edit=lambda packets: packets[6:], **h264(60))
     return Clip(clip.path, tuple(range(24, 60)))
 
 
 # -- clocks --------------------------------------------------------------------------------------------
 
 
-def edit_list(path: Path, face: Image | None) -> Clip:
+def edit_list(folder: Path, face: Image | None) -> Clip:
     """Twelve packets before time zero are decoded but never shown: the demuxer marks them as to be discarded."""
 
     def earlier(packets: Packets) -> Packets:
@@ -252,160 +252,160 @@ def edit_list(path: Path, face: Image | None) -> Clip:
             packet.dts -= 12
         return packets
 
-    clip = write(path / "edit_list.mp4", face, edit=earlier, **h264(60))
+    clip = write(folder / "edit_list.mp4", face, edit=earlier, **h264(60))
     return Clip(clip.path, tuple(range(12, 60)))
 
 
-def variable_rate(path: Path, face: Image | None) -> Clip:
+def variable_rate(folder: Path, face: Image | None) -> Clip:
     """Frames last 1, 2, 5 or 1 ticks in turn, so that no rate describes them."""
     ticks = np.cumsum([0, *([1, 2, 5, 1] * 15)]).tolist()
-    return write(path / "variable_rate.mp4", face, clock=lambda i: ticks[i], **h264(60, bframes=2))
+    return write(folder / "variable_rate.mp4", face, clock=lambda i: ticks[i], **h264(60, bframes=2))
 
 
-def late_start(path: Path, face: Image | None) -> Clip:
+def late_start(folder: Path, face: Image | None) -> Clip:
     """The first frame is shown at 3 s of the file's clock."""
-    return write(path / "late_start.mp4", face, clock=lambda i: i + 3 * FPS, **h264(48))
+    return write(folder / "late_start.mp4", face, clock=lambda i: i + 3 * FPS, **h264(48))
 
 
-def clock_jump_ahead(path: Path, face: Image | None) -> Clip:
+def clock_jump_ahead(folder: Path, face: Image | None) -> Clip:
     """In the middle, the clock of a transport stream jumps ten minutes ahead."""
-    return write(path / "jump_ahead.ts", face, clock=lambda i: i + (600 * FPS if i >= 48 else 0), **h264(96))
+    return write(folder / "jump_ahead.ts", face, clock=lambda i: i + (600 * FPS if i >= 48 else 0), **h264(96))
 
 
-def clock_jump_back(path: Path, face: Image | None) -> Clip:
+def clock_jump_back(folder: Path, face: Image | None) -> Clip:
     """In the middle, the clock of a transport stream starts anew, as when a recorder was switched off and on."""
     late: Callable[[int], int] = lambda i: i + 1000 * FPS  # noqa: E731
     parts = [
-        write(path / "back_1.ts", face, clock=late, **h264(48)),
-        write(path / "back_2.ts", face, first=48, **h264(48)),
+        write(folder / "back_1.ts", face, clock=late, **h264(48)),
+        write(folder / "back_2.ts", face, first=48, **h264(48)),
     ]
-    return _joined(path / "jump_back.ts", parts)
+    return _joined(folder / "jump_back.ts", parts)
 
 
-def avi_b_frames(path: Path, face: Image | None) -> Clip:
+def avi_b_frames(folder: Path, face: Image | None) -> Clip:
     """AVI has no pts: those of B-frames come out of order or not at all."""
-    return write(path / "b_frames.avi", face, **h264(48, bframes=2, b_adapt=0))
+    return write(folder / "b_frames.avi", face, **h264(48, bframes=2, b_adapt=0))
 
 
-def raw_h264(path: Path, face: Image | None) -> Clip:
+def raw_h264(folder: Path, face: Image | None) -> Clip:
     """A bare elementary stream has no time stamps."""
-    return write(path / "raw.h264", face, container_format="h264", **h264(48, bframes=2))
+    return write(folder / "raw.h264", face, container_format="h264", **h264(48, bframes=2))
 
 
 # -- sizes and pictures --------------------------------------------------------------------------------
 
 
-def rotated(path: Path, face: Image | None) -> Clip:
+def rotated(folder: Path, face: Image | None) -> Clip:
     """A phone held upright: the coded picture lies on its side, a display matrix turns it by 90 degrees."""
     lying = None if face is None else np.rot90(face, -1)
-    return write(path / "rotated.mp4", lying, prepare=lambda stream: stream.set_display_rotation(90), **h264(48))
+    return write(folder / "rotated.mp4", lying, prepare=lambda stream: stream.set_display_rotation(90), **h264(48))
 
 
-def odd_size(path: Path, face: Image | None) -> Clip:
+def odd_size(folder: Path, face: Image | None) -> Clip:
     """321x241 in 4:2:0, which x264 refuses to encode."""
-    return write(path / "odd.mp4", face, codec="mpeg4", count=48, size=(321, 241), options={"b": "800k"})
+    return write(folder / "odd.mp4", face, codec="mpeg4", count=48, size=(321, 241), options={"b": "800k"})
 
 
-def odd_size_444(path: Path, face: Image | None) -> Clip:
+def odd_size_444(folder: Path, face: Image | None) -> Clip:
     """321x241 in 4:4:4, which x264 takes."""
-    return write(path / "odd_444.mp4", face, size=(321, 241), pix_fmt="yuv444p", **h264(48))
+    return write(folder / "odd_444.mp4", face, size=(321, 241), pix_fmt="yuv444p", **h264(48))
 
 
-def h264_444(path: Path, face: Image | None) -> Clip:
+def h264_444(folder: Path, face: Image | None) -> Clip:
     """Chroma at full resolution: a painter that halves coordinates paints in the wrong place."""
-    return write(path / "full_chroma.mp4", face, pix_fmt="yuv444p", **h264(48))
+    return write(folder / "full_chroma.mp4", face, pix_fmt="yuv444p", **h264(48))
 
 
-def size_change_ts(path: Path, face: Image | None) -> Clip:
+def size_change_ts(folder: Path, face: Image | None) -> Clip:
     """A camera changes its resolution in mid-stream; encoders silently rescale to the first size."""
     parts = [
-        write(path / "size_1.ts", face, **h264(48)),
-        write(path / "size_2.ts", face, first=48, size=(256, 160), clock=lambda i: i + 48, **h264(48)),
+        write(folder / "size_1.ts", face, **h264(48)),
+        write(folder / "size_2.ts", face, first=48, size=(256, 160), clock=lambda i: i + 48, **h264(48)),
     ]
-    return _joined(path / "size_change.ts", parts)
+    return _joined(folder / "size_change.ts", parts)
 
 
-def size_change_raw(path: Path, face: Image | None) -> Clip:
+def size_change_raw(folder: Path, face: Image | None) -> Clip:
     """The same without a container, to a smaller size."""
     parts = [
-        write(path / "size_1.h264", face, size=(256, 160), container_format="h264", **h264(48)),
-        write(path / "size_2.h264", face, first=48, container_format="h264", **h264(48)),
+        write(folder / "size_1.h264", face, size=(256, 160), container_format="h264", **h264(48)),
+        write(folder / "size_2.h264", face, first=48, container_format="h264", **h264(48)),
     ]
-    return _joined(path / "size_change.h264", parts)
+    return _joined(folder / "size_change.h264", parts)
 
 
-def hdr_10_bit(path: Path, face: Image | None) -> Clip:
+def hdr_10_bit(folder: Path, face: Image | None) -> Clip:
     """10 bit with PQ transfer and BT.2020 colours, tagged in the stream; seen as 8 bit it loses both."""
 
     def tag(stream: Any) -> None:
         context = stream.codec_context
         context.color_primaries, context.color_trc, context.colorspace, context.color_range = 9, 16, 9, 1
 
-    return write(path / "hdr.mp4", face, pix_fmt="yuv420p10le", prepare=tag, **h265(48))
+    return write(folder / "hdr.mp4", face, pix_fmt="yuv420p10le", prepare=tag, **h265(48))
 
 
 # -- other codecs --------------------------------------------------------------------------------------
 
 
-def vp9_hidden_frames(path: Path, face: Image | None) -> Clip:
+def vp9_hidden_frames(folder: Path, face: Image | None) -> Clip:
     """A packet may hold a frame that is decoded but never shown (alternative reference) beside one that is."""
     options = {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "realtime", "cpu-used": "6", "b": "200k"}
-    return write(path / "hidden.webm", face, codec="libvpx-vp9", count=60, options=options)
+    return write(folder / "hidden.webm", face, codec="libvpx-vp9", count=60, options=options)
 
 
-def vp8(path: Path, face: Image | None) -> Clip:
+def vp8(folder: Path, face: Image | None) -> Clip:
     """What browsers record, without any trap but its age."""
-    return write(path / "vp8.webm", face, codec="libvpx", count=48, options={"deadline": "realtime", "b": "300k"})
+    return write(folder / "vp8.webm", face, codec="libvpx", count=48, options={"deadline": "realtime", "b": "300k"})
 
 
-def av1(path: Path, face: Image | None) -> Clip:
+def av1(folder: Path, face: Image | None) -> Clip:
     """Temporal units with hidden frames, in an mp4."""
     options = {"preset": "10", "svtav1-params": "lp=1:keyint=24"}
-    return write(path / "av1.mp4", face, codec="libsvtav1", count=48, options=options)
+    return write(folder / "av1.mp4", face, codec="libsvtav1", count=48, options=options)
 
 
-def mjpeg_avi(path: Path, face: Image | None) -> Clip:
+def mjpeg_avi(folder: Path, face: Image | None) -> Clip:
     """What old cameras record: JPEGs in an AVI, full range."""
-    return write(path / "mjpeg.avi", face, codec="mjpeg", count=48, pix_fmt="yuvj420p")
+    return write(folder / "mjpeg.avi", face, codec="mjpeg", count=48, pix_fmt="yuvj420p")
 
 
-def mjpeg_mkv(path: Path, face: Image | None) -> Clip:
+def mjpeg_mkv(folder: Path, face: Image | None) -> Clip:
     """JPEGs with 4:2:2 chroma, as webcams send them."""
-    return write(path / "mjpeg.mkv", face, codec="mjpeg", count=48, pix_fmt="yuvj422p")
+    return write(folder / "mjpeg.mkv", face, codec="mjpeg", count=48, pix_fmt="yuvj422p")
 
 
-def gif(path: Path, face: Image | None) -> Clip:
+def gif(folder: Path, face: Image | None) -> Clip:
     """Palette colours, and one GOP for the whole file."""
-    return write(path / "clip.gif", face, codec="gif", count=24, pix_fmt="rgb8")
+    return write(folder / "clip.gif", face, codec="gif", count=24, pix_fmt="rgb8")
 
 
-def mpeg1(path: Path, face: Image | None) -> Clip:
+def mpeg1(folder: Path, face: Image | None) -> Clip:
     """A program stream with a 90 kHz clock."""
     options = {"g": "12", "bf": "2", "b": "600k"}
-    return write(path / "mpeg1.mpg", face, codec="mpeg1video", count=48, options=options)
+    return write(folder / "mpeg1.mpg", face, codec="mpeg1video", count=48, options=options)
 
 
 # -- sound ---------------------------------------------------------------------------------------------
 
 
-def mov_g711(path: Path, face: Image | None) -> Clip:
+def mov_g711(folder: Path, face: Image | None) -> Clip:
     """G.711 sound, common in cameras: mp4 refuses it, mov takes it."""
-    return write(path / "g711.mov", face, audio=("pcm_alaw", 8000, 2), **h264(48))
+    return write(folder / "g711.mov", face, audio=("pcm_alaw", 8000, 2), **h264(48))
 
 
-def mov_pcm(path: Path, face: Image | None) -> Clip:
+def mov_pcm(folder: Path, face: Image | None) -> Clip:
     """Sound that is not coded at all: thousands of tiny packets, refused by older mp4 muxers."""
-    return write(path / "pcm.mov", face, audio=("pcm_s16le", 48000, 2), **h264(48))
+    return write(folder / "pcm.mov", face, audio=("pcm_s16le", 48000, 2), **h264(48))
 
 
-def mp4_aac(path: Path, face: Image | None) -> Clip:
+def mp4_aac(folder: Path, face: Image | None) -> Clip:
     """AAC with its priming samples before time zero."""
-    return write(path / "aac.mp4", face, audio=("aac", 48000, 48 / FPS), **h264(48))
+    return write(folder / "aac.mp4", face, audio=("aac", 48000, 48 / FPS), **h264(48))
 
 
-def long_audio(path: Path, face: Image | None) -> Clip:
+def long_audio(folder: Path, face: Image | None) -> Clip:
     """The sound goes on for three seconds after the last picture."""
-    return write(path / "long_audio.mp4", face, audio=("aac", 48000, 48 / FPS + 3), **h264(48))
+    return write(folder / "long_audio.mp4", face, audio=("aac", 48000, 48 / FPS + 3), **h264(48))
 
 
 MAKERS: dict[str, Callable[[Path, Image | None], Clip]] = {

@@ -9,6 +9,7 @@ import pytest
 
 from tests.clips import Clips
 from tests.hostile import HostileFiles
+from tests.rtsp_server import RtspServer
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,11 @@ def data_dir() -> Path:
     folder = Path(named)
     assert folder.is_dir(), f"FACEWARDEN_DATA: expected a folder, got {named}"
     return folder
+
+
+@pytest.fixture(scope="session")
+def rtsp_available() -> None:
+    """Skips the test where `RtspServer` cannot run."""
+    missing = RtspServer.missing()
+    if missing:
+        pytest.skip(missing)

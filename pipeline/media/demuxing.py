@@ -25,6 +25,8 @@ ENDED = 2
 _LOOK_AHEAD = 64
 """So many packets are read at most before the head is sent, for what only packets and frames tell."""
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
+_TEMPLATE_CONTAINERS = ("nut", "matroska")
+"""The first that takes the codec. NUT takes all that were tried but ALAC; Matroska wants more than parameters for some."""
 _DEVICE_FORMATS = ("mjpeg", "h264", None)
 
 
@@ -85,7 +87,7 @@ def _open_device(source: str, options: dict[str, str], timeout_s: float) -> Inpu
 
 def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator[StreamRecord]:
     video = _choose(container, settings["max_pixels"])
-    audio = list(container.streams.audio) if settings["audio"] else []
+    audio = [s for s in container.streams.audio if s.codec_context is not None] if settings["audio"] else []
     tracks = {video.index: 0} | {stream.index: i for i, stream in enumerate(audio, 1)}
     packets = _packets(container, [video, *audio], settings["max_packet_bytes"])
 
@@ -124,7 +126,9 @@ def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: in
     unpack = None
     if video.codec.canonical_name == "mpeg4":
         unpack = BitStreamFilterContext("mpeg4_unpack_bframes", video)
+    count = 0
     for packet in container.demux(streams):
+        count += packet.stream is video and packet.size > 0
         if packet.size > max_packet_bytes:
             raise Refused(f"has a packet of {packet.size} bytes; at most {max_packet_bytes} are taken")
         if unpack is None or packet.stream is not video:
@@ -135,6 +139,8 @@ def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: in
             if unpacked.size:
                 unpacked.stream, unpacked.time_base = video, video.time_base
                 yield unpacked
+    if container.format.name.startswith("mov,") and count < len(video.index_entries):
+        raise Refused(f"breaks off after {count} of {len(video.index_entries)} pictures")
 
 
 def _look_ahead(packets: Iterator[AvPacket], video: VideoStream, *, live: bool) -> tuple[list[AvPacket], int]:
@@ -197,19 +203,28 @@ def _head(container: InputContainer, video: VideoStream, rotation: int) -> Head:
 
 
 def _audio_track(track: int, stream: Any) -> AudioTrack:
-    """The stream's parameters, as a Matroska file of one packet: of none, it cannot be read."""
-    header = io.BytesIO()
-    with av.open(header, "w", format="matroska") as file:
-        packet = packet_of(b"\0")
-        packet.stream = file.add_stream_from_template(stream, opaque=True)
-        packet.pts = packet.dts = 0
-        file.mux_one(packet)
     return AudioTrack(
         track=track,
         codec=stream.codec_context.codec.canonical_name,
         time_base=rational(stream.time_base),
-        header=header.getvalue(),
+        header=_template(stream),
     )
+
+
+def _template(stream: Any) -> bytes:
+    """The stream's parameters, as a file of one packet: of none, it could not be read."""
+    for container in _TEMPLATE_CONTAINERS:
+        content = io.BytesIO()
+        with av.open(content, "w", format=container) as file:
+            packet = packet_of(b"\0")
+            try:
+                packet.stream = file.add_stream_from_template(stream, opaque=True)
+            except ValueError:
+                continue
+            packet.pts = packet.dts = 0
+            file.mux_one(packet)
+        return content.getvalue()
+    raise Refused(f"has {stream.codec_context.codec.canonical_name} audio, which is not copied; drop the audio")
 
 
 def _record(packet: AvPacket, tracks: Mapping[int, int]) -> StreamRecord:

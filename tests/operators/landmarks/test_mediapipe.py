@@ -13,7 +13,7 @@ from operators.landmarks.mediapipe import Landmarker
 from tests.clips import portrait
 from tests.model_files import model_file
 
-FACE = (150, 60, 290, 240)
+FACE = (136, 103, 276, 264)
 WALL = (0, 300, 100, 400)
 IRIS = 468
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import random
 import sys
+import time
 
 from pipeline.brokers import MASKED, STATE, Broker, BrokerError, Fenced, Member, Message, Record, open_broker
 
 STREAM = "cam"
 BACK = 2
+LARGEST_UNIT = 20
 
 
 def number(record: Record) -> int:
@@ -24,14 +26,14 @@ class Copier:
     """Copies until it has copied packet `last`.
 
     Args:
-        fuller: up to how many packets a unit has.
+        seed: for the sizes of the units.
+        pause_s: how long it works on a unit.
     """
 
-    def __init__(self, broker: Broker, name: str, last: int, *, fuller: int = 20, seed: int = 0) -> None:
+    def __init__(self, broker: Broker, name: str, last: int, *, seed: int = 0, pause_s: float = 0) -> None:
         self._broker, self._name, self._last = broker, name, last
-        self._random, self._fuller = random.Random(seed), fuller
+        self._random, self._pause_s = random.Random(seed), pause_s
         self._held: list[Record] = []
-        self.fenced = 0
 
     def run(self, *, patient: bool = False) -> None:
         """Lets errors of the broker pass if it is patient."""
@@ -41,7 +43,6 @@ class Copier:
                 try:
                     self.turn(member)
                 except Fenced:
-                    self.fenced += 1
                     self._held = []
                     print("fenced", flush=True)
                 except BrokerError:
@@ -67,16 +68,17 @@ class Copier:
             served, expected = number(records[0]), max(0, copied - BACK)
             assert served == expected, f"{self._name} resumes at {served}, not {expected}"
         self._held += records
-        new = [record for record in self._held if number(record) >= copied][: self._random.randint(1, self._fuller)]
+        new = [record for record in self._held if number(record) >= copied][: self._random.randint(1, LARGEST_UNIT)]
         if not new:
             return
         unit = [Message(MASKED, b"%d %d/%d" % (number(r), i, len(new))) for i, r in enumerate(new)]
         upto = number(new[-1]) + 1
         self._held = [record for record in self._held if number(record) >= upto - BACK]
         print("commits", flush=True)
+        time.sleep(self._pause_s)
         member.commit(STREAM, unit, b"%d" % upto, resume_offset=self._held[0].offset, ended=upto > self._last)
 
 
 if __name__ == "__main__":
-    url, options, name, last, seed = sys.argv[1:]
-    Copier(open_broker(url, **json.loads(options)), name, int(last), seed=int(seed)).run()
+    url, options, name, last, seed, pause_s = sys.argv[1:]
+    Copier(open_broker(url, **json.loads(options)), name, int(last), seed=int(seed), pause_s=float(pause_s)).run()

@@ -1,0 +1,176 @@
+"""Everything has one home, and imports point down: pipeline -> operators -> engines."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = {"engines": 1, "operators": 2, "pipeline": 3}
+OUTSIDE = ("tests", "bench")
+
+HOMES = {
+    "av": ("pipeline/media/*",),
+    "kafka": ("pipeline/brokers/kafka_*.py",),
+    "sqlite3": ("pipeline/brokers/sqlite_broker.py",),
+    "ray": ("pipeline/run.py", "pipeline/stage.py", "pipeline/jobs.py"),
+    "yaml": ("pipeline/config.py", "pipeline/models.py"),
+    "pipeline.facewarden_pb2": ("pipeline/wire.py",),
+    "onnxruntime": ("engines/ort.py",),
+}
+"""Libraries and generated code that only some files may know."""
+
+READS_ENVIRONMENT = {
+    "pipeline/models.py": "where the user's cache of models is",
+    "pipeline/run.py": "Ray takes two of its settings from nowhere else",
+    "pipeline/jail.py": "a child gets none of it, but for the path of shared libraries",
+}
+CATCHES_ALL = "pipeline/stream.py"
+"""Around one frame: whatever an operator raises, that frame is covered or withheld, and the stream goes on."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of the project; `path` is relative to its root."""
+
+    path: str
+    tree: ast.Module
+
+    @property
+    def floor(self) -> str:
+        return self.path.split("/")[0]
+
+    @property
+    def module(self) -> str:
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    @property
+    def is_operator(self) -> bool:
+        names = [target for node in self.tree.body if isinstance(node, ast.Assign) for target in node.targets]
+        return any(isinstance(name, ast.Name) and name.id == "OPERATOR" for name in names)
+
+    def imports(self) -> Iterator[str]:
+        """Dotted names; of `from a import b`, both `a` and `a.b`, for b may be a module."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.path}:{node.lineno}: write the whole name of what you import"
+                yield str(node.module)
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def sources(*tops: str) -> list[Source]:
+    files = [file for top in tops for file in sorted((ROOT / top).rglob("*.py"))]
+    return [Source(file.relative_to(ROOT).as_posix(), ast.parse(file.read_text())) for file in files]
+
+
+SOURCES = sources(*FLOORS)
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_files_were_found() -> None:
+    assert {source.floor for source in SOURCES} == set(FLOORS)
+    assert len(SOURCES) > 25
+    assert sum(source.is_operator for source in SOURCES) > 4
+    assert {"pipeline.config", "operators.frame"} <= {name for source in SOURCES for name in source.imports()}
+
+
+def test_imports_point_down() -> None:
+    wrong = [
+        f"{source.path} imports {name}"
+        for source in SOURCES
+        for name in source.imports()
+        if FLOORS.get(name.split(".")[0], 0) > FLOORS[source.floor] or name.split(".")[0] in OUTSIDE
+    ]
+
+    assert not wrong
+
+
+def test_no_system_imports_another() -> None:
+    """What two of them share lives above them, and is not an operator itself."""
+    operators = {source.module for source in SOURCES if source.is_operator}
+    folders = {module.removesuffix(".operator") for module in operators if module.endswith(".operator")}
+
+    wrong = [
+        f"{source.path} imports {name}"
+        for source in SOURCES
+        if source.floor == "operators"
+        for name in source.imports()
+        if any(within(name, other) and not within(source.module, other) for other in operators | folders)
+    ]
+
+    assert not wrong
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_library_has_one_home(library: str) -> None:
+    users = {source.path for source in SOURCES if any(within(name, library) for name in source.imports())}
+
+    assert users
+    assert not [user for user in users if not any(fnmatch(user, home) for home in HOMES[library])]
+
+
+def test_few_files_read_the_environment() -> None:
+    readers = {
+        source.path
+        for source in SOURCES
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+    }
+
+    assert readers
+    assert readers <= set(READS_ENVIRONMENT)
+
+
+def test_one_place_catches_everything() -> None:
+    """Elsewhere, what catches everything cleans up and raises it again."""
+    catchers = [
+        source.path
+        for source in SOURCES
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ExceptHandler) and _catches_all(node) and not _raises_again(node)
+    ]
+
+    assert catchers == [CATCHES_ALL]
+
+
+def _catches_all(handler: ast.ExceptHandler) -> bool:
+    caught = handler.type
+    names = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return any(name is None or ast.unparse(name) in ("Exception", "BaseException") for name in names)
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    last = handler.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is None
+
+
+@pytest.mark.parametrize("folder", ["proto", "configs"])
+def test_folders_that_hold_no_python(folder: str) -> None:
+    found = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+
+    assert found
+    assert not [path for path in found if path.suffix in (".py", ".pyi")]
+
+
+def test_no_file_hides_a_library_or_says_nothing() -> None:
+    taken = {"torch", "kafka", "ray", "av", "cv2", "numpy", "onnx", "yaml"}
+
+    names = {Path(source.path).stem for source in sources(*FLOORS, *OUTSIDE)}
+
+    assert not {"utils", "util", "helpers", "misc", "common"} & names
+    assert not taken & names
+
+
+@pytest.mark.parametrize("source", [s for s in SOURCES if not s.path.endswith("_pb2.py")], ids=lambda s: s.path)
+def test_a_file_says_what_it_is(source: Source) -> None:
+    assert not source.tree.body or ast.get_docstring(source.tree)
