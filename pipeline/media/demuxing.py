@@ -94,7 +94,9 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
     waiting, rotation = _look_ahead(packets, video, live=settings["live"])
     head = _head(container, video, rotation)
     head.audio.extend(_audio_track(i, stream) for i, stream in enumerate(audio, 1))
-    if any(packet.stream is video and packet.pts is None for packet in waiting):
+    if settings["live"]:
+        head.frames_expected = 0
+    elif any(packet.stream is video and packet.pts is None for packet in waiting):
         head.timed = False
     yield StreamRecord(head=head)
     for packet in waiting:

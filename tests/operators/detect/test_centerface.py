@@ -132,7 +132,7 @@ def test_a_portrait_in_any_rotation(detector: CenterFace, rotation: int) -> None
     assert (left_eye - nose) @ down < 0 < (mouth - nose) @ down
 
 
-def test_the_network_names_what_it_wants(detector: CenterFace) -> None:
+def test_the_network_names_what_it_wants() -> None:
     engine = open_engine(model_file("centerface"))
 
     with pytest.raises(EngineError, match=r"expected float32 \(any, 3, any, any\), got uint8"):

@@ -57,7 +57,7 @@ def check_output(place: Place, last: int) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_workers_lose_and_double_nothing(place: Place, seed: int) -> None:
     rng = random.Random(seed)
-    last, kills = (1499, 12) if not place.is_kafka else (799, 7)
+    last, kills, longest_s = (1499, 7, 0.6) if place.is_kafka else (2999, 8, 0.06)
     writer = place.writer()
     for first in range(0, last + 1, 50):
         writer.write("cam", messages(*[b"%d " % n + bytes(5000) for n in range(first, first + 50)]), b"")
@@ -66,9 +66,9 @@ def test_killed_workers_lose_and_double_nothing(place: Place, seed: int) -> None
     for kill in range(kills):
         # The same name takes over at once; another has to wait until the dead one's time is over.
         name = "two" if kill == kills // 2 else "one"
-        with working(place, name, last, seed=seed + kill) as process:
+        with working(place, name, last, seed=seed + kill, pause_s=0.002) as process:
             if said(process, "commits"):
-                time.sleep(rng.uniform(0, 0.1))
+                time.sleep(rng.uniform(0, longest_s))
         seen += reader.read(0.1)
         if seen:
             index, count = map(int, seen[-1].value.split()[1].split(b"/"))

@@ -1,0 +1,55 @@
+"""A role that does in the jail whatever a test asks it to."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.jail import FAILED, Channel
+
+
+def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
+    act = settings["act"]
+    if act == "echo":
+        while True:
+            kind, payload = channel.receive()
+            channel.send(kind, payload)
+    elif act == "hang":
+        time.sleep(60)
+    elif act == "crash":
+        ctypes.string_at(0)
+    elif act == "raise":
+        raise LookupError("a bug")
+    elif act == "give up":
+        channel.send(FAILED, b"not for \x1b[31mme\x1b[0m")
+    elif act == "allocate":
+        bytearray(4 << 30)
+    elif act == "write":
+        _try(channel, lambda: os.write(os.open(settings["path"], os.O_CREAT | os.O_WRONLY), b"pictures"))
+    elif act == "open":
+        _try(channel, lambda: [os.open("/dev/null", os.O_RDONLY) for _ in range(100)])
+    elif act == "environment":
+        channel.send(1, " ".join(sorted(os.environ)).encode())
+    elif act == "boast":
+        os.write(_socket(channel).fileno(), struct.pack("<BI", 1, 1 << 31))
+        time.sleep(60)
+    elif act == "flood":
+        while True:
+            channel.send(1)
+
+
+def _try(channel: Channel, action: Any) -> None:
+    try:
+        action()
+        channel.send(1, b"allowed")
+    except OSError as error:
+        channel.send(1, (error.strerror or "").encode())
+
+
+def _socket(channel: Channel) -> socket.socket:
+    return channel._connection

@@ -1,0 +1,155 @@
+"""Whole runs through Ray, by the command line: what goes in comes out, frame for frame, at its time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+import yaml
+
+from tests.clips import MAKERS, Clip, Clips, read_index
+from tests.hostile import MAKERS as HOSTILE
+from tests.hostile import HostileFiles
+
+JUMPING = {"clock_jump_ahead", "clock_jump_back"}
+UNTIMED = {"raw_h264", "size_change_raw", "avi_b_frames", "mjpeg_avi", "odd_size"}
+RESIZED = {"size_change_ts", "size_change_raw"}
+ZONE = [0.1, 0.9, 0.3, 1.0]
+"""Below the bar code, so that frames can be told apart under their covers."""
+
+
+def facewarden(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+
+
+def config(folder: Path) -> Path:
+    """Covers a fixed place: the path without the cost of a network."""
+    steps = [
+        {"use": "detect.zones", "options": {"boxes": [ZONE]}},
+        {"use": "track"},
+        {"use": "deidentify.cover", "options": {"style": "solid", "shape": "box"}},
+    ]
+    path = folder / "zones.yaml"
+    path.write_text(yaml.safe_dump({"steps": steps}))
+    return path
+
+
+def decoded(*paths: Path) -> list[tuple[Fraction, int | None, int, int, int]]:
+    """Time, bar code, width, height and rotation of each frame that a plain decode shows."""
+    frames = []
+    for path in paths:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                number = read_index(frame.to_ndarray(format="bgr24"))
+                time = frame.pts * frame.time_base if frame.pts is not None else Fraction(-1)
+                frames.append((time, number, frame.width, frame.height, frame.rotation))
+    return frames
+
+
+def outputs(folder: Path, stem: str) -> list[Path]:
+    return sorted(folder.glob(f"{stem}_anonymized*"), key=lambda path: (len(path.name), path.name))
+
+
+@pytest.fixture(scope="module")
+def masked(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Clip], Path]:
+    """All made clips after one run, with the folder that holds what came out."""
+    folder = tmp_path_factory.mktemp("run")
+    made = {}
+    for name in MAKERS:
+        clip = clips(name)
+        source = folder / "in" / f"{name}{clip.path.suffix}"
+        source.parent.mkdir(exist_ok=True)
+        source.write_bytes(clip.path.read_bytes())
+        made[name] = Clip(source, clip.numbers)
+    done = facewarden("run", folder / "in", "-o", folder / "out", "--config", config(folder))
+    assert done.returncode in (0, 1), done.stderr[-2000:]
+    assert not (folder / "out" / ".facewarden").exists()
+    return made, folder / "out"
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_shown_frames_and_their_times_are_those_of_a_plain_decode(
+    masked: tuple[dict[str, Clip], Path], name: str
+) -> None:
+    clip, folder = masked[0][name], masked[1]
+
+    before, after = decoded(clip.path), decoded(*outputs(folder, name))
+
+    assert [frame[1] for frame in after] == list(clip.numbers)
+    assert [frame[2:] for frame in after] == [frame[2:] for frame in before]
+    if name in RESIZED:
+        assert len(outputs(folder, name)) == 2
+    elif name in JUMPING | UNTIMED:
+        steps = {later[0] - earlier[0] for earlier, later in pairwise(after)}
+        assert steps == {Fraction(1, 25)}
+    else:
+        assert [frame[0] for frame in after] == [frame[0] for frame in before]
+
+
+def test_every_ledger_balances_and_every_frame_is_reported(masked: tuple[dict[str, Clip], Path]) -> None:
+    made, folder = masked
+    lines = [json.loads(line) for line in (folder / "verdicts.jsonl").read_text().splitlines()]
+
+    ends = {line["stream"]: line for line in lines if line["type"] == "end"}
+
+    assert len(ends) == len(made)
+    for name, clip in made.items():
+        end = ends[clip.path.name]
+        assert end["packets"] == end["shown"] + end["discarded"] + sum(end["withheld"].values()), name
+        assert end["shown"] == len(clip.numbers) == sum(
+            line["type"] == "frame" and line["stream"] == clip.path.name for line in lines
+        )  # fmt: skip
+    assert {clip.path.name for name, clip in made.items() if ends[clip.path.name]["withheld"]} == {
+        made["no_keyframe_start"].path.name
+    }
+
+
+@pytest.mark.parametrize("name", ["mov_g711", "mov_pcm", "mp4_aac", "long_audio"])
+def test_audio_is_copied_bit_for_bit(masked: tuple[dict[str, Clip], Path], name: str) -> None:
+    clip, folder = masked[0][name], masked[1]
+
+    def audio(path: Path) -> list[tuple[Fraction, bytes]]:
+        with av.open(str(path)) as container:
+            stream = container.streams.audio[0]
+            return [(p.pts * p.time_base, bytes(p)) for p in container.demux(stream) if p.size]
+
+    assert audio(outputs(folder, name)[0]) == audio(clip.path)
+
+
+def test_hostile_files_cost_themselves_only(hostile: HostileFiles, clips: Clips, tmp_path: Path) -> None:
+    sources = [hostile(name) for name in HOSTILE]
+    good = tmp_path / "good.mp4"
+    good.write_bytes(clips("h264_plain").path.read_bytes())
+
+    done = facewarden("run", *sources, good, "-o", tmp_path / "out", "--config", config(tmp_path))
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert [frame[1] for frame in decoded(*outputs(tmp_path / "out", "good"))] == list(clips("h264_plain").numbers)
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nothing.mp4"], "no such file"),
+        (["--config", "nothing.yaml", __file__], "cannot be read"),
+        (["http://example.org/a.mp4"], "expected a file"),
+        ([], "no source"),
+        (["--encode", "crf", __file__], "KEY=VALUE"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_nothing_starts(arguments: list[str], says: str, tmp_path: Path) -> None:
+    done = facewarden("run", *arguments, "-o", tmp_path / "out")
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
