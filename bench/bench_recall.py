@@ -45,10 +45,10 @@ class Tally:
     cpu_s: list[float]
 
 
-def ours() -> Detector:
-    """The detector with its default options, fed with frames as in a run."""
+def ours(options: Mapping[str, int]) -> Detector:
+    """The detector with its default options, save those given, fed with frames as in a run."""
     pull(["centerface"])
-    detector = CenterFace(open_engine(find_model("centerface")))
+    detector = CenterFace(open_engine(find_model("centerface")), **options)
 
     def detect(image: NDArray[np.uint8]) -> tuple[Array, Array]:
         faces = detector([frame_of(image)])[0].faces
@@ -127,7 +127,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--min-px", type=int, help="of our detector, instead of its default")
     given = parser.parse_args()
+    options = {} if given.min_px is None else {"min_px": given.min_px}
     folder = data_folder() / "detection_face_masks"
     lines = defaultdict(list)
     with (folder / "boxes.csv").open() as file:
@@ -136,13 +138,13 @@ def main() -> None:
     labels = {name: np.array(lines[name]) for name in sorted(lines)}
     images = {Path(name).name: content for name, content in read_images(folder / "images.tar").items()}
 
-    tallies = measure(images, labels, {"ours": ours(), "deface": deface()})
+    tallies = measure(images, labels, {"ours": ours(options), "deface": deface()})
     heights = [boxes[:, 3] - boxes[:, 1] for boxes in labels.values()]
     parts = {"chosen on": slice(0, None, 2), "held out": slice(1, None, 2), "all": slice(None)}
     rows = [summarize(name, part, tallies[name], heights, which) for part, which in parts.items() for name in tallies]
     low, high = difference(tallies["ours"], tallies["deface"], seed=given.seed)
 
-    title = f"recall at IoU {IOU}, also by height of the face in px; false boxes and CPU-ms per image"
+    title = f"recall at IoU {IOU}, also by the face's height in px; false boxes, CPU-ms per image"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in rows[0]:
         table.add_column(column, justify="left" if column in ("detector", "images") else "right", no_wrap=True)

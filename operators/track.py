@@ -37,6 +37,8 @@ HEADER = struct.Struct("<BqdII")
 
 GAIN = 0.5
 """How much of a velocity just measured enters the smoothed one."""
+SHORTEST_S = 0.004
+"""Frames closer together, such as two at one instant, tell no velocity: they are taken to be this far apart."""
 FADE_S = 1.0
 """A predicted face slows down by e in this time, so that it does not run away."""
 HALF_LIFE_S = 0.5
@@ -118,14 +120,18 @@ class Track:
         predicted = _predict(state.tracks, frame.time_s, size)
         rows = self._match(predicted, frame.faces)
         hit = self._hit(state, rows, frame)
-        unseen = np.setdiff1d(np.arange(len(state.tracks)), rows)
+        unseen = np.ones(len(state.tracks), np.bool_)
+        unseen[rows[rows >= 0]] = False
         missed, held = self._miss(state.tracks[unseen], predicted[unseen], frame)
         state.tracks = np.concatenate([hit, missed])
-        return replace(frame, faces=replace(frame.faces, tracks=hit["number"].astype(np.int64)) + held)
+        faces = replace(frame.faces, tracks=hit["number"].astype(np.int64))
+        return replace(frame, faces=faces + held if len(held) else faces)
 
     def _match(self, predicted: Array, faces: Faces) -> Array:
         """For each face the row of its track, or -1: `(n,)`."""
         rows = np.full(len(faces), -1)
+        if not len(predicted) or not len(faces):
+            return rows
         strong = faces.scores >= self._high
         affinity = self._affinity(predicted, faces.boxes)
         for choosing in (np.flatnonzero(strong), np.flatnonzero(~strong)):
@@ -155,12 +161,11 @@ class Track:
         tracks["number"][~old] = np.arange(state.next_number, state.next_number + new)
         state.next_number += new
 
-        elapsed = frame.time_s - tracks["hit_s"]
-        moved = old & (elapsed > 0)
-        shift = _center(faces.boxes[moved].astype(np.float64)) - _center(tracks["box"][moved])
-        gain = np.where(tracks["hits"][moved] == 1, 1.0, GAIN)[:, None]
-        velocity = tracks["velocity"][moved]
-        tracks["velocity"][moved] = velocity + gain * (shift / elapsed[moved][:, None] - velocity)
+        elapsed = np.maximum(frame.time_s - tracks["hit_s"][old], SHORTEST_S)[:, None]
+        shift = _center(faces.boxes[old].astype(np.float64)) - _center(tracks["box"][old])
+        gain = np.where(tracks["hits"][old] == 1, 1.0, GAIN)[:, None]
+        velocity = tracks["velocity"][old]
+        tracks["velocity"][old] = velocity + gain * (shift / elapsed - velocity)
         tracks["box"], tracks["score"] = faces.boxes, faces.scores
         tracks["hits"] += 1
         tracks["hit_s"], tracks["missed_s"] = frame.time_s, np.nan
@@ -191,12 +196,13 @@ class Track:
         ahead = list(_same_run(frame, ahead))
         faces = frame.faces
         boxes = faces.boxes.copy()
-        for row in _rows(~faces.seen & (faces.tracks >= 0)):
-            sighting = next(_sightings(ahead, faces.tracks[row]), None)
+        for row in np.flatnonzero(~faces.seen).tolist():
+            sighting = next(_sightings(ahead, int(faces.tracks[row])), None)
             if sighting is not None:
                 boxes[row] = _between(faces, row, sighting[0] - frame.time_s, sighting[1])
-        settled = replace(faces, boxes=boxes)
-        return replace(frame, faces=settled + self._found_later(replace(frame, faces=settled), ahead))
+        settled = replace(frame, faces=replace(faces, boxes=boxes))
+        found = self._found_later(settled, ahead)
+        return replace(settled, faces=settled.faces + found) if len(found) else settled
 
     def _found_later(self, frame: Frame, ahead: Sequence[Frame]) -> Faces:
         known = set(frame.faces.tracks.tolist())
@@ -206,12 +212,14 @@ class Track:
             before_s = later.time_s - frame.time_s
             if before_s > self._back_s and examined:
                 break
-            for row in _rows(later.faces.seen & ~np.isin(later.faces.tracks, list(known))):
-                known.add(int(later.faces.tracks[row]))
+            for row, number in _detections(later.faces):
+                if number in known:
+                    continue
+                known.add(number)
                 box = _carried_back(later, row, ahead[position + 1 :], before_s)
                 if not _covered(box, frame.faces.boxes):
                     boxes.append(_enlarged(box))
-                    numbers.append(later.faces.tracks[row])
+                    numbers.append(number)
                     scores.append(later.faces.scores[row] * 0.5 ** (before_s / HALF_LIFE_S))
             examined = examined or later.examined
         return Faces.of(boxes, scores, tracks=numbers, seen=np.zeros(len(boxes)))
@@ -249,9 +257,9 @@ def _moved(boxes: Array, velocity: Array, elapsed_s: Array, size: tuple[int, int
 
 def _same_run(frame: Frame, ahead: Sequence[Frame]) -> Iterator[Frame]:
     """The frames ahead up to a new size or a clock that runs back: what lies beyond is another scene."""
+    shape = frame.picture.planes[0].shape
     for before, later in pairwise([frame, *ahead]):
-        size = later.picture.width, later.picture.height
-        if size != (frame.picture.width, frame.picture.height) or later.time_s < before.time_s:
+        if later.picture.planes[0].shape != shape or later.time_s < before.time_s:
             return
         yield later
 
@@ -259,12 +267,15 @@ def _same_run(frame: Frame, ahead: Sequence[Frame]) -> Iterator[Frame]:
 def _sightings(ahead: Sequence[Frame], track: int) -> Iterator[tuple[float, Array]]:
     """Time and box of each detection of that track."""
     for later in ahead:
-        for row in _rows(later.faces.seen & (later.faces.tracks == track)):
-            yield later.time_s, later.faces.boxes[row]
+        for row, number in _detections(later.faces):
+            if number == track:
+                yield later.time_s, later.faces.boxes[row]
 
 
-def _rows(mask: Array) -> list[int]:
-    return [int(row) for row in np.flatnonzero(mask)]
+def _detections(faces: Faces) -> list[tuple[int, int]]:
+    """Row and track of each face that a detector saw. Plain lists: this runs for every pair of frames."""
+    pairs = zip(faces.tracks.tolist(), faces.seen.tolist(), strict=True)
+    return [(row, number) for row, (number, seen) in enumerate(pairs) if seen]
 
 
 def _between(faces: Faces, row: int, until_s: float, box: Array) -> Array:
@@ -282,10 +293,10 @@ def _carried_back(first: Frame, row: int, ahead: Sequence[Frame], before_s: floa
     """The first box of a track, `before_s` earlier, by the velocity that its second one gives away."""
     box = first.faces.boxes[row].astype(np.float64)
     size = (first.picture.width, first.picture.height)
-    second = next(_sightings(ahead, first.faces.tracks[row]), None)
-    if second is None or second[0] <= first.time_s:
+    second = next(_sightings(ahead, int(first.faces.tracks[row])), None)
+    if second is None:
         return np.asarray(box)
-    velocity = _center(second[1] - box) / (second[0] - first.time_s)
+    velocity = _center(second[1] - box) / max(second[0] - first.time_s, SHORTEST_S)
     return np.asarray(_moved(box[None], velocity[None], np.array([-before_s]), size)[0])
 
 

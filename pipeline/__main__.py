@@ -183,7 +183,7 @@ def _drive(started: Any) -> None:
                         task,
                         completed=item.shown,
                         total=max(item.expected, item.shown) or None,
-                        fps=f"{speed:.0f} fps" if speed else "",
+                        fps=item.trouble or (f"{speed:.0f} fps" if speed else ""),
                     )
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here")

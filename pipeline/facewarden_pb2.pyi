@@ -683,11 +683,14 @@ class IngestState(_message.Message):
     ENDED_FIELD_NUMBER: _builtins.int
     HEAD_FIELD_NUMBER: _builtins.int
     VIDEO_PACKETS_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
     next_number: _builtins.int
     epoch: _builtins.int
     chain: _builtins.bytes
     ended: _builtins.bool
     video_packets: _builtins.int
+    trouble: _builtins.str
+    """why nothing comes from a live source right now"""
     @_builtins.property
     def head(self) -> Global___Head: ...
     def __init__(
@@ -699,10 +702,11 @@ class IngestState(_message.Message):
         ended: _builtins.bool = ...,
         head: Global___Head | None = ...,
         video_packets: _builtins.int = ...,
+        trouble: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "ended", b"ended", "epoch", b"epoch", "head", b"head", "next_number", b"next_number", "video_packets", b"video_packets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "ended", b"ended", "epoch", b"epoch", "head", b"head", "next_number", b"next_number", "trouble", b"trouble", "video_packets", b"video_packets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -155,7 +155,8 @@ def _follow(writer: Writer, source: Source, config: Config, state: IngestState, 
             break
         if time.monotonic() - began > LONGEST_PAUSE_S:
             pause_s = 0.5
-        batch.reject("source", f"{detail}; trying again in {pause_s:.1f} s")
+        state.trouble = f"{detail}; trying again in {pause_s:.1f} s"
+        batch.reject("source", state.trouble)
         batch.flush()
         stop.wait(pause_s)
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
@@ -165,6 +166,7 @@ def _follow(writer: Writer, source: Source, config: Config, state: IngestState, 
 def _begin(batch: _Batch, head: Head, source: Source) -> None:
     head.epoch, head.source, head.live = batch.state.epoch, source.shown, source.live
     batch.state.head.CopyFrom(head)
+    batch.state.trouble = ""
     batch.add(StreamRecord(head=head))
 
 

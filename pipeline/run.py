@@ -73,13 +73,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a stream is: frames shown, frames expected (0 where unknown), and whether it has ended."""
+    """How far a stream is: frames shown, frames expected (0 where unknown), and what its camera suffers from."""
 
     number: int
     name: str
     shown: int
     expected: int
-    ended: bool
+    trouble: str
 
 
 def find_sources(arguments: Sequence[str]) -> list[str]:
@@ -313,10 +313,8 @@ class Run:
         stored = broker.latest(STATE, job.source.stream)
         state = StreamState.FromString(stored) if stored else StreamState()
         read = broker.latest(INGEST, job.source.stream)
-        head = IngestState.FromString(read).head if read else None
-        return Progress(
-            number, job.source.shown, state.ledger.shown, head.frames_expected if head is not None else 0, state.ended
-        )
+        source = IngestState.FromString(read) if read else IngestState()
+        return Progress(number, job.source.shown, state.ledger.shown, source.head.frames_expected, source.trouble)
 
     def _merge_verdicts(self) -> None:
         self.verdicts.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -55,7 +55,7 @@ class Stage:
         self._group, self._name = group, name
         self._config = config
         self._operators: Mapping[str, Operator] = open_steps(config)
-        self._poison: defaultdict[str, set[int]] = defaultdict(set)
+        self._deaths: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._works: dict[str, StreamWork] = {}
 
     def ready(self) -> bool:
@@ -102,7 +102,7 @@ class Stage:
             time.sleep(0.002)
 
     def _open(self, stream: str, member: Member) -> bool:
-        work = StreamWork(stream, member, self._operators, self._config, self._poison[stream])
+        work = StreamWork(stream, member, self._operators, self._config, self._deaths[stream])
         self._works[stream] = work
         return True
 
@@ -127,7 +127,7 @@ class Stage:
             suspect = work.suspect() if work is not None else None
             log.warning("%s: decoder failed at packet %s: %s", stream, suspect, error)
             if suspect is not None:
-                self._poison[stream].add(suspect)
+                self._deaths[stream][suspect] += 1
             self._drop(stream)
             member.rewind(stream)
         return False

@@ -97,17 +97,23 @@ class StreamWork:
         member: the owner; `commit` and `send` go through it.
         operators: opened steps by name; shared with other streams, state is keyed by stream.
         config: the run's.
-        poison: numbers of packets that killed a decoder before; they are not decoded again.
+        deaths: how often a decoder died on the packet of that number. Once may be anybody's fault; what two decoders
+            died of is not given to a third.
     """
 
     def __init__(
-        self, stream: str, member: Member, operators: Mapping[str, Operator], config: Config, poison: set[int]
+        self,
+        stream: str,
+        member: Member,
+        operators: Mapping[str, Operator],
+        config: Config,
+        deaths: Mapping[int, int],
     ) -> None:
         self.stream = stream
         self.ended = False
         self._member = member
         self._config = config
-        self._poison = poison
+        self._deaths = deaths
         self._limits = Limits(
             memory_bytes=config.jail.memory_mb << 20, timeout_s=config.jail.timeout_s, max_pixels=config.jail.max_pixels
         )
@@ -280,9 +286,9 @@ class StreamWork:
         if not known:
             self._pending[packet.number] = _Pending(packet, self._video_packets)
         self._video_packets += 1
-        if packet.number in self._poison:
+        if self._deaths.get(packet.number, 0) >= 2:
             if not known:
-                self._lose(packet.number, "decoder_died", "the decoder was killed by this packet")
+                self._lose(packet.number, "decoder_died", "two decoders died on this packet")
             return
         with self._timed("transport"):
             self._decoder.send(packet)

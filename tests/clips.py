@@ -24,6 +24,8 @@ Image = NDArray[np.uint8]
 WIDTH, HEIGHT, FPS = 192, 144, 25
 BITS = 8
 """Of the bar code, which fills the upper quarter of a picture."""
+SMALLEST = 48
+"""Pictures with a side below this, in pixels, carry no readable number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ def draw(number: int, width: int = WIDTH, height: int = HEIGHT, portrait: Image 
 def read_index(picture: NDArray[Any]) -> int | None:
     """The number drawn on a picture: BGR `(h, w, 3)`, or luma `(h, w)` of any depth. None: it cannot be read."""
     luma = picture if picture.ndim == 2 else picture.mean(axis=2)
+    if min(luma.shape) < SMALLEST:
+        return None
     number = 0
     for bit, (left, right) in enumerate(_columns(luma.shape[1])):
         margin = (right - left) // 4

@@ -95,9 +95,11 @@ class KafkaNode:
         self._log.close()
 
     def _answers(self) -> bool:
+        host, port = self.servers.split(":")
         try:
+            socket.create_connection((host, int(port))).close()
             admin = KafkaAdminClient(bootstrap_servers=self.servers, bootstrap_timeout_ms=1000)
-        except KafkaError:
+        except (OSError, KafkaError):
             return False
         admin.close()
         return True

@@ -17,7 +17,7 @@ OUTSIDE = ("tests", "bench")
 HOMES = {
     "av": ("pipeline/media/*",),
     "kafka": ("pipeline/brokers/kafka_*.py",),
-    "sqlite3": ("pipeline/brokers/sqlite_broker.py",),
+    "sqlite3": ("pipeline/brokers/sqlite_*.py",),
     "ray": ("pipeline/run.py", "pipeline/stage.py", "pipeline/jobs.py"),
     "yaml": ("pipeline/config.py", "pipeline/models.py"),
     "pipeline.facewarden_pb2": ("pipeline/wire.py",),

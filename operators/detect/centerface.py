@@ -35,9 +35,10 @@ class CenterFace:
         threshold: the lowest score of a face, 0..1.
         every: only frames whose index is a multiple of it are looked at.
         max_px: pictures with a longer side are reduced to this, for the time is in proportion to the area.
-        min_px: pictures whose longer side is below this are enlarged towards it, at most `MAX_ENLARGEMENT` times:
-            few faces below 16 pixels are found. Of the labelled faces in 400 x 300 pictures it finds 80 % as they
-            are, 86 % enlarged to 640, 88 % to 800, for 19, 44 and 67 CPU-ms (`bench/bench_recall.py`).
+        min_px: pictures whose longer side is below this are enlarged towards it, at most `MAX_ENLARGEMENT` times,
+            for few faces below 16 pixels are found. Of the faces in the 400 x 300 pictures it was chosen on, 80 % were
+            found as they are, 86 % at 640, 88 % at 800, for 19, 44 and 67 CPU-ms
+            (`python -m bench.bench_recall --min-px N`).
         nms: of two boxes that overlap by more than this (IoU) the lesser is dropped.
         batch: how many frames of one size are looked at in one call; more than one pays on a GPU only.
     """

@@ -1,7 +1,7 @@
 """Large values in small messages: split into chunk records, and joined again on the other side.
 
-A chunk carries the header `chunk` = `b"index/count"`; the first one carries the value's own headers too. Chunks of one value
-lie in order in one partition, though not side by side. A run of chunks that broke off is forgotten when the next begins.
+A chunk carries the header `chunk` = `b"index/count"`, the first one the value's own headers too. Chunks of one value
+lie in order in one partition, though not side by side. A run that broke off is forgotten when the next begins.
 """
 
 from __future__ import annotations

@@ -1,26 +1,27 @@
-"""What the parts of the Kafka broker are made of: settings, topics, transactions, and tables of compacted topics.
+"""What the parts of the Kafka broker are made of: settings, topics, and transactions.
 
-Every call ends within about `TIMEOUT_S`. The client library reconnects by itself; what failed in between comes out as
+Every call ends within about half a minute. The library reconnects by itself; what failed in between comes out as
 `BrokerError`.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
+import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import (
     CommitFailedError,
     FencedInstanceIdError,
     InvalidProducerEpochError,
+    KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     ProducerFencedError,
@@ -29,10 +30,17 @@ from kafka.errors import (
 from kafka.partitioner.default import murmur2
 
 from engines import ConfigError
-from pipeline.brokers import COMPACTED_TOPICS, LOG_TOPICS, MAX_MESSAGE_BYTES, PACKETS, BrokerError, Fenced
-from pipeline.brokers.chunks import Headers
-
-log = logging.getLogger(__name__)
+from pipeline.brokers import (
+    COMPACTED_TOPICS,
+    LOG_TOPICS,
+    MAX_MESSAGE_BYTES,
+    PACKETS,
+    BrokerError,
+    Fenced,
+    Message,
+    Record,
+)
+from pipeline.brokers.chunks import Headers, split
 
 TIMEOUT_S = 25.0
 ROOM_BYTES = 64 << 10
@@ -41,6 +49,7 @@ LARGEST_BYTES = MAX_MESSAGE_BYTES + ROOM_BYTES
 TRANSACTION_TIMEOUT_S = 15
 """When the broker gives up the transaction of a dead producer, which readers wait for."""
 
+FENCED = (CommitFailedError, FencedInstanceIdError, InvalidProducerEpochError, ProducerFencedError)
 SECURITY = (
     "security_protocol",
     "ssl_cafile",
@@ -129,9 +138,18 @@ class Settings:
             "compression_type": self.compression_type,
             "max_request_size": LARGEST_BYTES,
             "batch_size": 512 << 10,
-            "max_block_ms": 20_000,
+            "max_block_ms": 10_000,
             "delivery_timeout_ms": 20_000,
         }
+
+    def open(self, client: Callable[..., Any], **arguments: Any) -> Any:
+        """A client of the library, made only when a broker answers: made in vain, it would leave its thread behind."""
+        for server in self.servers:
+            address = urlsplit(f"//{server}")
+            with suppress(OSError):
+                socket.create_connection((address.hostname, address.port or 9092), timeout=5).close()
+                return client(**arguments)
+        raise KafkaConnectionError(f"no answer from {', '.join(self.servers)}")
 
     def topic(self, topic: str) -> str:
         return self.topic_prefix + topic
@@ -149,9 +167,10 @@ def translated(what: str) -> Iterator[None]:
     """Turns what the library raises into the errors of the seam."""
     try:
         yield
-    except (CommitFailedError, FencedInstanceIdError, InvalidProducerEpochError, ProducerFencedError) as error:
-        raise Fenced(f"{what}: somebody else owns it now ({error})") from error
     except KafkaError as error:
+        # A producer that has failed already carries the reason as an argument of its next error.
+        if any(isinstance(reason, FENCED) for reason in (error, *error.args)):
+            raise Fenced(f"{what}: somebody else owns it now ({error})") from error
         raise BrokerError(f"{what}: Kafka did not answer as expected ({type(error).__name__}: {error})") from error
 
 
@@ -175,7 +194,7 @@ def make_topics(settings: Settings) -> int:
     configs |= {topic: {**size, **kept} for topic in COMPACTED_TOPICS}
     names = {settings.topic(topic): config for topic, config in configs.items()}
     with translated("creating topics"):
-        admin = KafkaAdminClient(**settings.client)
+        admin = settings.open(KafkaAdminClient, **settings.client)
         try:
             missing = [
                 NewTopic(name, settings.partitions, settings.replication, topic_configs=names[name])
@@ -207,7 +226,26 @@ class Outgoing:
     headers: Headers
 
 
-def send_all(producer: KafkaProducer, records: Iterable[Outgoing]) -> list[int]:
+def outgoing(settings: Settings, stream: str, messages: Sequence[Message]) -> list[Outgoing]:
+    """Messages in pieces that a broker takes."""
+    partition, key = settings.partition(stream), stream.encode()
+    return [
+        Outgoing(settings.topic(message.topic), partition, key, value, headers)
+        for message in messages
+        for value, headers in split(message.value, message.headers)
+    ]
+
+
+def hand_out(queue: deque[Record], max_bytes: int) -> list[Record]:
+    """Takes records from the queue: as many as fit into `max_bytes`, and one at the least."""
+    records: list[Record] = []
+    while queue and max_bytes > 0:
+        records.append(queue.popleft())
+        max_bytes -= len(records[-1].value)
+    return records
+
+
+def send_all(producer: KafkaProducer, records: Iterable[Outgoing], timeout_s: float = TIMEOUT_S) -> list[int]:
     """Sends, waits, and looks at every outcome, for a transaction may commit without records that were lost.
 
     Returns: the offset of each.
@@ -216,8 +254,8 @@ def send_all(producer: KafkaProducer, records: Iterable[Outgoing]) -> list[int]:
         producer.send(r.topic, key=r.key, value=r.value, partition=r.partition, headers=list(r.headers.items()))
         for r in records
     ]
-    producer.flush(TIMEOUT_S)
-    return [future.get(TIMEOUT_S).offset for future in futures]
+    producer.flush(timeout_s)
+    return [future.get(timeout_s).offset for future in futures]
 
 
 def discard(producer: KafkaProducer) -> None:
@@ -245,7 +283,8 @@ class Transactions:
     def open(self) -> None:
         """Returns when whatever a former producer of this name had begun is committed or undone."""
         with translated(self._name):
-            producer = KafkaProducer(
+            producer = self._settings.open(
+                KafkaProducer,
                 transactional_id=self._settings.topic_prefix + self._name,
                 transaction_timeout_ms=TRANSACTION_TIMEOUT_S * 1000,
                 **self._settings.producer,
@@ -267,6 +306,7 @@ class Transactions:
         """
         if self._producer is None:
             raise BrokerError(f"{self._name}: an earlier transaction failed")
+        until = time.monotonic() + TIMEOUT_S
         try:
             with translated(self._name):
                 self._producer.begin_transaction()
@@ -274,129 +314,25 @@ class Transactions:
                 manager = self._producer._transaction_manager
                 # The public methods do the same, but wait for ever when the broker is gone.
                 if offsets is not None:
-                    self._settle(manager.send_offsets_to_transaction(offsets, group))
-                self._settle(manager.begin_commit())
+                    self._settle(manager.send_offsets_to_transaction(offsets, group), until)
+                self._settle(manager.begin_commit(), until)
                 return placed
         except BaseException:
             self._abort()
             raise
 
-    def _settle(self, result: Any, timeout_s: float = TIMEOUT_S) -> None:
+    def _settle(self, result: Any, until: float) -> None:
         self._producer._sender.wakeup()  # type: ignore[union-attr]
-        if not result.wait(timeout_s * 1000):
-            raise KafkaTimeoutError(f"no answer within {timeout_s:.0f} s")
+        if not result.wait(max(0.0, until - time.monotonic()) * 1000):
+            raise KafkaTimeoutError("no answer in time")
 
     def _abort(self) -> None:
         """Frees readers from waiting for the transaction, if the broker is there to hear it."""
         with suppress(KafkaError):
-            self._settle(self._producer._transaction_manager.begin_abort(), 1.0)  # type: ignore[union-attr]
+            self._settle(self._producer._transaction_manager.begin_abort(), time.monotonic() + 1)  # type: ignore[union-attr]
         self.close()
 
     def close(self) -> None:
         if self._producer is not None:
             discard(self._producer)
             self._producer = None
-
-
-RESUME, ENDED, DROPPED = "resume", "ended", "dropped"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The newest value of a stream in a compacted topic.
-
-    Attributes:
-        value: None after `drop`.
-        resume: `packets` below this offset are done with.
-        ended: nobody has to work on the stream, unless there are packets from `resume` on.
-    """
-
-    value: bytes | None
-    resume: int = 0
-    ended: bool = False
-
-    @property
-    def headers(self) -> dict[str, bytes]:
-        dropped = {DROPPED: b"1"} if self.value is None else {}
-        return {RESUME: b"%d" % self.resume, ENDED: b"%d" % self.ended, **dropped}
-
-    @classmethod
-    def of(cls, value: bytes, headers: Headers) -> Entry:
-        whole = None if DROPPED in headers else value
-        return cls(whole, int(headers.get(RESUME, b"0")), headers.get(ENDED) == b"1")
-
-
-class Table:
-    """Follows some partitions of a compacted topic, and knows the newest committed value of each key."""
-
-    def __init__(self, settings: Settings, topic: str) -> None:
-        self._settings, self._topic = settings, topic
-        self._entries: dict[int, dict[str, Entry]] = {}
-        self._lock = threading.RLock()
-        with translated(topic):
-            self._consumer = KafkaConsumer(**settings.consumer)
-
-    def follow(self, partitions: Iterable[int]) -> None:
-        """Follows these partitions and no others."""
-        wanted = set(partitions)
-        if wanted == set(self._entries):
-            return
-        with translated(self._topic):
-            at = {p: self._consumer.position(self._place(p), timeout_ms=1) for p in wanted & set(self._entries)}
-            self._entries = {p: self._entries[p] if at.get(p) is not None else {} for p in wanted}
-            self._consumer.assign([self._place(p) for p in sorted(wanted)])
-            for p in wanted:
-                self._consumer.seek(self._place(p), at.get(p) or 0)
-
-    def catch_up(self) -> None:
-        """Reads all that is committed by now.
-
-        Raises:
-            BrokerError: it did not come in time.
-        """
-        until = time.monotonic() + TIMEOUT_S
-        places = [self._place(p) for p in self._entries]
-        with self._lock, translated(self._topic):
-            ends = self._consumer.end_offsets(places, timeout_ms=10_000) if places else {}
-            while any((self._consumer.position(place, timeout_ms=1000) or 0) < end for place, end in ends.items()):
-                if time.monotonic() > until:
-                    raise KafkaTimeoutError(f"not read within {TIMEOUT_S:.0f} s")
-                self.refresh(0.1)
-
-    def refresh(self, timeout_s: float = 0.001) -> None:
-        """Reads what has arrived."""
-        with translated(self._topic):
-            batches = self._consumer.poll(timeout_ms=max(1, int(timeout_s * 1000)))
-        for place, batch in batches.items():
-            entries = self._entries[place.partition]
-            for record in batch:
-                stream = record.key.decode()
-                if record.value is None:
-                    entries.pop(stream, None)
-                else:
-                    entries[stream] = Entry.of(record.value, dict(record.headers))
-
-    def put(self, stream: str, entry: Entry) -> None:
-        """Knows already what has just been committed."""
-        self._entries[self._settings.partition(stream)][stream] = entry
-
-    def get(self, stream: str) -> Entry | None:
-        return self._entries.get(self._settings.partition(stream), {}).get(stream)
-
-    def partition(self, partition: int) -> Mapping[str, Entry]:
-        return self._entries[partition]
-
-    def latest(self, stream: str) -> bytes | None:
-        """The newest value by now, from any thread."""
-        with self._lock:
-            self.follow({*self._entries, self._settings.partition(stream)})
-            self.catch_up()
-            entry = self.get(stream)
-        return entry.value if entry else None
-
-    def _place(self, partition: int) -> TopicPartition:
-        return self._settings.place(self._topic, partition)
-
-    def close(self) -> None:
-        with suppress(KafkaError):
-            self._consumer.close(autocommit=False, timeout_ms=1000)

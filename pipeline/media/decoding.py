@@ -49,10 +49,6 @@ _MATRIX_RGB, _MATRIX_BT601 = 0, 6
 _SWS_BT601 = 5
 
 
-class _Refused(Exception):
-    """The whole stream cannot be decoded; the text says why."""
-
-
 class _Ring:
     """Slots of equal size in memory that the parent made, for pictures of one size and format."""
 
@@ -77,7 +73,6 @@ class _Ring:
 class _Server:
     def __init__(self, channel: Channel, settings: Mapping[str, Any]) -> None:
         self._channel = channel
-        self._max_pixels = settings["max_pixels"]
         self._codec = _open(settings)
         self._packets: deque[bytes] = deque()
         self._finished = False
@@ -137,8 +132,6 @@ class _Server:
     def _put(self, frame: VideoFrame) -> None:
         if frame.pts is None:
             return
-        if frame.width * frame.height > self._max_pixels:
-            raise _Refused(f"a picture of {frame.width}x{frame.height}; at most {self._max_pixels} pixels are taken")
         full_range, matrix, corrupt = frame.color_range == _FULL_RANGE, frame.colorspace, frame.is_corrupt
         number = frame.pts
         wanted = nearest_format(frame.format, frame.width, frame.height)
@@ -186,7 +179,5 @@ def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
     """Decodes until it is told to finish; `FAILED` where it cannot go on at all."""
     try:
         _Server(channel, settings).run()
-    except _Refused as refused:
-        channel.send(FAILED, str(refused).encode())
     except (av.FFmpegError, ValueError) as error:
         channel.send(FAILED, f"cannot be decoded: {error}".encode())

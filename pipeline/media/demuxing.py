@@ -26,7 +26,7 @@ _LOOK_AHEAD = 64
 """So many packets are read at most before the head is sent, for what only packets and frames tell."""
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
 _TEMPLATE_CONTAINERS = ("nut", "matroska")
-"""The first that takes the codec. NUT takes all that were tried but ALAC; Matroska wants more than parameters for some."""
+"""The first that takes the codec: NUT takes all that were tried but ALAC, Matroska wants more than parameters."""
 _DEVICE_FORMATS = ("mjpeg", "h264", None)
 
 
@@ -124,7 +124,7 @@ def _choose(container: InputContainer, max_pixels: int) -> VideoStream:
 
 def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: int) -> Iterator[AvPacket]:
     """All packets with bytes in them, MPEG-4's packed B-frames unpacked."""
-    video = streams[0]
+    video, base = streams[0], streams[0].time_base
     unpack = None
     if video.codec.canonical_name == "mpeg4":
         unpack = BitStreamFilterContext("mpeg4_unpack_bframes", video)
@@ -139,7 +139,7 @@ def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: in
             continue
         for unpacked in unpack.filter(packet if packet.size else None):
             if unpacked.size:
-                unpacked.stream, unpacked.time_base = video, video.time_base
+                unpacked.stream, unpacked.time_base = video, base
                 yield unpacked
     if container.format.name.startswith("mov,") and count < len(video.index_entries):
         raise Refused(f"breaks off after {count} of {len(video.index_entries)} pictures")

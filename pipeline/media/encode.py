@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Self, cast
 
 import av
+import av.logging
 import numpy as np
 from av.codec.context import Flags, OptionFlags
 from av.video.codeccontext import VideoCodecContext
@@ -82,10 +83,12 @@ class Encoder:
         chosen = {"preset": preset, "crf": str(crf), **latency, **_known(codec, options or {})}
         codec.options = {**chosen, "forced-idr": "1"}
         try:
-            codec.open()
+            complaints = _opened(codec, listen="x264-params" in chosen)
         except av.FFmpegError as error:
             given = ", ".join(f"{name}={value}" for name, value in chosen.items())
             raise ConfigError(f"{encoder} does not take {given} at {width}x{height} {format.name}") from error
+        if complaints:
+            raise ConfigError(f"{encoder}: {complaints}")
         self._codec = codec
 
     @property
@@ -171,6 +174,21 @@ def _known(codec: VideoCodecContext, options: Mapping[str, str]) -> Mapping[str,
         known = ", ".join(sorted(names - _OURS))
         raise ConfigError(f"{codec.name} has no option {', '.join(unknown)} to set; known: {known}")
     return options
+
+
+def _opened(codec: VideoCodecContext, *, listen: bool) -> str:
+    """Opens it; what it has to say about a misspelt x264 parameter, which it only logs, and goes on without."""
+    if not listen:
+        codec.open()
+        return ""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        with av.logging.Capture() as messages:
+            codec.open()
+    finally:
+        av.logging.set_level(level)
+    return " ".join(text.strip() for _, _, text in messages if "option" in text)
 
 
 def _encoded_color(head: Head) -> Color:

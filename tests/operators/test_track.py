@@ -139,6 +139,16 @@ def test_without_look_ahead_a_lost_face_is_held_where_it_goes() -> None:
     assert scores == sorted(scores, reverse=True)
 
 
+def test_two_frames_at_one_instant_send_no_face_away() -> None:
+    track = Track()
+    looks = [(0.0, [face(100)]), (1e-5, [face(101)]), (0.04, [])]
+
+    done = track([Frame("s", i, t, PICTURE, Faces.of(boxes), examined=True) for i, (t, boxes) in enumerate(looks)])
+
+    assert done[2].faces.tracks.tolist() == [1]
+    assert done[2].faces.boxes[0] == pytest.approx(face(101), abs=12)
+
+
 def test_a_held_face_does_not_leave_the_picture() -> None:
     track = Track(hold_ms=2000)
 

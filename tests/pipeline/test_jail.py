@@ -50,7 +50,7 @@ def test_a_silent_child_is_not_waited_for() -> None:
         assert child.receive(0.1) is None
         assert time.monotonic() - began < 1
 
-        with pytest.raises(FrameError, match="did not take a packet within 0.5 s"):
+        with pytest.raises(FrameError, match=r"within 0\.5 s"):
             child.send(1, bytes(4 << 20))
 
 

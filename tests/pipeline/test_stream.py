@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -17,9 +19,10 @@ from bench import chaos
 from pipeline.brokers import STATE, Broker, Member, open_broker
 from pipeline.config import Config, Step
 from pipeline.ingest import Source, ingest
+from pipeline.media import Decoder
 from pipeline.sink import write_file
 from pipeline.stage import Stage
-from pipeline.wire import End, StreamState
+from pipeline.wire import End, Packet, StreamState
 
 FRAMES = 130
 STREAM = "clip"
@@ -156,6 +159,32 @@ def test_a_frame_whose_operator_fails_is_covered_whole(tmp_path: Path, clip: Pat
     with av.open(str(tmp_path / "out.mp4")) as container:
         luma = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
     assert np.ptp(luma[10].astype(int)) < 60 < np.ptp(luma[9].astype(int))
+
+
+class DyingDecoder(Decoder):
+    """Its child is killed by packet 20, and once by packet 40, as by an attack and by an accident."""
+
+    accidents = 1
+
+    def send(self, packet: Packet) -> None:
+        if packet.number == 20 or (packet.number == 40 and DyingDecoder.accidents):
+            DyingDecoder.accidents -= packet.number == 40
+            while self.suspect is not None:
+                self.receive(0.05)
+            os.kill(self.pid, signal.SIGKILL)
+        super().send(packet)
+
+
+def test_a_packet_that_kills_decoders_costs_itself(tmp_path: Path, clip: Path, monkeypatch: Any) -> None:
+    settings = config("transactional")
+    url, broker = take_in(tmp_path, clip, settings)
+
+    monkeypatch.setattr("pipeline.stream.Decoder", DyingDecoder)
+    work(url, settings)
+    end = finish(broker, tmp_path / "out.mp4")
+
+    assert dict(end.ledger.withheld) == {"decoder_died": 1}
+    assert end.ledger.shown == FRAMES - 1
 
 
 def test_time_stamps_stay_exact(tmp_path: Path, clip: Path) -> None:

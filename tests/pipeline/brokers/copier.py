@@ -1,7 +1,7 @@
 """A worker that copies the numbered packets of one stream to `masked` in units, in a process that tests stop and kill.
 
-It resumes two packets before the first that it has not copied, as a worker does that needs a keyframe, and says so on its
-standard output if what it is served then is not what was committed.
+It resumes two packets before the first that it has not copied, as a worker does that needs a keyframe, and fails if
+that is not what it is served.
 """
 
 from __future__ import annotations

@@ -1,0 +1,121 @@
+"""Compacted Kafka topics as tables: the newest value of each stream, and where it is to be resumed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+from pipeline.brokers.chunks import Headers
+from pipeline.brokers.kafka_client import TIMEOUT_S, Outgoing, Settings, translated
+
+RESUME, ENDED, DROPPED = "resume", "ended", "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The newest value of a stream in a compacted topic.
+
+    Attributes:
+        value: None after `drop`.
+        resume: `packets` below this offset are done with.
+        ended: nobody has to work on the stream, unless there are packets from `resume` on.
+    """
+
+    value: bytes | None
+    resume: int = 0
+    ended: bool = False
+
+    @property
+    def headers(self) -> dict[str, bytes]:
+        dropped = {DROPPED: b"1"} if self.value is None else {}
+        return {RESUME: b"%d" % self.resume, ENDED: b"%d" % self.ended, **dropped}
+
+    @classmethod
+    def of(cls, value: bytes, headers: Headers) -> Entry:
+        whole = None if DROPPED in headers else value
+        return cls(whole, int(headers.get(RESUME, b"0")), headers.get(ENDED) == b"1")
+
+
+def compacted(settings: Settings, topic: str, stream: str, entry: Entry | None) -> Outgoing:
+    """The record that makes this the stream's newest value; without an entry its tombstone."""
+    value, headers = (entry.value or b"", entry.headers) if entry else (None, {})
+    return Outgoing(settings.topic(topic), settings.partition(stream), stream.encode(), value, headers)
+
+
+class Table:
+    """Follows some partitions of a compacted topic, and knows the newest committed value of each key."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._settings, self._topic = settings, topic
+        self._entries: dict[int, dict[str, Entry]] = {}
+        with translated(topic):
+            self._consumer = settings.open(KafkaConsumer, **settings.consumer)
+
+    def follow(self, partitions: Iterable[int]) -> None:
+        """Follows these partitions and no others."""
+        wanted = set(partitions)
+        if wanted == set(self._entries):
+            return
+        with translated(self._topic):
+            at = {p: self._consumer.position(self._place(p), timeout_ms=1) for p in wanted & set(self._entries)}
+            self._entries = {p: self._entries[p] if at.get(p) is not None else {} for p in wanted}
+            self._consumer.assign([self._place(p) for p in sorted(wanted)])
+            for p in wanted:
+                self._consumer.seek(self._place(p), at.get(p) or 0)
+
+    def catch_up(self) -> None:
+        """Reads all that is committed by now.
+
+        Raises:
+            BrokerError: it did not come in time.
+        """
+        until = time.monotonic() + TIMEOUT_S
+        places = [self._place(p) for p in self._entries]
+        with translated(self._topic):
+            ends = self._consumer.end_offsets(places, timeout_ms=10_000) if places else {}
+            while any((self._consumer.position(place, timeout_ms=1000) or 0) < end for place, end in ends.items()):
+                if time.monotonic() > until:
+                    raise KafkaTimeoutError(f"not read within {TIMEOUT_S:.0f} s")
+                self.refresh(0.1)
+
+    def refresh(self, timeout_s: float = 0.001) -> None:
+        """Reads what has arrived."""
+        with translated(self._topic):
+            batches = self._consumer.poll(timeout_ms=max(1, int(timeout_s * 1000)))
+        for place, batch in batches.items():
+            entries = self._entries[place.partition]
+            for record in batch:
+                stream = record.key.decode()
+                if record.value is None:
+                    entries.pop(stream, None)
+                else:
+                    entries[stream] = Entry.of(record.value, dict(record.headers))
+
+    def put(self, stream: str, entry: Entry) -> None:
+        """Knows already what has just been committed."""
+        self._entries[self._settings.partition(stream)][stream] = entry
+
+    def get(self, stream: str) -> Entry | None:
+        return self._entries.get(self._settings.partition(stream), {}).get(stream)
+
+    def partition(self, partition: int) -> Mapping[str, Entry]:
+        return self._entries[partition]
+
+    def latest(self, stream: str) -> bytes | None:
+        """The newest value by now."""
+        self.follow({*self._entries, self._settings.partition(stream)})
+        self.catch_up()
+        entry = self.get(stream)
+        return entry.value if entry else None
+
+    def _place(self, partition: int) -> TopicPartition:
+        return self._settings.place(self._topic, partition)
+
+    def close(self) -> None:
+        with suppress(KafkaError):
+            self._consumer.close(autocommit=False, timeout_ms=1000)

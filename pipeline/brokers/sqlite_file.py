@@ -1,0 +1,219 @@
+"""The file behind the embedded broker: its tables, its options, connections to it, and what their errors mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engines import ConfigError
+from pipeline.brokers import BrokerError, Message, Record
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, stream TEXT NOT NULL,
+    headers TEXT, value BLOB NOT NULL
+) STRICT;
+CREATE INDEX records_of_stream ON records (topic, stream);
+CREATE TABLE latest (
+    topic TEXT, stream TEXT, value BLOB NOT NULL, PRIMARY KEY (topic, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE writers (name TEXT PRIMARY KEY, generation INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE members (
+    grp TEXT, name TEXT, generation INTEGER NOT NULL, expires REAL NOT NULL, PRIMARY KEY (grp, name)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE leases (
+    grp TEXT, stream TEXT, member TEXT, generation INTEGER NOT NULL, PRIMARY KEY (grp, stream)
+) STRICT, WITHOUT ROWID;
+"""
+# Each step of the recursion is one seek in the index, however many records lie between two streams.
+PENDING_STREAMS = """
+WITH RECURSIVE pending (stream) AS (
+    SELECT min(stream) FROM records WHERE topic = 'packets'
+    UNION ALL
+    SELECT (SELECT min(stream) FROM records WHERE topic = 'packets' AND stream > pending.stream)
+    FROM pending WHERE pending.stream IS NOT NULL
+) SELECT stream FROM pending WHERE stream IS NOT NULL
+"""
+HINTS = {
+    "SQLITE_BUSY": "another process has kept it locked for too long",
+    "SQLITE_CANTOPEN": "it cannot be opened; check that the folder exists and may be written",
+    "SQLITE_CORRUPT": "it is damaged; name another file",
+    "SQLITE_FULL": "the disk is full; make room",
+    "SQLITE_NOTADB": "it is not a database; name another file",
+    "SQLITE_PERM": "it may not be written",
+    "SQLITE_READONLY": "it may not be written",
+}
+FIRST_NAP_S, LONGEST_NAP_S = 0.002, 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the URL or the caller may choose.
+
+    Attributes:
+        synchronous: `normal`, or `full` to survive a power cut.
+        lease_s: how long a silent member keeps its streams.
+        busy_s: how long to wait for another process's lock.
+    """
+
+    synchronous: str = "normal"
+    lease_s: float = 5.0
+    busy_s: float = 15.0
+
+    @classmethod
+    def parse(cls, texts: Mapping[str, str]) -> Options:
+        unknown = sorted(set(texts) - set(cls.__dataclass_fields__))
+        if unknown:
+            known = ", ".join(cls.__dataclass_fields__)
+            raise ConfigError(f"sqlite: unknown option {', '.join(unknown)}; there are {known}")
+        if texts.get("synchronous", "normal") not in ("normal", "full"):
+            raise ConfigError(f"sqlite: synchronous is normal or full, not {texts['synchronous']!r}")
+        try:
+            numbers = {name: float(texts[name]) for name in ("lease_s", "busy_s") if name in texts}
+        except ValueError as error:
+            raise ConfigError(f"sqlite: lease_s and busy_s are seconds: {error}") from error
+        return cls(synchronous=texts.get("synchronous", "normal"), **numbers)
+
+
+class Connection:
+    """One connection to the file; every failure of SQLite comes out as a `BrokerError` that says what to do."""
+
+    def __init__(self, path: Path, options: Options) -> None:
+        self._path = path
+        with self._errors():
+            # One thread uses it at a time, but not always the thread that made it.
+            self._db = sqlite3.connect(path, timeout=options.busy_s, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare(options)
+            except sqlite3.Error:
+                self._db.close()
+                raise
+        self._seen = -1
+
+    def _prepare(self, options: Options) -> None:
+        self._db.execute("PRAGMA secure_delete = ON")
+        self._db.execute("PRAGMA page_size = 8192")  # takes effect in a new file only
+        give_up = time.monotonic() + options.busy_s
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                # Two first openers meet here, and SQLite does not wait for this lock by itself.
+                if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > give_up:
+                    raise
+                time.sleep(FIRST_NAP_S)
+        self._db.execute(f"PRAGMA synchronous = {options.synchronous}")
+        self._db.execute("PRAGMA journal_size_limit = 16777216")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", "")
+            hint = next((text for prefix, text in HINTS.items() if name.startswith(prefix)), "")
+            raise BrokerError(f"{self._path}: {hint or 'it failed'} ({error})") from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, and alone among writers from its first line on."""
+        with self._errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._errors():
+            return self._db.execute(sql, values).fetchall()
+
+    def records(self, topic: str, stream: str, offset: int, max_bytes: int) -> list[Record]:
+        """Records from `offset` on: as many as fit into `max_bytes`, and one at the least."""
+        found: list[Record] = []
+        sql = "SELECT id, value, headers FROM records WHERE topic = ? AND stream = ? AND id >= ? ORDER BY id"
+        with self._errors():
+            for at, value, headers in self._db.execute(sql, (topic, stream, offset)):
+                found.append(Record(topic, stream, at, at + 1, value, _unpack(headers)))
+                max_bytes -= len(value)
+                if max_bytes <= 0:
+                    break
+        return found
+
+    def nap(self, until: float) -> None:
+        """Sleeps until another connection has committed something, or until the (monotonic) time has come."""
+        nap_s = FIRST_NAP_S
+        while (left_s := until - time.monotonic()) > 0:
+            (version,) = self.rows("PRAGMA data_version")[0]
+            if version != self._seen:
+                self._seen = version
+                return
+            time.sleep(min(nap_s, left_s))
+            nap_s = min(nap_s * 1.5, LONGEST_NAP_S)
+
+    def close(self) -> None:
+        with self._errors():
+            self._db.close()
+
+
+def append(db: sqlite3.Connection, stream: str, messages: Sequence[Message]) -> None:
+    db.executemany(
+        "INSERT INTO records (topic, stream, headers, value) VALUES (?, ?, ?, ?)",
+        [(m.topic, stream, _pack(m.headers), m.value) for m in messages],
+    )
+
+
+def replace(db: sqlite3.Connection, topic: str, stream: str, value: bytes) -> None:
+    db.execute("INSERT OR REPLACE INTO latest VALUES (?, ?, ?)", (topic, stream, value))
+
+
+def _pack(headers: Mapping[str, bytes]) -> str | None:
+    return json.dumps({key: value.decode("latin-1") for key, value in headers.items()}) if headers else None
+
+
+def _unpack(headers: str | None) -> dict[str, bytes]:
+    return {key: value.encode("latin-1") for key, value in json.loads(headers).items()} if headers else {}
+
+
+def latest(connection: Connection, topic: str, stream: str) -> bytes | None:
+    rows = connection.rows("SELECT value FROM latest WHERE topic = ? AND stream = ?", topic, stream)
+    return rows[0][0] if rows else None
+
+
+def make_file(path: Path, options: Options) -> None:
+    """Makes folder, file and tables where they are missing.
+
+    Raises:
+        BrokerError: it cannot be made or opened, or it is something else.
+    """
+    # SQLite gives its side files the mode of the main one, so it must be right before the first byte.
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        raise BrokerError(f"{path}: cannot be made or opened ({error.strerror}); check the folder") from error
+    connection = Connection(path, options)
+    try:
+        with connection.transaction() as db:
+            ((version,),) = db.execute("PRAGMA user_version").fetchall()
+            if version == 0:
+                for statement in SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {VERSION}")
+            elif version != VERSION:
+                raise BrokerError(f"{path}: has layout {version}, this is made for {VERSION}; name another file")
+    finally:
+        connection.close()

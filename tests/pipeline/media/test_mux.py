@@ -1,0 +1,147 @@
+"""A file is whole or not there, and says no more than it must."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+
+from engines import StreamError
+from pipeline.media import Clock, Encoder, FileMuxer, RtspPusher, masked_head
+from pipeline.wire import Head, Packet
+from tests.clips import Clips
+from tests.pipeline.media.passing import demux, frames, plain, sound, times
+from tests.rtsp_server import RtspServer
+
+
+def masked(path: Path, *, low_latency: bool = False) -> tuple[Head, list[Packet]]:
+    """The head and packets that a sink gets, audio last."""
+    source, packets = demux(path)
+    made, encoder = [], None
+    for i, (packet, picture) in enumerate(frames(source, packets)):
+        encoder = encoder or Encoder(source, picture.format, picture.width, picture.height, low_latency=low_latency)
+        made += encoder.encode(picture, *times(source, packet, i), key=i == 0)
+    assert encoder is not None
+    made += encoder.flush()
+    if not low_latency:
+        Clock().stamp(made)
+    return masked_head(source, encoder), made + [packet for packet in packets if packet.track]
+
+
+def test_the_file_appears_when_it_is_whole(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("h264_plain").path)
+    path = tmp_path / "out.mp4"
+
+    with FileMuxer(path, head) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+        assert [p.name for p in tmp_path.iterdir()] == [".out.mp4.part"]
+
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+    assert len(plain(path)) == 60
+
+
+def test_an_error_leaves_nothing(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("h264_plain").path)
+
+    with pytest.raises(StreamError, match="could not be written"), FileMuxer(tmp_path / "out.mp4", head) as muxer:
+        muxer.write(packets[5])
+        muxer.write(packets[0])  # decoding order is broken
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_times_can_be_shifted(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("mp4_aac").path)
+
+    with FileMuxer(tmp_path / "out.mp4", head) as muxer:
+        for packet in packets:
+            muxer.write(packet, shift=Fraction(3, 2))
+
+    before, after = plain(clips("mp4_aac").path), plain(tmp_path / "out.mp4")
+    assert [(f.time_s or 0) - Fraction(3, 2) for f in after] == [f.time_s for f in before]
+    assert sound(tmp_path / "out.mp4")[0][0] - Fraction(3, 2) == sound(clips("mp4_aac").path)[0][0]
+
+
+def test_picture_and_sound_are_interleaved(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("mp4_aac").path)
+
+    with FileMuxer(tmp_path / "out.mp4", head) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        times_s = [float((packet.dts or 0) * packet.time_base) for packet in container.demux() if packet.size]
+    assert max(before - after for before, after in pairwise(times_s)) < 1.1
+
+
+def test_colors_are_tagged(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("hdr_10_bit").path)
+
+    with FileMuxer(tmp_path / "out.mp4", head) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.color_primaries, context.color_trc, context.colorspace) == (9, 16, 9)
+
+
+def test_the_source_is_not_told_about(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("h264_plain").path)
+    head.source = "the kitchen of somebody"
+
+    with FileMuxer(tmp_path / "out.mkv", head) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+
+    assert b"kitchen" not in (tmp_path / "out.mkv").read_bytes()
+    assert len(plain(tmp_path / "out.mkv")) == 60
+
+
+def test_a_folder_that_is_missing_is_named(clips: Clips, tmp_path: Path) -> None:
+    head, _ = masked(clips("h264_plain").path)
+
+    with pytest.raises(StreamError, match=r"no/such.*cannot be written as mp4"):
+        FileMuxer(tmp_path / "no" / "such" / "out.mp4", head)
+
+
+def test_a_track_that_is_not_in_the_head_is_refused(clips: Clips, tmp_path: Path) -> None:
+    head, _ = masked(clips("h264_plain").path)
+    muxer = FileMuxer(tmp_path / "out.mp4", head)
+
+    with pytest.raises(StreamError, match="track 4 is not in the head"):
+        muxer.write(Packet(track=4, data=b"x"))
+    muxer.abort()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("rtsp_available")
+def test_a_push_arrives(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("h264_plain").path, low_latency=True)
+
+    with RtspServer(record={"out": tmp_path / "out.ts"}) as server:
+        pusher = RtspPusher(server.url("out"), head)
+        for packet in packets:
+            pusher.write(packet)
+        pusher.close()
+        deadline = time.monotonic() + 10
+        while _shown(tmp_path / "out.ts") < 60:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def _shown(path: Path) -> int:
+    return len(plain(path)) if path.exists() and path.stat().st_size else 0
+
+
+def test_a_server_that_is_not_there_is_named(clips: Clips) -> None:
+    head, _ = masked(clips("h264_plain").path)
+
+    with pytest.raises(StreamError, match=r"rtsp://127\.0\.0\.1:1/out: cannot be written as rtsp"):
+        RtspPusher("rtsp://127.0.0.1:1/out", head)
