@@ -55,17 +55,16 @@ def main() -> None:
     images = read_images(folder / "lfw_subset.tar")
 
     numbers: dict[tuple[str, int], NDArray[np.float64]] = {}
-    wanted = {(pair["file_a"], 0) for pair in pairs} | {(pair["file_b"], px) for pair in pairs for px in HEIGHTS_PX}
-    for name, height_px in track(sorted(wanted), "describing"):
+    photos, faces = {pair["file_a"] for pair in pairs}, {pair["file_b"] for pair in pairs}
+    for name in track(sorted(photos | faces), "describing"):
         image = decode_image(images[name])
         box = middle_face(detector, image)
         if box is None:
             continue
-        if height_px:
-            scale = height_px / float(box[3] - box[1])
-            image = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-            box = box * scale
-        numbers[name, height_px] = describe.face(image, box)
+        for height_px in HEIGHTS_PX if name in faces else (0,):
+            scale = height_px / float(box[3] - box[1]) if height_px else 1.0
+            smaller = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            numbers[name, height_px] = describe.face(smaller, box * scale)
 
     rows = []
     for height_px in HEIGHTS_PX:

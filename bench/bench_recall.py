@@ -127,7 +127,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--min-px", type=int, help="of our detector, instead of its default")
+    parser.add_argument("--min-px", type=int, help="of our detector, instead of its default; 32 enlarges nothing")
     given = parser.parse_args()
     options = {} if given.min_px is None else {"min_px": given.min_px}
     folder = data_folder() / "detection_face_masks"

@@ -196,8 +196,9 @@ class Cover:
         box: x1 y1 x2 y2 in pixels; the shape fills it, so it must reach over the whole face.
         style: blur, mosaic, solid, or image (then `pixels` is pasted).
         shape: `ellipse` or `box`.
-        feather: width of the soft edge, outside of the shape, as a fraction of the box's shorter side.
-        cells: how many cells blur and mosaic leave across the box's shorter side.
+        feather: how far the soft edge reaches beyond the shape, as a fraction of the box's width and height.
+        cells: how many cells blur and mosaic leave across the box, and how many down.
+        seed: of the noise in blur and mosaic; secret, and the same wherever a face is the same.
         color: B, G, R 0..255 of `solid`.
         pixels: `(h, w, 3)` uint8 BGR of `image`, stretched over the box.
     """
@@ -207,6 +208,7 @@ class Cover:
     shape: Shape = "ellipse"
     feather: float = 0.0
     cells: int = 4
+    seed: int = 0
     color: tuple[int, int, int] = (0, 0, 0)
     pixels: Array | None = None
 

@@ -77,7 +77,11 @@ class Channel:
         self._descriptors: deque[int] = deque()
 
     def send(self, kind: int, *parts: bytes) -> None:
-        self._connection.sendall(pack(kind, *parts))
+        self.send_packed(pack(kind, *parts))
+
+    def send_packed(self, messages: bytes | bytearray) -> None:
+        """Sends messages that `pack` made, at once."""
+        self._connection.sendall(messages)
 
     def receive(self) -> Received:
         """The next message.
@@ -158,6 +162,7 @@ class Jail:
                     *(str(theirs.fileno()), str(os.getpid()), str(limits.memory_bytes + shared_bytes)),
                 ],
                 env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the parent, who may still want to finish something
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=their_stderr,

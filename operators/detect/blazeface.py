@@ -14,7 +14,7 @@ import mediapipe as mp
 import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
 
-from engines import EngineError
+from engines import ConfigError, EngineError
 from operators.frame import Faces, Frame
 from operators.upright import boxes_to_coded, points_to_coded, upright
 
@@ -33,10 +33,13 @@ class BlazeFace:
         nms: of two boxes that overlap by more than this (IoU) the lesser is dropped.
 
     Raises:
+        ConfigError: `every` is below 1.
         EngineError: MediaPipe cannot open the model.
     """
 
     def __init__(self, model: Path, *, threshold: float = 0.5, every: int = 1, nms: float = 0.3) -> None:
+        if every < 1:
+            raise ConfigError(f"detect.blazeface: expected every from 1, got {every}")
         options = vision.FaceDetectorOptions(
             base_options=BaseOptions(model_asset_path=str(model)),
             min_detection_confidence=threshold,

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Engine, FrameError
+from engines import ConfigError, Engine, FrameError
 from operators.frame import Array, Faces, Frame
 from operators.upright import boxes_to_coded, points_to_coded, upright
 
@@ -41,6 +41,9 @@ class CenterFace:
             (`python -m bench.bench_recall --min-px N`).
         nms: of two boxes that overlap by more than this (IoU) the lesser is dropped.
         batch: how many frames of one size are looked at in one call; more than one pays on a GPU only.
+
+    Raises:
+        ConfigError: an option is out of its range.
     """
 
     def __init__(
@@ -54,6 +57,11 @@ class CenterFace:
         nms: float = 0.3,
         batch: int = 1,
     ) -> None:
+        if not (0 < threshold < 1 and every >= 1 and batch >= 1 and STRIDE <= min_px <= max_px):
+            raise ConfigError(
+                f"detect.centerface: expected 0 < threshold < 1, every and batch from 1, {STRIDE} <= min_px <= max_px; "
+                f"got {threshold=}, {every=}, {batch=}, {min_px=}, {max_px=}"
+            )
         self._detector = detector
         self._threshold, self._nms = threshold, nms
         self._every, self._batch = every, batch
@@ -98,8 +106,6 @@ class CenterFace:
     def _decode(self, maps: Mapping[str, Array]) -> tuple[Array, Array, Array]:
         """Boxes `(n, 4)`, scores `(n,)` and landmarks `(n, 5, 2)` in the network's pixels."""
         heat = maps[HEAT][0]
-        if not np.isfinite(heat).all():
-            raise FrameError("CenterFace: the heat map is not finite, so faces may have been missed")
         rows, columns = np.nonzero(heat > self._threshold)
         scores = heat[rows, columns]
         # exp(8) * CELL is larger than any picture; the limit keeps a wild value from overflowing.
@@ -111,6 +117,8 @@ class CenterFace:
         points = maps[LANDMARKS][:, rows, columns].reshape(5, 2, -1)
         landmarks = np.stack([points[:, 1] * width + x1, points[:, 0] * height + y1], axis=-1).transpose(1, 0, 2)
         boxes = np.stack([x1, y1, x1 + width, y1 + height], axis=1)
+        if not (np.isfinite(heat).all() and np.isfinite(boxes).all()):
+            raise FrameError("detect.centerface: the network's output is not finite, so faces may have been missed")
         return boxes[keep], scores[keep], _left_first(landmarks[keep])
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,14 @@ WITH RECURSIVE pending (stream) AS (
 """
 HINTS = {
     "SQLITE_BUSY": "another process has kept it locked for too long",
-    "SQLITE_CANTOPEN": "it cannot be opened; check that the folder exists and may be written",
+    "SQLITE_CANTOPEN": "it cannot be opened; check the folder and its rights",
     "SQLITE_CORRUPT": "it is damaged; name another file",
     "SQLITE_FULL": "the disk is full; make room",
     "SQLITE_NOTADB": "it is not a database; name another file",
     "SQLITE_PERM": "it may not be written",
     "SQLITE_READONLY": "it may not be written",
 }
+_MAKING = threading.Lock()
 FIRST_NAP_S, LONGEST_NAP_S = 0.002, 0.02
 
 
@@ -198,11 +200,15 @@ def make_file(path: Path, options: Options) -> None:
     Raises:
         BrokerError: it cannot be made or opened, or it is something else.
     """
-    # SQLite gives its side files the mode of the main one, so it must be right before the first byte.
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        path.chmod(0o600)
+        with _MAKING:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # SQLite gives its side files the mode of the main one, so it must be right before the first byte. A file that
+            # is there must not be opened: closing it would drop the locks of all connections in this process, whereupon
+            # another process would take the write-ahead log for its own and delete it.
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            path.chmod(0o600)
     except OSError as error:
         raise BrokerError(f"{path}: cannot be made or opened ({error.strerror}); check the folder") from error
     connection = Connection(path, options)

@@ -30,7 +30,7 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from pipeline.jail import FAILED, Channel
+from pipeline.jail import FAILED, Channel, pack
 from pipeline.media.buffers import packet_of, samples
 from pipeline.media.formats import DECODERS, nearest_format
 
@@ -75,6 +75,7 @@ class _Server:
         self._channel = channel
         self._codec = _open(settings)
         self._packets: deque[bytes] = deque()
+        self._unsent = bytearray()
         self._finished = False
         self._ring: _Ring | None = None
         self._shape: tuple[int, int, str] | None = None
@@ -82,12 +83,22 @@ class _Server:
     def run(self) -> NoReturn:
         while (data := self._next_packet()) is not None:
             number = self._decode(data)
-            self._channel.send(DONE, DONE_FIELDS.pack(number, time.process_time_ns()))
+            self._say(DONE, DONE_FIELDS.pack(number, time.process_time_ns()))
+            self._speak()
         for frame in self._flushed():
             self._put(frame)
-        self._channel.send(FINISHED)
+        self._say(FINISHED)
         while True:  # the parent still gives pictures back; it ends this by closing the channel
             self._read()
+
+    def _say(self, kind: int, *parts: bytes) -> None:
+        """Notes a message; what belongs to one packet goes out together, for each send wakes the parent."""
+        self._unsent += pack(kind, *parts)
+
+    def _speak(self) -> None:
+        if self._unsent:
+            self._channel.send_packed(self._unsent)
+            self._unsent.clear()
 
     def _next_packet(self) -> bytes | None:
         while not self._packets and not self._finished:
@@ -96,6 +107,7 @@ class _Server:
 
     def _read(self) -> None:
         """Takes one message; packets queue up, so that the parent is read from even while a slot is waited for."""
+        self._speak()
         kind, payload = self._channel.receive()
         if kind == PACKET:
             self._packets.append(payload)
@@ -120,7 +132,7 @@ class _Server:
             for frame in self._codec.decode(packet):
                 self._put(frame)
         except av.FFmpegError as error:
-            self._channel.send(BROKEN, BROKEN_FIELDS.pack(number), (error.strerror or str(error)).lower().encode())
+            self._say(BROKEN, BROKEN_FIELDS.pack(number), (error.strerror or str(error)).lower().encode())
         return number
 
     def _flushed(self) -> list[VideoFrame]:
@@ -147,13 +159,13 @@ class _Server:
         assert self._ring is not None  # noqa: S101 - the slot is in it
         self._ring.put(slot, frame)
         fields = PICTURE_FIELDS.pack(self._ring.number, slot, number, corrupt, full_range, matrix)
-        self._channel.send(PICTURE, fields)
+        self._say(PICTURE, fields)
 
     def _slot(self, width: int, height: int, name: str) -> int:
         """A free slot, in a new ring when pictures changed; waits for the parent where there is none."""
         if (width, height, name) != self._shape:
             self._shape, self._ring = (width, height, name), None
-            self._channel.send(WANT, WANT_FIELDS.pack(width, height, name.encode()))
+            self._say(WANT, WANT_FIELDS.pack(width, height, name.encode()))
         while self._ring is None or not self._ring.free:
             self._read()
         return self._ring.free.popleft()

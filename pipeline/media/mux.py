@@ -138,7 +138,7 @@ class RtspPusher(_Muxer):
     """Pushes to an RTSP server over TCP. A connection that broke is not mended: make a new one at a keyframe."""
 
     def __init__(self, url: str, head: Head) -> None:
-        super().__init__(url, "rtsp", head, {"rtsp_transport": "tcp"})
+        super().__init__(url, "rtsp", head, {"rtsp_transport": "tcp", "timeout": "1500000"})
 
     def close(self) -> None:
         self._close()

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.pictures import frame_of
-from engines import EngineError, FrameError, open_engine
+from engines import ConfigError, EngineError, FrameError, open_engine
 from operators.detect.centerface import CenterFace
 from operators.frame import Faces
 from tests.clips import portrait
@@ -103,6 +103,12 @@ def test_earlier_faces_stay_and_the_input_is_left_alone() -> None:
     after = CenterFace(OneFace())([before])[0]
 
     assert (len(frame.faces), len(before.faces), len(after.faces)) == (0, 1, 2)
+
+
+@pytest.mark.parametrize("options", [{"every": 0}, {"threshold": 0}, {"batch": 0}, {"min_px": 900, "max_px": 640}])
+def test_options_out_of_range(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(options))}="):
+        CenterFace(OneFace(), **options)
 
 
 def test_a_broken_heat_map_is_no_empty_picture() -> None:

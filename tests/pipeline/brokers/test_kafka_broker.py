@@ -1,0 +1,52 @@
+"""What only a cluster can get wrong: secrets, options, nobody there, and offsets of many streams in one partition."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import pytest
+
+from pipeline.brokers import PACKETS, BrokerError, open_broker
+from pipeline.brokers.kafka_client import Settings
+from tests.pipeline.brokers.conftest import Place, collect, messages, numbered, values
+
+
+def test_options_come_from_the_url_and_the_caller() -> None:
+    url = "kafka://one:1,two:2?partitions=8&security_protocol=SASL_SSL&sasl_mechanism=PLAIN&sasl_plain_username=me"
+    secret = uuid.uuid4().hex
+    settings = Settings.parse(url, {"sasl_plain_password": secret, "compression_type": "zstd"})
+    assert (settings.servers, settings.partitions) == (("one:1", "two:2"), 8)
+    assert settings.producer["sasl_plain_password"] == settings.consumer["sasl_plain_password"] == secret
+    assert settings.producer["compression_type"] == "zstd"
+    assert secret not in repr(settings)
+
+
+def test_nobody_there_is_an_error_at_once() -> None:
+    began = time.monotonic()
+    with pytest.raises(BrokerError, match="no answer from"):
+        open_broker("kafka://127.0.0.1:9")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("place", ["kafka"], indirect=True)
+def test_a_stream_that_lags_holds_no_other_back(place: Place) -> None:
+    place.options["partitions"] = "1"
+    writer, member = place.writer(), place.member("one")
+    for number in range(10):
+        for stream in ("fast", "slow"):
+            writer.write(stream, messages(b"%d" % number), b"")
+    found = collect(member.poll, 20)
+    own = {stream: [record for record in found if record.stream == stream] for stream in ("fast", "slow")}
+    member.commit("fast", [], b"", resume_offset=own["fast"][8].offset)
+    member.commit("slow", [], b"", resume_offset=own["slow"][2].offset)
+    member.commit("fast", [], b"", resume_offset=own["fast"][9].next_offset, ended=True)
+    assert writer.backlog("fast") == 0
+    assert writer.backlog("slow") == 8
+    member.close()
+
+    heir = place.member("two")
+    assert values(collect(heir.poll, 8)) == numbered(2, 10)
+    assert heir.streams() == {"slow"}
+    assert place.reader(PACKETS, "fast").read(0.5) != []

@@ -1,0 +1,90 @@
+"""What only the file can get wrong: rights, clear pictures that stay behind, and a disk that says no."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pipeline.brokers import MASKED, STATE, BrokerError, open_broker
+from tests.pipeline.brokers.conftest import collect, messages, values
+
+
+def test_folder_and_files_are_their_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    with closing(open_broker(f"sqlite://{folder}/facewarden.db")) as broker, closing(broker.writer("w")) as writer:
+        writer.write("cam", messages(b"0"), b"")
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+    assert modes == {f"facewarden.db{end}": 0o600 for end in ("", "-wal", "-shm")}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_dropped_pictures_are_overwritten(tmp_path: Path) -> None:
+    clear = b"a clear picture " * 1000
+    path = tmp_path / "facewarden.db"
+    with closing(open_broker(f"sqlite://{path}")) as broker:
+        with closing(broker.writer("w")) as writer, closing(broker.member("g", "one")) as member:
+            writer.write("cam", messages(clear), b"")
+            (record,) = collect(member.poll, 1)
+            member.commit("cam", [], b"", resume_offset=record.next_offset)
+        broker.drop("cam")
+        assert not any(clear[:16] in file.read_bytes() for file in tmp_path.iterdir())
+    assert path.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("text.db", "not a database"), ("folder", "check the folder"), ("text.db/a.db", "check the")]
+)
+def test_what_is_no_database_is_refused(name: str, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("no database, but some text that is long enough to be told from one\n" * 9)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BrokerError, match=expected):
+        open_broker(f"sqlite://{tmp_path / name}")
+
+
+def test_a_file_of_another_layout_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.db")) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(BrokerError, match="layout 99"):
+        open_broker(f"sqlite://{tmp_path}/a.db")
+
+
+def test_a_lock_that_is_held_for_too_long_is_an_error_and_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "facewarden.db"
+    with (
+        closing(open_broker(f"sqlite://{path}", busy_s="0.1")) as broker,
+        closing(broker.writer("w")) as writer,
+        closing(sqlite3.connect(path, isolation_level=None)) as other,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(BrokerError, match="locked for too long"):
+            writer.write("cam", messages(b"0"), b"")
+        other.execute("ROLLBACK")
+        writer.write("cam", messages(b"1"), b"")
+        assert writer.backlog("cam") == 1
+
+
+def test_a_full_disk_stores_nothing_by_halves(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with (
+        closing(open_broker(f"sqlite://{tmp_path}/facewarden.db")) as broker,
+        closing(broker.writer("w")) as writer,
+        closing(broker.member("g", "one")) as member,
+    ):
+        writer.write("cam", messages(b"0"), b"")
+        (record,) = collect(member.poll, 1)
+        output = messages(*[bytes(100_000)] * 9, topic=MASKED)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, limits[1]))
+            with pytest.raises(BrokerError):
+                member.commit("cam", output, b"state", resume_offset=record.next_offset)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert broker.latest(STATE, "cam") is None
+        assert values(collect(member.poll, 1)) == [b"0"]
+        member.commit("cam", output, b"state", resume_offset=record.next_offset)
+        assert len(collect(broker.reader(MASKED, "cam").read, 9)) == 9
