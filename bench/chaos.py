@@ -53,7 +53,7 @@ def make_clip(path: Path, frames: int, gop: int) -> None:
             luma[y1:y2, x1:x2] = 235
             frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
             for plane, value in zip(frame.planes, (luma, None, None), strict=True):
-                rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+                rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
                 rows[:] = 128
                 if value is not None:
                     rows[:, :WIDTH] = value
@@ -79,7 +79,7 @@ def look(path: Path, frames: int, seen: Seen) -> None:
     x1, y1, x2, y2 = SQUARE
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            luma = np.frombuffer(frame.planes[0], np.uint8).reshape(-1, frame.planes[0].line_size)[:HEIGHT, :WIDTH]
+            luma = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)[:HEIGHT, :WIDTH]
             number = 0
             for bit in range(BITS):
                 x, y = 10 * (bit % 8), 8 + 24 * (bit // 8)

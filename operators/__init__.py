@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from engines import ConfigError
@@ -56,8 +57,8 @@ def available() -> list[str]:
     for module in pkgutil.walk_packages(__path__, "operators."):
         name = module.name.removeprefix("operators.")
         spec = importlib.util.find_spec(module.name)
-        source = spec.loader.get_source(module.name) if spec and hasattr(spec.loader, "get_source") else None
-        if source and "\nOPERATOR = " in source:
+        source = Path(spec.origin).read_text() if spec is not None and spec.origin else ""
+        if "\nOPERATOR = " in source:
             names.append(name.removesuffix(".operator"))
     return sorted(names)
 

@@ -4,8 +4,8 @@ face that is neither covered nor kept.
 All geometry is rounded outwards: a sample, of luma or chroma, that a cover's shape touches belongs to the cover. A soft
 edge lies outside of the shape.
 
-A few cells' means suffice to find somebody again in another picture, as `bench/bench_leak.py` shows. So blur and mosaic
-keep a fraction of how the means differ from the picture's own brightness and from grey, and add noise that outweighs it:
+The means of a few cells suffice to find somebody again in another picture, as `bench/bench_leak.py` shows. So blur and
+mosaic keep a fraction of how they differ from the picture's brightness and from grey, and add noise that outweighs it:
 seeded in secret and constant for a face, so that it can neither be computed nor averaged away over frames.
 """
 
@@ -30,9 +30,9 @@ MIN_CELL_PX = 4
 """Small covers get fewer cells rather than smaller ones."""
 
 LUMA, CHROMA = (0.3, 20.0, 15.0), (0.15, 2.5, 1.5)
-"""For each kind of plane: the fraction of contrast that blur and mosaic keep, then the standard deviations of their noise
-in units of 8 bits, of what all cells share and of each cell. Before that fraction is taken, faces differ from each other by
-18 and 18 in luma, 6 and 3 in chroma."""
+"""For each kind of plane: the fraction of contrast that blur and mosaic keep, then the standard deviations of their
+noise, in units of 8 bits: of what all cells share, and of each cell. Before that fraction is taken, faces differ from
+each other by 18 and 18 in luma, 6 and 3 in chroma."""
 
 HD_LINES = 720
 """From here on, players take an unspecified matrix for BT.709."""
@@ -216,13 +216,13 @@ def _ramp(distance: NDArray[np.floating[Any]], reach: float) -> NDArray[np.float
     if reach == 1:
         return (distance < 1).astype(np.float32)
     slope = -1 / (reach - 1)
-    return np.clip(distance * slope - reach * slope, 0, 1).astype(np.float32, copy=False)
+    return np.asarray(np.clip(distance * slope - reach * slope, 0, 1), np.float32)
 
 
 def _distances(start: int, count: int, step: int, centre: float) -> Array:
     """From `centre` to the nearest point of each of `count` samples, `step` pixels wide, the first at `start`."""
     middles = start + (np.arange(count) + 0.5) * step
-    return np.maximum(np.abs(middles - centre) - step / 2, 0)
+    return np.asarray(np.maximum(np.abs(middles - centre) - step / 2, 0))
 
 
 def _to_planes(bgr: Array, picture: Picture) -> tuple[Array, Array, Array]:

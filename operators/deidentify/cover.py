@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 import typing
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,10 +16,14 @@ from engines import ConfigError
 from operators.frame import Cover, Frame, Shape, Style
 
 MAX_CELLS = 16
+SECRET_BYTES = 16
 
 
 class CoverFaces:
     """Adds a cover over every face that is not kept.
+
+    The noise of blur and mosaic is seeded by a secret of the stream, drawn when it begins and kept in its state, and
+    by the track: it stays the same while a face is followed.
 
     Args:
         style: blur, mosaic, solid, or image.
@@ -40,8 +46,8 @@ class CoverFaces:
         *,
         style: Style = "blur",
         shape: Shape = "ellipse",
-        scale: float = 1.3,
-        feather: float = 0.06,
+        scale: float = 1.4,
+        feather: float = 0.08,
         cells: int = 4,
         color: Sequence[int] = (0, 0, 0),
         image: str | None = None,
@@ -55,36 +61,53 @@ class CoverFaces:
         _check("image", (style == "image") == (image is not None), "a file with style image, and only then", image)
         blue, green, red = color
         self._scale = scale
-        self._cover = Cover((0, 0, 0, 0), style, shape, feather, cells, (blue, green, red))
+        self._cover = Cover((0, 0, 0, 0), style, shape, feather, cells, color=(blue, green, red))
         self._pixels = None if image is None else _read(image, self._cover.color)
+        self._secrets: dict[str, bytes] = {}
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         return [replace(frame, covers=(*frame.covers, *self._covers(frame))) for frame in frames]
 
+    def snapshot(self, stream: str) -> bytes:
+        return self._secret(stream)
+
+    def restore(self, stream: str, state: bytes) -> None:
+        self._secrets[stream] = state
+
+    def forget(self, stream: str) -> None:
+        self._secrets.pop(stream, None)
+
+    def _secret(self, stream: str) -> bytes:
+        return self._secrets.setdefault(stream, secrets.token_bytes(SECRET_BYTES))
+
     def _covers(self, frame: Frame) -> list[Cover]:
-        boxes = frame.faces.boxes[~frame.faces.kept].astype(np.float64)
+        faces = frame.faces[~frame.faces.kept]
+        boxes = faces.boxes.astype(np.float64)
         out = (boxes[:, 2:] - boxes[:, :2]) * (self._scale - 1)
         scaled = np.concatenate([boxes[:, :2] - out, boxes[:, 2:] + out], axis=1)
-        pixels = self._pixels
+        secret, pixels = self._secret(frame.stream), self._pixels
         if pixels is not None:  # as the coded picture lies, so that it is shown upright
             pixels = np.rot90(pixels, -frame.rotation // 90)
-        return [replace(self._cover, box=(x1, y1, x2, y2), pixels=pixels) for x1, y1, x2, y2 in scaled.tolist()]
+        return [
+            replace(self._cover, box=(x1, y1, x2, y2), pixels=pixels, seed=_seed(secret, track))
+            for (x1, y1, x2, y2), track in zip(scaled.tolist(), faces.tracks.tolist(), strict=True)
+        ]
+
+
+def _seed(secret: bytes, track: int) -> int:
+    return int.from_bytes(hashlib.blake2b(str(track).encode(), key=secret, digest_size=16).digest(), "big")
 
 
 def _read(path: str, behind: tuple[int, int, int]) -> NDArray[np.uint8]:
     """An image file as `(h, w, 3)` BGR; what is transparent in it shows `behind`, never the face."""
-    image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
-    if image is None:
+    read = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    if read is None:
         raise ConfigError(f"deidentify.cover: image: expected a picture file, cannot read {path!r}")
-    if image.dtype == np.uint16:
-        image = image // 257
-    image = image.astype(np.uint8)
+    image = (read // 257 if read.dtype == np.uint16 else read).astype(np.uint8)
     if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    if image.shape[2] == 4:
-        opaque = image[..., 3:] / np.float32(255)
-        image = np.rint(image[..., :3] * opaque + np.float32(behind) * (1 - opaque)).astype(np.uint8)
-    return image
+        image = np.repeat(image[..., None], 3, axis=2)
+    opaque = image[..., 3:] / np.float32(255) if image.shape[2] == 4 else np.float32(1)
+    return np.asarray(np.rint(image[..., :3] * opaque + np.array(behind) * (1 - opaque)), np.uint8)
 
 
 def _check(option: str, good: bool, expected: str, got: object) -> None:

@@ -203,9 +203,9 @@ def make_file(path: Path, options: Options) -> None:
     try:
         with _MAKING:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite gives its side files the mode of the main one, so it must be right before the first byte. A file that
-            # is there must not be opened: closing it would drop the locks of all connections in this process, whereupon
-            # another process would take the write-ahead log for its own and delete it.
+            # SQLite gives its side files the mode of the main one, so it must be right before the first byte. A file
+            # that is there must not be opened: closing it would drop the locks of all connections of this process,
+            # and another process would then take the write-ahead log for its own and delete it.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             path.chmod(0o600)

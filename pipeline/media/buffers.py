@@ -1,4 +1,4 @@
-"""FFmpeg's buffers: planes as arrays, and packets that its decoders may read."""
+"""FFmpeg's things in Python's terms: packets that decoders may read, planes as arrays, errors as words."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def packet_of(data: bytes) -> AvPacket:
     if data:
         packet.update(data)
     return packet
+
+
+def words(error: av.FFmpegError | ValueError) -> str:
+    """What FFmpeg says went wrong, without its number and without the URL, in which a password may be."""
+    said = error.strerror if isinstance(error, av.FFmpegError) else str(error)
+    return (said or str(error)).lower()
 
 
 def samples(plane: VideoPlane, dtype: Any) -> NDArray[Any]:

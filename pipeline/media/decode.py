@@ -13,12 +13,13 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+from av.video.format import VideoFormat
 
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS, Picture, PixelFormat
 from pipeline.jail import DEFAULT_LIMITS, Jail, Limits, Received
 from pipeline.media import decoding
-from pipeline.media.formats import VIDEO_CODECS
+from pipeline.media.formats import VIDEO_CODECS, nearest_format
 from pipeline.wire import Head, Packet
 
 _PAGE = mmap.PAGESIZE
@@ -78,11 +79,17 @@ def _slot_bytes(layout: PixelFormat, width: int, height: int) -> int:
 
 
 def slot_count(head: Head, *, memory_bytes: int) -> int:
-    """How many pictures of the stream fit, reckoned in its own bit depth and at least in 4:2:0: 4 to 512."""
-    name = head.pixel_format.replace("yuvj", "yuv")
-    deep = "10" if any(depth in name for depth in ("p9", "10", "12", "14", "16")) else ""
-    layout = PIXEL_FORMATS.get(name) or PIXEL_FORMATS["yuv420p10le" if deep else "yuv420p"]
-    return max(_FEWEST_SLOTS, min(_MOST_SLOTS, memory_bytes // max(1, _slot_bytes(layout, head.width, head.height))))
+    """How many pictures of the stream fit: 4 to 512."""
+    return max(_FEWEST_SLOTS, min(_MOST_SLOTS, memory_bytes // _expected_bytes(head)))
+
+
+def _expected_bytes(head: Head) -> int:
+    """Of a slot for pictures as the head announces them."""
+    layout = PIXEL_FORMATS["yuv420p"]
+    if head.pixel_format:
+        source = VideoFormat(head.pixel_format, head.width, head.height)
+        layout = PIXEL_FORMATS[nearest_format(source, head.width, head.height)]
+    return max(_PAGE, _slot_bytes(layout, head.width, head.height))
 
 
 class Decoder:
@@ -93,7 +100,8 @@ class Decoder:
 
     Args:
         head: how to decode.
-        slots: how many pictures the caller may hold.
+        slots: how many pictures the caller may hold. Where pictures turn out larger than the head said, fewer fit
+            into the same memory: `free` is what counts.
 
     Raises:
         FrameError: from any method: the child died, needs too much memory or hung on a packet (`suspect` says
@@ -110,7 +118,7 @@ class Decoder:
         self._moved = time.monotonic()
         self._finishing = self._finished = False
         self._cpu_ns = 0
-        layout = PIXEL_FORMATS["yuv444p10le"]
+        self._memory_bytes = slots * _expected_bytes(head)
         self._jail = Jail(
             "pipeline.media.decoding",
             {
@@ -128,13 +136,18 @@ class Decoder:
             limits,
             error=FrameError,
             subject=f"{head.codec} decoder",
-            shared_bytes=slots * _slot_bytes(layout, head.width, head.height),
+            shared_bytes=max(self._memory_bytes, _FEWEST_SLOTS * limits.max_pixels),
         )
 
     @property
     def done(self) -> bool:
         """All pictures have been received, after `finish`."""
         return self._finished
+
+    @property
+    def free(self) -> int:
+        """So many more pictures can come out before one must be released."""
+        return self._slots if self._ring is None else self._ring.slots - len(self._ring.held)
 
     @property
     def suspect(self) -> int | None:
@@ -238,8 +251,9 @@ class Decoder:
         number = 0 if self._ring is None else self._ring.number + 1
         if self._ring is not None and not self._ring.held:
             del self._rings[self._ring.number]
-        self._ring = self._rings[number] = _Ring(number, self._slots, layout, width, height)
-        fields = decoding.RING_FIELDS.pack(number, self._slots, self._ring.slot_bytes)
+        fitting = max(_FEWEST_SLOTS, self._memory_bytes // _slot_bytes(layout, width, height))
+        self._ring = self._rings[number] = _Ring(number, min(self._slots, fitting), layout, width, height)
+        fields = decoding.RING_FIELDS.pack(number, self._ring.slots, self._ring.slot_bytes)
         try:
             self._jail.send(decoding.RING, fields, descriptor=self._ring.descriptor)
         finally:
@@ -247,7 +261,6 @@ class Decoder:
 
     def _look_at_the_clock(self) -> None:
         """A child that has work and a free slot and says nothing hangs."""
-        waits_for_us = self._ring is not None and len(self._ring.held) == self._ring.slots
         busy = bool(self._under_way) or (self._finishing and not self._finished)
-        if busy and not waits_for_us and time.monotonic() - self._moved > self._limits.timeout_s:
+        if busy and self.free and time.monotonic() - self._moved > self._limits.timeout_s:
             self._jail.fail(f"took longer than {self._limits.timeout_s:g} s for one packet")

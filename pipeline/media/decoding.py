@@ -31,7 +31,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from pipeline.jail import FAILED, Channel, pack
-from pipeline.media.buffers import packet_of, samples
+from pipeline.media.buffers import packet_of, samples, words
 from pipeline.media.formats import DECODERS, nearest_format
 
 PACKET, FINISH, RELEASE, RING = 1, 2, 3, 4
@@ -132,7 +132,7 @@ class _Server:
             for frame in self._codec.decode(packet):
                 self._put(frame)
         except av.FFmpegError as error:
-            self._say(BROKEN, BROKEN_FIELDS.pack(number), (error.strerror or str(error)).lower().encode())
+            self._say(BROKEN, BROKEN_FIELDS.pack(number), words(error).encode())
         return number
 
     def _flushed(self) -> list[VideoFrame]:
@@ -192,4 +192,4 @@ def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
     try:
         _Server(channel, settings).run()
     except (av.FFmpegError, ValueError) as error:
-        channel.send(FAILED, f"cannot be decoded: {error}".encode())
+        channel.send(FAILED, f"cannot be decoded: {words(error)}".encode())

@@ -53,7 +53,7 @@ class Demuxer:
             "max_pixels": limits.max_pixels,
             "max_packet_bytes": limits.max_packet_bytes,
         }
-        self._timeout_s, self._shown, self._ended = limits.timeout_s, _without_password(source), False
+        self._timeout_s, self._shown, self._ended = limits.timeout_s, without_password(source), False
         self._jail = Jail("pipeline.media.demuxing", settings, limits, error=StreamError, subject=self._shown)
 
     @property
@@ -108,6 +108,7 @@ def _checked(source: str) -> str:
     return str(path.absolute())
 
 
-def _without_password(source: str) -> str:
+def without_password(source: str) -> str:
+    """The source's name as people may see it."""
     scheme, mark, rest = source.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if mark else source

@@ -15,7 +15,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from pipeline.jail import FAILED, Channel
-from pipeline.media.buffers import AvPacket, packet_of
+from pipeline.media.buffers import AvPacket, packet_of, words
 from pipeline.media.formats import CONTAINERS, JUMPY_CONTAINERS, RAW_CONTAINERS, VIDEO_CODECS
 from pipeline.wire import AudioTrack, Color, Head, Packet, StreamRecord, rational
 
@@ -44,11 +44,7 @@ def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
     except Refused as refused:
         channel.send(FAILED, str(refused).encode())
     except av.FFmpegError as error:
-        channel.send(FAILED, _words(error).encode())
-
-
-def _words(error: av.FFmpegError) -> str:
-    return (error.strerror or str(error)).lower()
+        channel.send(FAILED, words(error).encode())
 
 
 def _open(settings: Mapping[str, Any]) -> InputContainer:
@@ -62,13 +58,16 @@ def _open(settings: Mapping[str, Any]) -> InputContainer:
             "rtsp_transport": "tcp",
             **options,
         }
-        return av.open(source, format="rtsp", options=options, timeout=timeout_s)
+        try:
+            return av.open(source, format="rtsp", options=options, timeout=timeout_s, metadata_errors="replace")
+        except (av.InvalidDataError, av.ExitError) as error:
+            raise Refused(f"gave no video within {timeout_s:g} s") from error
     if source.startswith("/dev/video"):
         return _open_device(source, options, timeout_s)
     options |= {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
     try:
-        return av.open(f"file:{source}", options=options, timeout=timeout_s)
-    except av.InvalidDataError as error:
+        return av.open(f"file:{source}", options=options, timeout=timeout_s, metadata_errors="replace")
+    except (av.InvalidDataError, av.EOFError) as error:
         raise Refused("is not a video, or is broken from its beginning") from error
     except av.ArgumentError as error:
         raise Refused(f"is in a format that is not opened; expected one of {', '.join(sorted(CONTAINERS))}") from error
@@ -79,7 +78,7 @@ def _open_device(source: str, options: dict[str, str], timeout_s: float) -> Inpu
     for wanted in _DEVICE_FORMATS:
         chosen = options | ({"input_format": wanted} if wanted else {})
         try:
-            return av.open(source, format="v4l2", options=chosen, timeout=timeout_s)
+            return av.open(source, format="v4l2", options=chosen, timeout=timeout_s, metadata_errors="replace")
         except av.ArgumentError:
             continue
     raise Refused("gives no format that is known")

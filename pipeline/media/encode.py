@@ -17,7 +17,7 @@ from av.video.frame import PictureType, VideoFrame
 
 from engines import ConfigError, FrameError
 from operators.frame import Picture, PixelFormat
-from pipeline.media.buffers import samples
+from pipeline.media.buffers import samples, words
 from pipeline.wire import Color, Head, Packet, fraction, rational
 
 ENCODERS = ("libx264",)
@@ -136,7 +136,7 @@ class Encoder:
         try:
             made = self._codec.encode(frame)
         except av.FFmpegError as error:
-            raise FrameError(f"{self._codec.name}: {error}") from error
+            raise FrameError(f"{self._codec.name}: {words(error)}") from error
         return [
             Packet(
                 pts=packet.pts,

@@ -16,7 +16,8 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from engines import StreamError
-from pipeline.media.buffers import packet_of
+from pipeline.media.buffers import packet_of, words
+from pipeline.media.demux import without_password
 from pipeline.wire import AudioTrack, Head, Packet, fraction
 
 _MP4_AUDIO = frozenset({"aac", "mp2", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
@@ -45,7 +46,7 @@ class _Muxer:
     """
 
     def __init__(self, url: str, container: str, head: Head, options: Mapping[str, str]) -> None:
-        self._url = url
+        self._shown = without_password(url)
         self._bases = {0: fraction(head.time_base)} | {t.track: fraction(t.time_base) for t in head.audio}
         try:
             self._container: OutputContainer = av.open(url, "w", format=container, options=dict(options))
@@ -54,12 +55,12 @@ class _Muxer:
                 self._streams[track.track] = _add_audio(self._container, track)
             self._container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
-            raise StreamError(f"{url}: cannot be written as {container}: {error}") from error
+            raise StreamError(f"{self._shown}: cannot be written as {container}: {words(error)}") from error
 
     def write(self, packet: Packet, *, shift: Fraction = Fraction(0)) -> None:
         """Writes a packet of any track, each track in decoding order; `shift` seconds are added to its times."""
         if packet.track not in self._streams:
-            raise StreamError(f"{self._url}: track {packet.track} is not in the head; it has {len(self._streams)}")
+            raise StreamError(f"{self._shown}: track {packet.track} is not in the head; it has {len(self._streams)}")
         base = self._bases[packet.track]
         ticks = round(shift / base)
         out = packet_of(packet.data)
@@ -70,13 +71,13 @@ class _Muxer:
         try:
             self._container.mux_one(out)
         except av.FFmpegError as error:
-            raise StreamError(f"{self._url}: a packet at {out.pts} could not be written: {error}") from error
+            raise StreamError(f"{self._shown}: a packet at {out.pts} could not be written: {words(error)}") from error
 
     def _close(self) -> None:
         try:
             self._container.close()
         except av.FFmpegError as error:
-            raise StreamError(f"{self._url}: could not be finished: {error}") from error
+            raise StreamError(f"{self._shown}: could not be finished: {words(error)}") from error
 
     def _drop(self) -> None:
         try:
@@ -135,10 +136,15 @@ class FileMuxer(_Muxer):
 
 
 class RtspPusher(_Muxer):
-    """Pushes to an RTSP server over TCP. A connection that broke is not mended: make a new one at a keyframe."""
+    """Pushes to an RTSP server over TCP. A connection that broke is not mended: make a new one at a keyframe.
 
-    def __init__(self, url: str, head: Head) -> None:
-        super().__init__(url, "rtsp", head, {"rtsp_transport": "tcp", "timeout": "1500000"})
+    Args:
+        timeout_s: how long the server may take to answer, and to take a packet.
+    """
+
+    def __init__(self, url: str, head: Head, *, timeout_s: float = 10.0) -> None:
+        options = {"rtsp_transport": "tcp", "timeout": str(round(timeout_s * 1_000_000))}
+        super().__init__(url, "rtsp", head, options)
 
     def close(self) -> None:
         self._close()

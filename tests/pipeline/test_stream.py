@@ -199,4 +199,4 @@ def test_time_stamps_stay_exact(tmp_path: Path, clip: Path) -> None:
 
 def shown(path: Path) -> list[Fraction]:
     with av.open(str(path)) as container:
-        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+        return [frame.pts * frame.time_base for frame in container.decode(video=0)]  # type: ignore[operator, misc]

@@ -60,7 +60,7 @@ def check_output(place: Place, last: int) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_workers_lose_and_double_nothing(place: Place, seed: int) -> None:
     rng = random.Random(seed)
-    last, kills, commit_s = (1499, 7, 0.05) if place.is_kafka else (1999, 8, 0.005)
+    last, kills, commit_s = (1499, 7, 0.05) if place.is_kafka else (1999, 6, 0.005)
     writer = place.writer()
     for first in range(0, last + 1, 50):
         writer.write("cam", messages(*[b"%d " % n + bytes(5000) for n in range(first, first + 50)]), b"")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import resource
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from pipeline.brokers import MASKED, STATE, BrokerError, open_broker
+from pipeline.brokers import MASKED, PACKETS, STATE, BrokerError, open_broker
 from tests.pipeline.brokers.conftest import collect, messages, values
 
 
@@ -34,6 +36,20 @@ def test_dropped_pictures_are_overwritten(tmp_path: Path) -> None:
         broker.drop("cam")
         assert not any(clear[:16] in file.read_bytes() for file in tmp_path.iterdir())
     assert path.stat().st_size > 0
+
+
+def test_another_process_that_leaves_takes_nothing_along(tmp_path: Path) -> None:
+    url = f"sqlite://{tmp_path}/facewarden.db"
+    script = (
+        "import sys; from pipeline.brokers import Message, open_broker; broker = open_broker(sys.argv[1]);"
+        "writer = broker.writer('w'); writer.write('cam', [Message('packets', b'0')], b'');"
+        "writer.close(); broker.close()"
+    )
+    with closing(open_broker(url)) as broker, closing(broker.reader(PACKETS, "cam")) as reader:
+        assert reader.read(0) == []
+        with closing(open_broker(url)):
+            subprocess.run([sys.executable, "-c", script, url], check=True, cwd=Path(__file__).parents[3])
+        assert values(reader.read(1)) == [b"0"]
 
 
 @pytest.mark.parametrize(

@@ -239,12 +239,26 @@ def test_nothing_is_left_in_shared_memory(clips: Clips) -> None:
         assert set(os.listdir("/dev/shm")) <= before  # noqa: PTH208
 
 
+def test_larger_pictures_get_fewer_slots(clips: Clips) -> None:
+    head, packets = demux(clips("h264_plain").path)
+    head.width, head.height = 96, 72  # a quarter of the truth
+
+    with Decoder(head, slots=24) as decoder:
+        assert decoder.free == 24
+        decoder.send(packets[0])
+        items = decoder.receive(10)
+
+        assert len(items) == 1
+        assert decoder.free == 24 // 4 - 1
+
+
 def test_slots_follow_memory() -> None:
     full_hd = Head(width=1920, height=1080, pixel_format="yuv420p")
     deep = Head(width=1920, height=1080, pixel_format="yuv420p10le")
 
     assert slot_count(full_hd, memory_bytes=128 << 20) == 43  # of 3.1 MB
     assert slot_count(deep, memory_bytes=128 << 20) == 21
+    assert slot_count(Head(width=4, height=4, pixel_format="bgra"), memory_bytes=1 << 30) == 512
     assert slot_count(full_hd, memory_bytes=0) == 4
 
 

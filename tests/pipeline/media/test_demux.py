@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from fractions import Fraction
@@ -165,6 +166,17 @@ def test_a_source_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     with Demuxer(str(path), limits=Limits(timeout_s=0.5)) as demuxer, pytest.raises(StreamError):
         list(demuxer)
     os.close(holder)
+
+
+def test_a_camera_that_does_not_answer_is_given_up() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/door"
+
+        with (
+            Demuxer(url, live=True, limits=Limits(timeout_s=0.5)) as demuxer,
+            pytest.raises(StreamError, match=r"gave no video within 0\.5 s"),
+        ):
+            list(demuxer)
 
 
 def test_a_password_is_not_shown() -> None:

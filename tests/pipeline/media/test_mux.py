@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from fractions import Fraction
 from itertools import pairwise
@@ -138,6 +139,17 @@ def test_a_push_arrives(clips: Clips, tmp_path: Path) -> None:
 
 def _shown(path: Path) -> int:
     return len(plain(path)) if path.exists() and path.stat().st_size else 0
+
+
+def test_a_server_that_does_not_answer_is_given_up(clips: Clips) -> None:
+    head, _ = masked(clips("h264_plain").path)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rtsp://me:secret@127.0.0.1:{silent.getsockname()[1]}/out"
+        with pytest.raises(StreamError, match="cannot be written as rtsp") as raised:
+            RtspPusher(url, head, timeout_s=0.5)
+
+    assert "secret" not in str(raised.value)
 
 
 def test_a_server_that_is_not_there_is_named(clips: Clips) -> None:

@@ -1,0 +1,130 @@
+"""From painted pictures to the records of `masked`: epochs, encoder runs, and their clock.
+
+`transactional`: each unit is the run of a fresh encoder, so that units can be put behind one another. `low_latency`:
+one encoder that holds nothing back runs through the epoch, and every unit begins with an IDR. After a takeover the
+first `LIVE_UNIT` frames are all IDRs: a sink may have any of them, and can enter the epoch only at a keyframe.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from operators.frame import Picture
+from pipeline.brokers import MASKED, Message
+from pipeline.config import Encode
+from pipeline.media import Clock, Encoder, masked_head
+from pipeline.wire import End, Head, Packet, StreamRecord, StreamState
+
+LIVE_UNIT = 32
+"""Frames that `low_latency` sends ahead of its commit at most."""
+
+
+class Output:
+    """The masked side of one stream.
+
+    Args:
+        settings: of the encoder.
+        state: what was committed last.
+        low_latency: which of the two deliveries; may be set once the first head is known.
+
+    Attributes:
+        epoch: of the records that are made now.
+        frames: how many are in the unit so far.
+    """
+
+    def __init__(self, settings: Encode, state: StreamState) -> None:
+        taken_over = state.HasField("source")
+        self.low_latency = False
+        self.epoch: int = state.epoch + 1 if taken_over else 0
+        self.frames = 0
+        self._settings = settings
+        self._announce: Literal["", "continues", "anew"] = "continues" if taken_over and not state.anew else "anew"
+        self._clock = Clock.from_bytes(state.encoder_clock)
+        self._idr_left = LIVE_UNIT if taken_over else 1
+        self._encoder: Encoder | None = None
+        self._made: list[Packet] = []
+        self._indices: dict[int, int] = {}
+        self._messages: list[Message] = []
+
+    def store(self, state: StreamState) -> None:
+        """Enters what the next owner needs; call it after `finish_unit`."""
+        state.epoch, state.anew = self.epoch, self._announce == "anew"
+        state.encoder_clock = self._clock.to_bytes()
+
+    def open_epoch(self) -> None:
+        """Begins a new epoch with a clock of its own."""
+        self.finish_unit()
+        self.epoch += 1
+        self._announce, self._idr_left = "anew", 1
+        self._encoder, self._clock = None, Clock()
+
+    def prepare(self, source: Head, picture: Picture) -> None:
+        """Makes ready for pictures like this one; `source` says how they are to be shown.
+
+        Raises:
+            FrameError: the encoder does not take such a picture.
+        """
+        if self._encoder is None:
+            self._encoder = self._open(source, picture)
+        if self._announce:
+            head = masked_head(source, self._encoder)
+            head.epoch, head.continues = self.epoch, self._announce == "continues"
+            self._announce = ""
+            self._put(StreamRecord(head=head))
+
+    def encode(self, picture: Picture, index: int, pts: int, duration: int) -> None:
+        """Encodes the frame with this index, after `prepare`."""
+        assert self._encoder is not None  # noqa: S101
+        packets = self._encoder.encode(picture, pts, duration, key=self._idr_left > 0)
+        self._idr_left -= self._idr_left > 0
+        self._indices[pts] = index
+        self.frames += 1
+        if self.low_latency:
+            self._put_packets(packets)
+        else:
+            self._made += packets
+
+    def finish_unit(self) -> None:
+        """Gets all frames of the unit out of the encoder."""
+        self.frames = 0
+        self._idr_left = max(self._idr_left, 1)
+        if self._encoder is None or self.low_latency:
+            return
+        self._made += self._encoder.flush()
+        self._clock.stamp(self._made)
+        self._put_packets(self._made)
+        self._made, self._encoder = [], None
+
+    def pass_audio(self, packet: Packet) -> None:
+        packet.epoch = self.epoch
+        packet.ClearField("chain")
+        self._put(StreamRecord(packet=packet))
+
+    def end(self, end: End) -> None:
+        self._put(StreamRecord(end=end))
+
+    def take(self) -> list[Message]:
+        """The records that are ready to go, which are then the caller's."""
+        messages, self._messages = self._messages, []
+        return messages
+
+    def _open(self, source: Head, picture: Picture) -> Encoder:
+        return Encoder(
+            source,
+            picture.format,
+            picture.width,
+            picture.height,
+            encoder=self._settings.encoder,
+            preset=self._settings.preset,
+            crf=self._settings.crf,
+            options=self._settings.options,
+            low_latency=self.low_latency,
+        )
+
+    def _put_packets(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            packet.epoch, packet.number = self.epoch, self._indices.pop(packet.pts)
+            self._put(StreamRecord(packet=packet))
+
+    def _put(self, record: StreamRecord) -> None:
+        self._messages.append(Message(MASKED, record.SerializeToString()))
