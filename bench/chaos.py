@@ -20,14 +20,17 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import av
 import numpy as np
 import psutil
 import yaml
-from bench.report import write_report
 from rich.console import Console
 from rich.table import Table
+
+from bench.report import write_report
+from tests.kafka_node import KafkaNode
 
 console = Console()
 
@@ -79,7 +82,9 @@ def look(path: Path, frames: int, seen: Seen) -> None:
     x1, y1, x2, y2 = SQUARE
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            luma = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)[:HEIGHT, :WIDTH]
+            luma = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(-1, frame.planes[0].line_size)[
+                :HEIGHT, :WIDTH
+            ]
             number = 0
             for bit in range(BITS):
                 x, y = 10 * (bit % 8), 8 + 24 * (bit // 8)
@@ -109,7 +114,7 @@ class Chaos:
     clips: int
     rng: random.Random
     pause_s: float
-    kafka_home: str | None = None
+    kafka_home: Path | None = None
     killed: dict[str, int] = field(default_factory=dict)
 
     def go(self) -> Seen:
@@ -127,19 +132,21 @@ class Chaos:
         ]
         config.write_text(yaml.safe_dump({"delivery": self.delivery, "steps": steps, "lookahead_ms": 400}))
         command = [sys.executable, "-m", "pipeline", "run", str(sources), "-o", str(out), "--config", str(config)]
-        if self.kafka_home is not None:
-            from tests.kafka_node import KafkaNode
-
-            with KafkaNode(self.kafka_home, self.folder / "kafka") as node:
-                self._fire([*command, "--broker", f"kafka://{node.bootstrap}"], node)
-        else:
+        if self.kafka_home is None:
             self._fire(command, None)
+        else:
+            (self.folder / "kafka").mkdir()
+            node = KafkaNode(self.kafka_home, self.folder / "kafka")
+            try:
+                self._fire([*command, "--broker", f"kafka://{node.servers}"], node)
+            finally:
+                node.kill()
         seen = Seen()
         for number in range(self.clips):
             look(out / f"clip{number}_anonymized.mp4", self.frames, seen)
         return seen
 
-    def _fire(self, command: list[str], node: object | None) -> None:
+    def _fire(self, command: list[str], node: KafkaNode | None) -> None:
         log = (self.folder / "log").open("ab")
         left = self.kills
         driver = self._start(command, log)
@@ -160,19 +167,19 @@ class Chaos:
                 due = time.monotonic() + self.rng.expovariate(1 / self.pause_s)
             time.sleep(0.01)
 
-    def _start(self, command: list[str], log: object) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command, stdout=log, stderr=log)  # type: ignore[call-overload, no-any-return]
+    def _start(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, stdout=log, stderr=log)
 
-    def _kill(self, driver: subprocess.Popen[bytes], node: object | None) -> bool:
+    def _kill(self, driver: subprocess.Popen[bytes], node: KafkaNode | None) -> bool:
         weights = {"stage": 6, "desk": 4, "jail": 4, "driver": 1, "broker": 1 if node is not None else 0}
         kind = self.rng.choices(list(weights), list(weights.values()))[0]
         if kind == "driver":
             driver.kill()
             driver.wait()
-        elif kind == "broker":
-            node.kill()  # type: ignore[union-attr, attr-defined]
+        elif kind == "broker" and node is not None:
+            node.kill()
             time.sleep(1)
-            node.start()  # type: ignore[union-attr, attr-defined]
+            node.start()
         else:
             victims = [p for p in _descendants(driver.pid) if _kind(p) == kind]
             if not victims:
@@ -236,7 +243,7 @@ def main() -> None:
                     given.clips,
                     random.Random(f"{seed}.{broker}.{delivery}"),
                     given.pause,
-                    kafka if broker == "kafka" else None,
+                    Path(kafka).resolve() if kafka and broker == "kafka" else None,
                 )
                 seen = chaos.go()
                 minutes = (time.monotonic() - began) / 60

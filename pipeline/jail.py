@@ -217,14 +217,14 @@ class Jail:
                 return None
         message = self._inbox.popleft()
         if message.kind == FAILED:
-            self.fail(_printable(message.payload))
+            self.fail(printable(message.payload))
         return message
 
     def fail(self, reason: str = "") -> NoReturn:
         """Ends the child and raises the jail's error; without a reason, the cause of death is the reason."""
         while not reason and self._inbox:
             message = self._inbox.popleft()
-            reason = _printable(message.payload) if message.kind == FAILED else ""
+            reason = printable(message.payload) if message.kind == FAILED else ""
         if not reason:
             try:
                 self._process.wait(1.0)
@@ -287,7 +287,7 @@ class Jail:
     def _cause_of_death(self) -> str:
         os.set_blocking(self._stderr, False)
         try:
-            last_words = _printable(os.read(self._stderr, 1 << 16).strip().rpartition(b"\n")[2])
+            last_words = printable(os.read(self._stderr, 1 << 16).strip().rpartition(b"\n")[2])
         except BlockingIOError:
             last_words = ""
         code = self._process.returncode
@@ -311,7 +311,7 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _printable(text: bytes) -> str:
+def printable(text: bytes) -> str:
     """Words of a child that may be hostile, fit for a log."""
     return "".join(c if c.isprintable() else " " for c in text[:500].decode("utf-8", "replace"))
 

@@ -6,6 +6,7 @@ import base64
 import fcntl
 import mmap
 import os
+import struct
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from av.video.format import VideoFormat
 
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS, Picture, PixelFormat
-from pipeline.jail import DEFAULT_LIMITS, Jail, Limits, Received
+from pipeline.jail import DEFAULT_LIMITS, Jail, Limits, Received, printable
 from pipeline.media import decoding
 from pipeline.media.formats import VIDEO_CODECS, nearest_format
 from pipeline.wire import Head, Packet
@@ -185,7 +186,10 @@ class Decoder:
             if message is None:
                 break
             self._moved = time.monotonic()
-            item = self._take(message)
+            try:
+                item = self._take(message)
+            except struct.error:
+                self._jail.fail("its child process sent something else than it should")
             if item is not None:
                 items.append(item)
         if not items:
@@ -227,7 +231,7 @@ class Decoder:
                 self._under_way.popleft()
         elif kind == decoding.BROKEN:
             (number,) = decoding.BROKEN_FIELDS.unpack_from(payload)
-            return Undecodable(number, payload[decoding.BROKEN_FIELDS.size :].decode("utf-8", "replace"))
+            return Undecodable(number, printable(payload[decoding.BROKEN_FIELDS.size :]))
         elif kind == decoding.WANT:
             self._make_ring(payload)
         elif kind == decoding.FINISHED:

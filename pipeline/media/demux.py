@@ -12,7 +12,8 @@ from google.protobuf.message import DecodeError
 from engines import StreamError
 from pipeline.jail import DEFAULT_LIMITS, Jail, Limits
 from pipeline.media.demuxing import ENDED, RECORD
-from pipeline.wire import StreamRecord
+from pipeline.media.formats import VIDEO_CODECS
+from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
 
@@ -53,8 +54,9 @@ class Demuxer:
             "max_pixels": limits.max_pixels,
             "max_packet_bytes": limits.max_packet_bytes,
         }
-        self._timeout_s, self._shown, self._ended = limits.timeout_s, without_password(source), False
-        self._jail = Jail("pipeline.media.demuxing", settings, limits, error=StreamError, subject=self._shown)
+        self._limits, self._tracks, self._ended = limits, -1, False
+        subject = without_password(source)
+        self._jail = Jail("pipeline.media.demuxing", settings, limits, error=StreamError, subject=subject)
 
     @property
     def pid(self) -> int:
@@ -67,16 +69,34 @@ class Demuxer:
     def __next__(self) -> StreamRecord:
         if self._ended:
             raise StopIteration
-        message = self._jail.receive(self._timeout_s + 1)  # its own time-outs come first, and say more
+        timeout_s = self._limits.timeout_s
+        message = self._jail.receive(timeout_s + 1)  # its own time-outs come first, and say more
         if message is None:
-            self._jail.fail(f"nothing was read for {self._timeout_s:g} s")
+            self._jail.fail(f"nothing was read for {timeout_s:g} s")
         if message.kind == ENDED:
             self._ended = True
             raise StopIteration
         try:
-            return StreamRecord.FromString(message.payload if message.kind == RECORD else b"\0")
+            record = StreamRecord.FromString(message.payload)
         except DecodeError:
-            self._jail.fail("its child process sent no packet")
+            record = StreamRecord()
+        if message.kind != RECORD or not self._plausible(record):
+            self._jail.fail("its child process sent something else than it should")
+        return record
+
+    def _plausible(self, record: StreamRecord) -> bool:
+        """One head, of a video that is allowed, then packets of its tracks: more is not believed."""
+        head = record.head
+        if self._tracks >= 0:
+            return record.WhichOneof("body") == "packet" and record.packet.track <= self._tracks
+        self._tracks = len(head.audio)
+        return (
+            head.codec in VIDEO_CODECS
+            and 0 < head.width * head.height <= self._limits.max_pixels
+            and fraction(head.time_base) > 0
+            and fraction(head.rate) >= 0
+            and (not head.pixel_format or head.pixel_format in video_formats)
+        )
 
     def close(self) -> None:
         self._ended = True

@@ -197,8 +197,12 @@ def _add_audio(container: OutputContainer, track: AudioTrack) -> Any:
 
 
 def _first_stream(file: bytes) -> Any:
-    """Of a file in memory. The stream keeps its container open."""
-    return av.open(io.BytesIO(file)).streams[0]
+    """Of a file in memory. The stream keeps its container open.
+
+    The file may come from a source that means harm, by way of its head: it must not be a playlist.
+    """
+    options = {"format_whitelist": "nut,matroska", "protocol_whitelist": "none"}
+    return av.open(io.BytesIO(file), options=options).streams[0]
 
 
 def _sync(path: Path) -> None:

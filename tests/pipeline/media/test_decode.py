@@ -13,8 +13,8 @@ import pytest
 
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS
-from pipeline.jail import Limits
-from pipeline.media import Decoded, Decoder, Undecodable, slot_count
+from pipeline.jail import Limits, Received
+from pipeline.media import Decoded, Decoder, Undecodable, decoding, slot_count
 from pipeline.media.buffers import packet_of
 from pipeline.media.formats import nearest_format
 from pipeline.wire import Head, Packet
@@ -227,6 +227,21 @@ def test_a_caller_that_holds_all_pictures_is_waited_for(clips: Clips) -> None:
         decoder._moved -= 60  # as if a minute had gone by
 
         assert decoder.receive(0.05) == []
+
+
+def test_nonsense_from_the_child_is_an_error_too(clips: Clips) -> None:
+    head, _ = demux(clips("h264_plain").path)
+
+    for kind, payload in [
+        (decoding.PICTURE, b"short"),
+        (decoding.PICTURE, decoding.PICTURE_FIELDS.pack(0, 99, 0, False, False, 1)),
+        (decoding.WANT, decoding.WANT_FIELDS.pack(1 << 20, 1 << 20, b"yuv420p")),
+        (decoding.WANT, decoding.WANT_FIELDS.pack(64, 48, b"\xff")),
+    ]:
+        with Decoder(head, slots=4) as decoder:
+            decoder._jail._inbox.append(Received(kind, payload))
+            with pytest.raises(FrameError, match="h264 decoder: its child process"):
+                decoder.receive(1)
 
 
 def test_nothing_is_left_in_shared_memory(clips: Clips) -> None:

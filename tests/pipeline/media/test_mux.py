@@ -111,6 +111,15 @@ def test_a_folder_that_is_missing_is_named(clips: Clips, tmp_path: Path) -> None
         FileMuxer(tmp_path / "no" / "such" / "out.mp4", head)
 
 
+def test_a_playlist_is_no_sound(tmp_path: Path, clips: Clips) -> None:
+    head, _ = masked(clips("h264_plain").path)
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2,\nfile://{clips('mp4_aac').path}\n#EXT-X-ENDLIST\n"
+    head.audio.add(track=1, codec="aac", header=playlist.encode())
+
+    with pytest.raises(StreamError, match="cannot be written as mp4: invalid argument"):
+        FileMuxer(tmp_path / "out.mp4", head)
+
+
 def test_a_track_that_is_not_in_the_head_is_refused(clips: Clips, tmp_path: Path) -> None:
     head, _ = masked(clips("h264_plain").path)
     muxer = FileMuxer(tmp_path / "out.mp4", head)
