@@ -50,7 +50,7 @@ class Keep:
     Two faces are compared by dlib's 128 numbers. @FIGURES@
     Successive frames resemble each other, so `confirm` guards against a bad frame, not against a double.
 
-    Each comparison takes some 40 CPU-ms: a kept face costs one in every frame in which it is seen, others one in
+    Each comparison takes some 80 CPU-ms: a kept face costs one in every frame in which it is seen, others one in
     `retry` frames.
 
     Args:

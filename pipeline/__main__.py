@@ -77,6 +77,7 @@ def run(
     broker: Annotated[str | None, typer.Option(help="kafka://HOST:PORT or sqlite:///FOLDER/facewarden.db.")] = None,
     broker_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for the broker; repeatable.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="A Ray cluster instead of this machine alone.")] = None,
+    preview: Annotated[bool, typer.Option(help="Show the first stream's masked video in a window.")] = False,
     verdicts: Annotated[str | None, typer.Option(help="Where the reports go (JSON lines).")] = None,
 ) -> None:
     """Hides the faces in videos."""
@@ -101,6 +102,7 @@ def run(
             broker_options=_pairs("--broker-option", broker_option),
             ray_address=ray_address,
             verdicts=verdicts,
+            preview=preview,
         )
         _drive(started)
         complete = _tell(started)

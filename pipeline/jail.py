@@ -304,7 +304,8 @@ def _environment() -> dict[str, str]:
     environment = {
         "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "OPENBLAS_NUM_THREADS": "1",  # each of its threads would take address space
+        "OPENBLAS_NUM_THREADS": "1",  # each thread takes address space,
+        "MALLOC_ARENA_MAX": "1",  # and so does each thread's heap
     }
     if "LD_LIBRARY_PATH" in os.environ:
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -105,6 +106,7 @@ def cover_whole(picture: Picture) -> None:
 
 
 def _paint(picture: Picture, cover: Cover, light: float) -> None:
+    cover = replace(cover, box=_at_least_a_pixel(cover.box))
     inner = _visible(picture, cover.box)
     if inner is None:
         return
@@ -203,8 +205,8 @@ def _opacity(cover: Cover, outer: Rect, step: tuple[int, int]) -> NDArray[np.flo
     """
     x1, y1, x2, y2 = cover.box
     (rows, columns), (step_x, step_y) = _shape(outer, step), step
-    x = _distances(outer.x1, columns, step_x, (x1 + x2) / 2) / max((x2 - x1) / 2, 0.5)
-    y = _distances(outer.y1, rows, step_y, (y1 + y2) / 2) / max((y2 - y1) / 2, 0.5)
+    x = _distances(outer.x1, columns, step_x, (x1 + x2) / 2) / (x2 - x1) * 2
+    y = _distances(outer.y1, rows, step_y, (y1 + y2) / 2) / (y2 - y1) * 2
     reach = 1 + 2 * cover.feather
     if cover.shape == "box":
         return np.outer(_ramp(y, reach), _ramp(x, reach))
@@ -241,12 +243,18 @@ def _to_planes(bgr: Array, picture: Picture) -> tuple[Array, Array, Array]:
     return (y * 219 + 16) * unit, (u * 224 + 128) * unit, (v * 224 + 128) * unit
 
 
+def _at_least_a_pixel(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = box
+    more_x, more_y = max(1 - (x2 - x1), 0) / 2, max(1 - (y2 - y1), 0) / 2
+    return x1 - more_x, y1 - more_y, x2 + more_x, y2 + more_y
+
+
 def _visible(picture: Picture, box: tuple[float, float, float, float]) -> Rect | None:
     """The pixels that a box touches, whole chroma samples only; None where it lies outside of the picture."""
     fmt, (x1, y1, x2, y2) = picture.format, box
     sx, sy = fmt.subsample_x, fmt.subsample_y
-    x1, x2 = max(x1, 0), min(max(x2, x1 + 1), picture.width)
-    y1, y2 = max(y1, 0), min(max(y2, y1 + 1), picture.height)
+    x1, x2 = max(x1, 0), min(x2, picture.width)
+    y1, y2 = max(y1, 0), min(y2, picture.height)
     if x1 >= x2 or y1 >= y2:
         return None
     return Rect(

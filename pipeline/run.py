@@ -30,6 +30,7 @@ from engines import ConfigError, FacewardenError, StreamError
 from pipeline.brokers import INGEST, STATE, Broker, open_broker
 from pipeline.config import Config, check
 from pipeline.ingest import Source
+from pipeline.preview import Preview
 from pipeline.sink import Written
 from pipeline.stage import Desk, Stage
 from pipeline.wire import End, IngestState, Ledger, StreamState
@@ -184,6 +185,8 @@ class Run:
         output: a file, a folder, an rtsp:// URL, or None for a file beside each source.
         broker: URL; None is a SQLite file in the work folder.
         ray_address: of a cluster; None starts Ray on this machine.
+        verdicts: the file for the reports; None is `verdicts.jsonl` beside the output.
+        preview: open a window with the first stream's masked video.
 
     Raises:
         ConfigError: it cannot be run as asked; nothing was started.
@@ -199,6 +202,7 @@ class Run:
         broker_options: Mapping[str, str] | None = None,
         ray_address: str | None = None,
         verdicts: str | None = None,
+        preview: bool = False,
     ) -> None:
         check(config)
         self.config = config
@@ -214,6 +218,7 @@ class Run:
             self._options.setdefault("topic_prefix", f"facewarden.{self.folder.run_id}.")
         self._url = broker
         self._ray_address = ray_address
+        self._preview = preview
         self.startup_s = 0.0
 
     def drive(self) -> Iterator[list[Progress]]:
@@ -224,8 +229,10 @@ class Run:
         began = time.monotonic()
         broker = open_broker(self._url, **self._options)
         self.outcomes = [Outcome(job) for job in self.jobs]
-        _start_ray(self._ray_address)
+        first = self.jobs[0].source
+        window = Preview(self._url, self._options, first.stream, first.shown) if self._preview else None
         try:
+            _start_ray(self._ray_address)
             desk, stages = self._start_actors()
             self._desk = desk
             ray.get([stage.ready.remote() for stage in stages])
@@ -249,6 +256,8 @@ class Run:
                 raise cause from error
             raise StreamError(f"an actor failed for good: {error}; run the same command again to go on") from error
         finally:
+            if window is not None:
+                window.close()
             ray.shutdown()
             broker.close()
         self._clean()

@@ -72,7 +72,7 @@ class KafkaWriter:
             self._table = Table(self._settings, STATE)
         if stream not in self._pending:
             self._table.follow({self._settings.partition(s) for s in (*self._pending, stream)})
-            self._table.catch_up()
+            self._table.catch_up(patience_s=1.0)
             entry = self._table.get(stream)
             self._pending[stream] = self._left_by_former_self(stream, entry.resume if entry else 0)
         self._table.refresh()

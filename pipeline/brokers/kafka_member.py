@@ -15,7 +15,7 @@ from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import AuthorizationError, FencedInstanceIdError, KafkaError
-from kafka.structs import OffsetAndMetadata
+from kafka.structs import MemberState, OffsetAndMetadata
 
 from pipeline.brokers import PACKETS, STATE, BrokerError, Fenced, Message, Record
 from pipeline.brokers.chunks import Joiner
@@ -25,6 +25,9 @@ from pipeline.brokers.kafka_table import Entry, Table, compacted
 log = logging.getLogger(__name__)
 
 OUTAGE_NAP_S = 0.2
+LOAD_S = 5.0
+JOIN_MS = 1000
+"""How long a poll lasts at the least while the group is being rearranged: an answer that comes between two is lost."""
 
 
 @dataclass(slots=True)
@@ -80,6 +83,8 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
                 partition_assignment_strategy=[CooperativeStickyAssignor],
                 **settings.consumer,
             )
+            # Joining without knowing the partitions would be joining twice.
+            self._consumer.partitions_for_topic(settings.topic(PACKETS))
             self._consumer.subscribe([settings.topic(PACKETS)], listener=self)
 
     # The library calls these from inside `poll`.
@@ -104,7 +109,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
         self._queue = deque(record for record in self._queue if record.stream not in streams)
 
     def poll(self, timeout_s: float, *, max_bytes: int = 8 << 20) -> list[Record]:
-        """During an outage, and while the group is being rearranged, it returns nothing.
+        """During an outage, and while the group is being rearranged, it returns nothing, and may take some seconds.
 
         Raises:
             BrokerError: the cluster refuses this client.
@@ -134,10 +139,15 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
     def _fetch(self, wait_s: float) -> None:
         # What has arrived is kept until its streams' states are known, even if asking for these fails.
         wait_ms = 1 if self._stale else max(1, int(wait_s * 1000))
-        for place, batch in self._consumer.poll(timeout_ms=wait_ms).items():
+        joined = self._consumer.group_metadata().state is MemberState.STABLE
+        for place, batch in self._consumer.poll(timeout_ms=wait_ms if joined else max(wait_ms, JOIN_MS)).items():
             self._arrived.setdefault(place.partition, []).extend(batch)
         # A generation that comes between two polls must not commit for what it no longer includes.
         self._membership = self._consumer.group_metadata()
+        coordinator = self._consumer._coordinator
+        if self._membership.state is MemberState.REBALANCING and not coordinator.need_rejoin():
+            # The library has let the answer to a join go by, and would neither ask again nor send heartbeats.
+            coordinator.request_rejoin()
         if self._fresh or self._stale:
             self._load()
         arrived, self._arrived = self._arrived, {}
@@ -152,7 +162,8 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
                 self._prove_membership()
             self._transactions.open()
         self._table.follow({*self._owned, *self._fresh})
-        self._table.catch_up()
+        if not self._table.catch_up(LOAD_S):
+            raise BrokerError(f"{self._name}: a former owner's transaction has not ended yet")
         for name in self._stale:
             partition, entry = self._settings.partition(name), self._table.get(name)
             stream = self._owned[partition][name]

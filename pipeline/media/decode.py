@@ -25,6 +25,8 @@ from pipeline.wire import Head, Packet
 
 _PAGE = mmap.PAGESIZE
 _FEWEST_SLOTS, _MOST_SLOTS = 4, 512
+_MOST_MESSAGES = 4 * _MOST_SLOTS
+"""That `receive` takes at once: a child that was taken over could go on for ever."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,7 +183,9 @@ class Decoder:
         """What has been decoded, empty if nothing came in time."""
         items: list[Decoded | Undecodable] = []
         deadline = time.monotonic() + timeout_s
-        while not self._finished:
+        for _ in range(_MOST_MESSAGES):
+            if self._finished:
+                break
             message = self._jail.receive(0.0 if items else max(0.0, deadline - time.monotonic()))
             if message is None:
                 break

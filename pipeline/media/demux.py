@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from engines import StreamError
 from pipeline.jail import DEFAULT_LIMITS, Jail, Limits
 from pipeline.media.demuxing import ENDED, RECORD
-from pipeline.media.formats import VIDEO_CODECS
+from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
@@ -95,7 +95,7 @@ class Demuxer:
             and 0 < head.width * head.height <= self._limits.max_pixels
             and fraction(head.time_base) > 0
             and fraction(head.rate) >= 0
-            and (not head.pixel_format or head.pixel_format in video_formats)
+            and (not head.pixel_format or is_pixel_format(head.pixel_format))
         )
 
     def close(self) -> None:

@@ -151,6 +151,7 @@ def _look_ahead(packets: Iterator[AvPacket], video: VideoStream, *, live: bool) 
     """
     waiting: list[AvPacket] = []
     rotation: int | None = None
+    video.codec_context.thread_count = 1  # each thread would take address space
     for packet in packets:
         waiting.append(packet)
         if packet.stream is video and rotation is None:

@@ -39,6 +39,15 @@ DECODERS = {
 VIDEO_CODECS = frozenset(DECODERS)
 
 
+def is_pixel_format(name: str) -> bool:
+    """FFmpeg knows a layout of that name."""
+    try:
+        VideoFormat(name)
+    except ValueError:
+        return False
+    return True
+
+
 def nearest_format(source: VideoFormat, width: int, height: int) -> str:
     """The one of `operators.frame.PIXEL_FORMATS` that loses least and that players understand.
 

@@ -6,6 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +90,14 @@ def collect(poll: Callable[[float], list[Record]], count: int, patience_s: float
     while len(found) < count and time.monotonic() < until:
         found += poll(0.1)
     return found
+
+
+def poll_both(one: Member, two: Member, enough: Callable[[], bool], patience_s: float = 30) -> None:
+    """Lets two members poll side by side, as processes do, until it is enough."""
+    until = time.monotonic() + patience_s
+    with ThreadPoolExecutor(2) as pool:
+        while not enough() and time.monotonic() < until:
+            list(pool.map(lambda member: member.poll(0.1), (one, two)))
 
 
 def values(records: list[Record]) -> list[bytes]:

@@ -11,7 +11,7 @@ import pytest
 
 from engines import ConfigError
 from pipeline.brokers import INGEST, MASKED, MAX_MESSAGE_BYTES, PACKETS, STATE, Fenced, Message, open_broker
-from tests.pipeline.brokers.conftest import Place, collect, messages, numbered, values
+from tests.pipeline.brokers.conftest import Place, collect, messages, numbered, poll_both, values
 
 
 def test_each_stream_keeps_its_order_headers_and_values(place: Place) -> None:
@@ -90,12 +90,7 @@ def test_streams_have_one_owner_each(place: Place) -> None:
     for stream in names:
         writer.write(stream, messages(b"0"), b"")
     one, two = place.member("one"), place.member("two")
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        one.poll(0.1)
-        two.poll(0.1)
-        if one.streams() and two.streams() and one.streams() | two.streams() == set(names):
-            break
+    poll_both(one, two, lambda: bool(one.streams() and two.streams()) and one.streams() | two.streams() == set(names))
     assert one.streams() | two.streams() == set(names)
     assert not one.streams() & two.streams()
     if not place.is_kafka:  # there partitions are shared out, not streams
@@ -132,10 +127,7 @@ def test_a_name_that_joins_again_takes_over_at_once(place: Place) -> None:
 def test_a_closed_members_streams_go_to_another(place: Place) -> None:
     writer, one, two = place.writer(), place.member("one"), place.member("two")
     writer.write("cam", messages(*numbered(0, 5)), b"")
-    until = time.monotonic() + 30
-    while not (one.streams() | two.streams()) and time.monotonic() < until:
-        one.poll(0.1)
-        two.poll(0.1)
+    poll_both(one, two, lambda: bool(one.streams() | two.streams()))
     owner, other = (one, two) if one.streams() else (two, one)
     owner.close()
     assert values(collect(other.poll, 5, patience_s=4)) == numbered(0, 5)

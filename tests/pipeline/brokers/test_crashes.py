@@ -122,6 +122,7 @@ def test_a_broker_that_is_gone_for_seconds_loses_nothing(place: Place) -> None:
         thread.join(100)
         assert not thread.is_alive()
     check_output(place, last)
+    place.opened.close()
     gc.collect()
 
 

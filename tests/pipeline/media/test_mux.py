@@ -111,10 +111,10 @@ def test_a_folder_that_is_missing_is_named(clips: Clips, tmp_path: Path) -> None
         FileMuxer(tmp_path / "no" / "such" / "out.mp4", head)
 
 
-def test_a_playlist_is_no_sound(tmp_path: Path, clips: Clips) -> None:
+def test_a_script_is_no_sound(tmp_path: Path, clips: Clips) -> None:
     head, _ = masked(clips("h264_plain").path)
-    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2,\nfile://{clips('mp4_aac').path}\n#EXT-X-ENDLIST\n"
-    head.audio.add(track=1, codec="aac", header=playlist.encode())
+    script = f"ffconcat version 1.0\nfile '{clips('mp4_aac').path}'\n"
+    head.audio.add(track=1, codec="aac", header=script.encode())
 
     with pytest.raises(StreamError, match="cannot be written as mp4: invalid argument"):
         FileMuxer(tmp_path / "out.mp4", head)

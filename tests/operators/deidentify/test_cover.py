@@ -1,0 +1,140 @@
+"""Covers over faces: which faces get one, how far it reaches, and what options are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from engines import ConfigError
+from operators import Remembers, find
+from operators.deidentify.cover import CoverFaces
+from operators.frame import PIXEL_FORMATS, Faces, Frame, Picture
+
+FACE = [100, 50, 140, 100]
+
+
+def frame(faces: Faces | None = None, *, index: int = 0, stream: str = "s", rotation: int = 0) -> Frame:
+    fmt = PIXEL_FORMATS["yuv420p"]
+    y, u, v = (np.zeros(shape, np.uint8) for shape in fmt.plane_shapes(320, 240))
+    return Frame(stream, index, 0.0, Picture((y, u, v), fmt), faces or Faces.of(), rotation=rotation)
+
+
+def test_it_is_found_by_its_name() -> None:
+    assert find("deidentify.cover") is CoverFaces
+
+
+def test_every_frame_gets_its_own_covers_and_stays_in_order() -> None:
+    frames = [frame(), frame(Faces.of([FACE]), index=1), frame(Faces.of([FACE, [0, 0, 9, 9]]), index=2)]
+
+    covered = CoverFaces()(frames)
+
+    assert [f.index for f in covered] == [0, 1, 2]
+    assert [len(f.covers) for f in covered] == [0, 1, 2]
+    assert [f.covers for f in frames] == [(), (), ()]
+
+
+def test_each_side_moves_out_by_the_scale() -> None:
+    (covered,) = CoverFaces(scale=1.5)([frame(Faces.of([FACE]))])
+
+    assert covered.covers[0].box == (80, 25, 160, 125)
+
+
+def test_the_default_ellipse_holds_the_whole_face_box() -> None:
+    (covered,) = CoverFaces()([frame(Faces.of([FACE]))])
+
+    x1, y1, x2, y2 = covered.covers[0].box
+    corner = (FACE[0] - (x1 + x2) / 2) / (x2 - x1) * 2, (FACE[1] - (y1 + y2) / 2) / (y2 - y1) * 2
+    assert corner[0] ** 2 + corner[1] ** 2 < 1
+
+
+def test_kept_faces_stay_visible_and_earlier_covers_stay() -> None:
+    faces = Faces.of([FACE, [0, 0, 9, 9]], kept=[True, False])
+
+    (once,) = CoverFaces(scale=1.0)([frame(faces)])
+    (twice,) = CoverFaces(scale=1.0, style="solid")([once])
+
+    assert [cover.box for cover in once.covers] == [(0, 0, 9, 9)]
+    assert [cover.style for cover in twice.covers] == ["blur", "solid"]
+
+
+def test_noise_is_constant_for_a_track_and_differs_between_tracks_and_streams() -> None:
+    cover = CoverFaces()
+    faces = Faces.of([FACE, FACE], tracks=[1, 2])
+
+    first, later, other = cover([frame(faces), frame(faces, index=9), frame(faces, stream="t")])
+
+    seeds = [[c.seed for c in f.covers] for f in (first, later, other)]
+    assert seeds[0] == seeds[1]
+    assert len({*seeds[0], *seeds[2]}) == 4
+
+
+def test_whoever_takes_a_stream_over_goes_on_with_its_noise() -> None:
+    former, heir, stranger = CoverFaces(), CoverFaces(), CoverFaces()
+    faces = Faces.of([FACE], tracks=[1])
+    (before,) = former([frame(faces)])
+
+    heir.restore("s", former.snapshot("s"))
+    former.forget("s")
+    after = [cover([frame(faces)])[0].covers[0].seed for cover in (heir, former, stranger)]
+
+    assert isinstance(heir, Remembers)
+    assert after[0] == before.covers[0].seed
+    assert len(set(after)) == 3
+
+
+def test_an_image_hides_where_it_is_transparent_and_turns_with_the_picture(tmp_path: Path) -> None:
+    image = np.zeros((2, 1, 4), np.uint8)
+    image[0, 0] = (10, 20, 30, 255)
+    image[1, 0] = (99, 99, 99, 0)
+    cv2.imwrite(str(tmp_path / "cover.png"), image)
+    cover = CoverFaces(style="image", image=str(tmp_path / "cover.png"), color=(1, 2, 3))
+
+    upright, on_its_side = cover([frame(Faces.of([FACE])), frame(Faces.of([FACE]), rotation=90)])
+
+    pixels, turned = upright.covers[0].pixels, on_its_side.covers[0].pixels
+    assert pixels is not None
+    assert turned is not None
+    assert pixels.tolist() == [[[10, 20, 30]], [[1, 2, 3]]]
+    assert np.rot90(turned, 1).tolist() == pixels.tolist()
+
+
+@pytest.mark.parametrize("name", ["grey8.png", "grey16.png", "colour.jpg"])
+def test_images_of_any_kind_are_read(tmp_path: Path, name: str) -> None:
+    shape = (8, 8, 3) if "colour" in name else (8, 8)
+    grey = np.full(shape, 128 * 257, np.uint16) if "16" in name else np.full(shape, 128, np.uint8)
+    cv2.imwrite(str(tmp_path / name), grey)
+
+    (covered,) = CoverFaces(style="image", image=str(tmp_path / name))([frame(Faces.of([FACE]))])
+
+    pixels = covered.covers[0].pixels
+    assert pixels is not None
+    assert pixels.dtype == np.uint8
+    assert np.all(pixels == 128)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"style": "pixelate"},
+        {"shape": "circle"},
+        {"scale": 0.9},
+        {"scale": float("nan")},
+        {"feather": -0.1},
+        {"cells": 0},
+        {"cells": 2.5},
+        {"cells": 100},
+        {"color": (0, 0)},
+        {"color": (0, 0, 256)},
+        {"style": "image"},
+        {"image": "cover.png"},
+        {"style": "image", "image": "no-such-file.png"},
+    ],
+    ids=str,
+)
+def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"deidentify.cover: {list(options)[-1]}|image: expected"):
+        CoverFaces(**options)

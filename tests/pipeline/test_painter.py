@@ -1,0 +1,288 @@
+"""The painter changes what is under a cover, all of it and nothing else, and lets no uncovered face pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engines import FrameError
+from operators.deidentify.cover import CoverFaces
+from operators.frame import PIXEL_FORMATS, Array, Cover, Faces, Frame, Picture, Shape, Style, to_bgr
+from pipeline.painter import check_covered, cover_whole, paint
+
+FORMATS = st.sampled_from(sorted(PIXEL_FORMATS))
+COLOURS = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+def picture(name: str, width: int, height: int, *, seed: int = 0, full_range: bool = False) -> Picture:
+    """Noise, in planes that are views into wider buffers, as decoders give them."""
+    fmt = PIXEL_FORMATS[name]
+    rng = np.random.default_rng(seed)
+    y, u, v = (
+        rng.integers(0, 1 << fmt.bits, (rows, columns + 13), dtype=fmt.dtype)[:, :columns]
+        for rows, columns in fmt.plane_shapes(width, height)
+    )
+    return Picture((y, u, v), fmt, full_range)
+
+
+def frame(shown: Picture, *covers: Cover, faces: Faces | None = None) -> Frame:
+    return Frame("s", 0, 0.0, shown, faces or Faces.of(), covers)
+
+
+def copy(shown: Picture) -> Picture:
+    y, u, v = (plane.copy() for plane in shown.planes)
+    return replace(shown, planes=(y, u, v))
+
+
+@st.composite
+def covers(draw: st.DrawFn) -> Cover:
+    x, y = draw(st.floats(-40, 60)), draw(st.floats(-40, 60))
+    w, h = draw(st.floats(0, 1) | st.floats(1, 80) | st.just(1e7)), draw(st.floats(0, 80) | st.just(1e7))
+    return Cover(
+        (x, y, x + w, y + h),
+        draw(st.sampled_from(get_args(Style))),
+        draw(st.sampled_from(get_args(Shape))),
+        feather=draw(st.sampled_from([0.0, 0.1, 1.0])),
+        cells=draw(st.integers(1, 16)),
+        seed=draw(st.integers(0, 3)),
+        pixels=COLOURS,
+    )
+
+
+def touched(cover: Cover, column: int, row: int, step_x: int, step_y: int, *, feather: float) -> bool:
+    """Whether a sample's area meets the shape, grown by the feather: worked out anew, a sample at a time."""
+    x1, y1, x2, y2 = cover.box
+    away = []
+    for low, high, at, step in ((x1, x2, column, step_x), (y1, y2, row, step_y)):
+        gap = max(abs((at + 0.5) * step - (low + high) / 2) - step / 2, 0)
+        away.append(gap / (max((high - low) / 2, 0.5) * (1 + 2 * feather)))
+    return max(away) < 1 if cover.shape == "box" else away[0] ** 2 + away[1] ** 2 < 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(FORMATS, st.integers(1, 50), st.integers(1, 50), st.lists(covers(), min_size=1, max_size=3), st.booleans())
+def test_whatever_is_covered_nothing_else_changes(
+    name: str, width: int, height: int, wanted: list[Cover], full_range: bool
+) -> None:
+    shown = picture(name, width, height, full_range=full_range)
+    before = copy(shown)
+
+    paint(frame(shown, *wanted))
+
+    steps = ((1, 1), *[(shown.format.subsample_x, shown.format.subsample_y)] * 2)
+    for plane, old, (sx, sy) in zip(shown.planes, before.planes, steps, strict=True):
+        assert plane.max(initial=0) < 1 << shown.format.bits
+        for row, column in np.argwhere(plane != old).tolist():
+            # A whisker more than the feather, for the rounding of float32.
+            assert any(touched(c, column, row, sx, sy, feather=c.feather + 1e-4) for c in wanted)
+
+
+@settings(max_examples=100, deadline=None)
+@given(FORMATS, st.integers(1, 50), st.integers(1, 50), covers(), st.booleans())
+def test_solid_and_image_leave_nothing_of_what_they_cover(
+    name: str, width: int, height: int, cover: Cover, full_range: bool
+) -> None:
+    cover = replace(cover, style="solid" if cover.cells % 2 else "image")
+    one, other = (picture(name, width, height, seed=seed, full_range=full_range) for seed in (1, 2))
+
+    paint(frame(one, cover))
+    paint(frame(other, cover))
+
+    steps = ((1, 1), *[(one.format.subsample_x, one.format.subsample_y)] * 2)
+    for a, b, (sx, sy) in zip(one.planes, other.planes, steps, strict=True):
+        for row, column in np.argwhere(a != b).tolist():
+            assert not touched(cover, column, row, sx, sy, feather=-1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(PIXEL_FORMATS))
+@pytest.mark.parametrize("style", ["blur", "mosaic"])
+@pytest.mark.parametrize("side", [32, 128, 512])
+def test_blur_and_mosaic_know_nothing_but_the_means_of_their_cells(name: str, style: Style, side: int) -> None:
+    box = (64.0, 64.0, 64.0 + side, 64.0 + side)
+    cover = Cover(box, style, "box", cells=4)
+    flat, fine = (picture(name, side + 128, side + 128) for _ in range(2))
+    one = 1 << (flat.format.bits - 8)
+    for plane, other in zip(flat.planes, fine.planes, strict=True):
+        rows, columns = plane.shape
+        plane[...] = np.arange(rows)[:, None] // (rows // 8) * 9 * one + 64 * one
+        checks = np.where(np.add.outer(np.arange(rows), np.arange(columns)) % 2, 40 * one, -40 * one)
+        other[...] = plane + checks
+
+    paint(frame(flat, cover))
+    paint(frame(fine, cover))
+
+    steps = ((1, 1), *[(flat.format.subsample_x, flat.format.subsample_y)] * 2)
+    for plane, other, (sx, sy) in zip(flat.planes, fine.planes, steps, strict=True):
+        within = np.s_[64 // sy : (64 + side) // sy, 64 // sx : (64 + side) // sx]
+        assert np.array_equal(plane[within], other[within])
+
+
+def test_blur_is_seeded_by_its_noise_and_repeats_with_it() -> None:
+    once, again, other = (picture("yuv420p", 64, 64) for _ in range(3))
+    box = (8.0, 8.0, 56.0, 56.0)
+
+    for shown, seed in ((once, 1), (again, 1), (other, 2)):
+        paint(frame(shown, Cover(box, "blur", seed=seed)))
+
+    assert np.array_equal(once.planes[0], again.planes[0])
+    assert not np.array_equal(once.planes[0], other.planes[0])
+
+
+def test_noise_outweighs_what_blur_keeps_of_a_face() -> None:
+    dark, bright = picture("yuv420p", 200, 200), picture("yuv420p", 200, 200)
+    for shown, skin in ((dark, 90), (bright, 126)):  # two standard deviations apart
+        shown.planes[0][...] = 108
+        shown.planes[0][50:150, 50:150] = skin
+
+    tones = []
+    for seed in range(40):
+        for shown in (dark, bright):
+            copied = copy(shown)
+            paint(frame(copied, Cover((50, 50, 150, 150), "blur", "box", seed=seed)))
+            tones.append(float(copied.planes[0][50:150, 50:150].mean()))
+
+    apart = np.mean(np.array(tones[1::2]) - tones[::2])
+    assert 0 < apart < np.std(tones[::2])
+
+
+@pytest.mark.parametrize(
+    ("name", "full_range", "matrix", "expected"),
+    [
+        ("yuv420p", False, 6, (82, 90, 240)),  # red in BT.601, 65.481 + 16, ...
+        ("yuv420p", False, 2, (82, 90, 240)),  # unspecified and small: BT.601
+        ("yuv444p", False, 1, (63, 102, 240)),  # red in BT.709, 46.56 + 16, ...
+        ("yuv422p", True, 5, (76, 85, 255)),  # JPEG
+        ("yuv420p10le", False, 1, (250, 409, 960)),
+        ("yuv444p10le", True, 9, (269, 369, 1023)),
+    ],
+)
+def test_solid_is_exact(name: str, full_range: bool, matrix: int, expected: tuple[int, int, int]) -> None:
+    shown = replace(picture(name, 40, 40), full_range=full_range, matrix=matrix)
+
+    paint(frame(shown, Cover((10, 10, 30, 30), "solid", "box", color=(0, 0, 255))))
+
+    assert tuple(int(plane[len(plane) // 2, len(plane) // 2]) for plane in shown.planes) == expected
+
+
+def test_an_image_is_shown_in_its_colours_stretched_over_the_box() -> None:
+    shown = picture("yuv444p", 64, 64)
+    image = np.zeros((2, 2, 3), np.uint8)
+    image[0], image[1] = (200, 30, 30), (30, 30, 200)
+
+    paint(frame(shown, Cover((16, 16, 48, 48), "image", "box", pixels=image)))
+
+    seen = to_bgr(shown)
+    assert np.abs(seen[17, 32].astype(int) - (200, 30, 30)).max() < 8
+    assert np.abs(seen[46, 32].astype(int) - (30, 30, 200)).max() < 8
+
+
+def test_a_chroma_sample_that_straddles_the_border_is_covered() -> None:
+    shown = picture("yuv420p", 16, 16)
+    for plane in shown.planes:
+        plane[...] = 77
+
+    paint(frame(shown, Cover((5, 5, 7, 7), "solid", "box")))
+
+    assert np.argwhere(shown.planes[0] != 77).tolist() == [[5, 5], [5, 6], [6, 5], [6, 6]]
+    assert np.argwhere(shown.planes[1] != 77).tolist() == [[2, 2], [2, 3], [3, 2], [3, 3]]
+
+
+@pytest.mark.parametrize(
+    ("face", "cover", "passes"),
+    [
+        ([20, 20, 40, 40], None, False),
+        ([20, 20, 40, 40], (20, 20, 40, 40), True),
+        ([20, 20, 40, 40], (10, 10, 39.6, 50), True),  # within the tolerance
+        ([20, 20, 40, 40], (10, 10, 39, 50), False),
+        ([20, 20, 40, 40], (41, 41, 60, 60), False),
+        ([-20, 20, 40, 40], (0, 20, 40, 40), True),  # only what is in the picture counts
+        ([50, 50, 90, 90], (50, 50, 64, 64), True),
+        ([70, 70, 90, 90], None, True),  # wholly outside
+        ([np.nan, 20, 40, 40], (0, 0, 64, 64), False),
+        ([20, 20, 40, np.inf], (0, 0, 64, 64), False),
+        ([40, 40, 20, 20], (0, 0, 64, 64), False),  # inside out
+        ([20, 20, 40, 40], (0, 0, np.nan, 64), False),
+        ([20, 20, 40, 40], (64, 64, 0, 0), False),
+    ],
+    ids=str,
+)
+def test_the_gate_lets_only_covered_faces_pass(face: Any, cover: Any, passes: bool) -> None:
+    shown = picture("yuv420p", 64, 64)
+    before = copy(shown)
+    wanted = () if cover is None else (Cover(cover, "solid"),)
+
+    if passes:
+        check_covered(frame(shown, *wanted, faces=Faces.of([face])))
+        return
+    with pytest.raises(FrameError):
+        paint(frame(shown, *wanted, faces=Faces.of([face])))
+
+    assert all(np.array_equal(a, b) for a, b in zip(shown.planes, before.planes, strict=True))
+
+
+def test_two_halves_are_no_cover_and_a_kept_face_needs_none() -> None:
+    shown = picture("yuv420p", 64, 64)
+    halves = Cover((20, 20, 30, 40)), Cover((30, 20, 40, 40))
+    face = [[20, 20, 40, 40]]
+
+    with pytest.raises(FrameError, match=r"expected a cover over the face at 20\.0 20\.0 40\.0 40\.0"):
+        check_covered(frame(shown, *halves, faces=Faces.of(face)))
+    check_covered(frame(shown, faces=Faces.of(face, kept=[True])))
+
+
+@pytest.mark.parametrize(
+    "cover",
+    [
+        Cover((0, 0, 9, 9), "image"),
+        Cover((0, 0, 9, 9), "image", pixels=np.zeros((4, 4), np.uint8)),
+        Cover((0, 0, 9, 9), cells=0),
+        Cover((0, 0, 9, 9), feather=float("nan")),
+        Cover((0, 0, 9, 9), "sepia"),  # type: ignore[arg-type]
+    ],
+    ids=["no pixels", "grey pixels", "no cells", "feather", "style"],
+)
+def test_covers_that_cannot_be_painted_are_refused(cover: Cover) -> None:
+    with pytest.raises(FrameError):
+        paint(frame(picture("yuv420p", 16, 16), cover))
+
+
+def test_read_only_planes_are_refused() -> None:
+    shown = picture("yuv420p", 16, 16)
+    for plane in shown.planes:
+        plane.flags.writeable = False
+
+    with pytest.raises(FrameError, match="read-only"):
+        paint(frame(shown, Cover((0, 0, 9, 9))))
+    with pytest.raises(FrameError, match="read-only"):
+        cover_whole(shown)
+
+
+@pytest.mark.parametrize("name", sorted(PIXEL_FORMATS))
+def test_covering_whole_leaves_one_colour(name: str) -> None:
+    shown = picture(name, 33, 21)
+    mean = float(shown.planes[0].mean())
+
+    cover_whole(shown)
+
+    assert all(np.ptp(plane) == 0 for plane in shown.planes)
+    assert abs(int(shown.planes[0][0, 0]) - mean) <= 1
+
+
+@pytest.mark.parametrize("style", ["blur", "mosaic", "solid"])
+def test_defaults_leave_no_edges_of_a_face(style: Style) -> None:
+    shown = picture("yuv420p", 320, 240)
+    (done,) = CoverFaces(style=style)([frame(shown, faces=Faces.of([[120, 70, 200, 170]]))])
+
+    paint(done)
+
+    def edges(plane: Array) -> float:
+        face = plane[70:170, 120:200]
+        return float(np.median(np.abs(cv2.Laplacian(face, cv2.CV_32F))))
+
+    assert edges(shown.planes[0]) <= 1
