@@ -57,6 +57,7 @@ COMPONENTS, DIRECTIONS = 64, 32
 HEIGHTS_PX = (100, 300, 40)
 STYLES = ("blur", "mosaic", "solid", "image")
 PEERS = ("none", "deface blur", "deface mosaic")
+IMAGE = "cover.png"
 Image = NDArray[np.uint8]
 Hide = Callable[[Image, Array, int], Image]
 
@@ -106,7 +107,7 @@ def ours(style: str, folder: Path, seed: int) -> Hide:
     """A style of `deidentify.cover` with its defaults, painted in yuv420p as in a run."""
     options: dict[str, Any] = {"style": style}
     if style == "image":
-        options["image"] = str(draw_image(folder / "cover.png"))
+        options["image"] = str(folder / IMAGE)
     operator = CoverFaces(**options)
 
     def hide(image: Image, box: Array, number: int) -> Image:
@@ -119,14 +120,13 @@ def ours(style: str, folder: Path, seed: int) -> Hide:
     return hide
 
 
-def draw_image(path: Path) -> Path:
+def draw_image(path: Path) -> None:
     """A plain smiling face as a picture file, for the style `image`."""
     image = np.full((256, 256, 3), (90, 200, 240), np.uint8)
     for x in (90, 166):
         cv2.circle(image, (x, 100), 14, (40, 40, 40), -1)
     cv2.ellipse(image, (128, 140), (60, 50), 0, 20, 160, (40, 40, 40), 8)
     cv2.imwrite(str(path), image)
-    return path
 
 
 def deface(style: str) -> Hide:
@@ -239,10 +239,10 @@ _people: list[list[Shot]] = []
 """What forked children work on: inherited, for it is too large to be sent to each of them."""
 
 
-def describe_clear(first: int) -> NDArray[np.float64]:
-    """`(n, 2, 128)`: both shots of up to 50 people."""
-    people = _people[first : first + 50]
-    return describe([shot.chip(shot.image) for shots in people for shot in shots]).reshape(len(people), 2, 128)
+def describe_clear(learn: int, first: int) -> NDArray[np.float64]:
+    """Of up to 50 of the clear pictures an attacker has: both of each learner, then the gallery's."""
+    shots = [shot for shots in _people[:learn] for shot in shots] + [shots[0] for shots in _people[learn:]]
+    return describe([shot.chip(shot.image) for shot in shots[first : first + 50]])
 
 
 def look(clear_numbers: Array, learn: int, folder: Path, seed: int, kind: tuple[str, int]) -> list[dict[str, Any]]:
@@ -261,16 +261,14 @@ def look(clear_numbers: Array, learn: int, folder: Path, seed: int, kind: tuple[
         small = cv2.resize(chip[..., ::-1], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
         for scope, view in (("chip", small), ("face", shot.within(hidden, scale))):
             pixels[scope].append(cv2.cvtColor(view, cv2.COLOR_BGR2YCrCb).reshape(-1))
-    gallery_clear = clear_numbers[learn:, 0]
+    learn_clear, gallery_clear = np.split(clear_numbers, [2 * learn])
     found = {}
     if height_px == 100:
         found["chip", "dlib"] = nearest(gallery_clear, describe(probes), "euclidean")
     for scope, rows in pixels.items():
         covered = np.array(rows, np.float32)
         held_out = covered[2 * learn :]
-        case = Case(
-            covered[: 2 * learn], clear_numbers[:learn].reshape(-1, 128), held_out[::2], gallery_clear, held_out[1::2]
-        )
+        case = Case(covered[: 2 * learn], learn_clear, held_out[::2], gallery_clear, held_out[1::2])
         found.update({(scope, attacker): hits for attacker, hits in attack(case).items()})
     return [
         {"cover": name, "height_px": height_px, "scope": scope, "attacker": attacker, **share(hits)}
@@ -329,6 +327,7 @@ def main() -> None:
     learn = TUNE_LEARN if given.tune else LEARN
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        draw_image(folder / IMAGE)
         if given.sheet:
             draw_sheet(people[:8], given.sheet, folder, given.seed)
             return
@@ -348,10 +347,12 @@ def measure(people: list[list[Shot]], learn: int, folder: Path, seed: int) -> li
     cv2.setNumThreads(1)
     kinds = [(name, 100) for name in (*PEERS, *STYLES)]
     kinds += [(style, height_px) for height_px in HEIGHTS_PX[1:] for style in STYLES]
-    firsts = range(0, len(people), 50)
+    firsts = range(0, len(people) + learn, 50)
     _people[:] = people
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as pool:
-        numbers = np.concatenate(list(track(pool.map(describe_clear, firsts), "describing", total=len(firsts))))
+        numbers = np.concatenate(
+            list(track(pool.map(partial(describe_clear, learn), firsts), "describing", total=len(firsts)))
+        )
         looks = pool.map(partial(look, numbers, learn, folder, seed), kinds)
         return [row for rows in track(looks, "attacking", total=len(kinds)) for row in rows]
 

@@ -30,7 +30,7 @@ TOLERANCE_PX = 0.5
 MIN_CELL_PX = 4
 """Small covers get fewer cells rather than smaller ones."""
 
-LUMA, CHROMA = (0.3, 20.0, 15.0), (0.15, 2.5, 1.5)
+LUMA, CHROMA = (0.2, 20.0, 15.0), (0.1, 2.5, 1.5)
 """For each kind of plane: the fraction of contrast that blur and mosaic keep, then the standard deviations of their
 noise, in units of 8 bits: of what all cells share, and of each cell. Before that fraction is taken, faces differ from
 each other by 18 and 18 in luma, 6 and 3 in chroma."""

@@ -17,7 +17,7 @@ from pipeline import sink
 from pipeline.brokers import Broker, BrokerError, Fenced, Member, open_broker
 from pipeline.config import Config, open_steps
 from pipeline.ingest import Source, ingest
-from pipeline.stream import StreamWork
+from pipeline.stream import NO_PACKET, StreamWork
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -109,6 +109,8 @@ class Stage:
     def _pump(self, stream: str, _: Member) -> bool:
         work = self._works[stream]
         moved = work.pump(0)
+        if work.decodes:
+            self._deaths[stream].pop(NO_PACKET, None)
         if work.ended:
             self._drop(stream)
         return moved
@@ -126,8 +128,7 @@ class Stage:
             work = self._works.get(stream)
             suspect = work.suspect() if work is not None else None
             log.warning("%s: decoder failed at packet %s: %s", stream, suspect, error)
-            if suspect is not None:
-                self._deaths[stream][suspect] += 1
+            self._deaths[stream][NO_PACKET if suspect is None else suspect] += 1
             self._drop(stream)
             member.rewind(stream)
         return False

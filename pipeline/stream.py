@@ -51,6 +51,8 @@ LONGEST_UNIT = 96
 """And here at the latest: it bounds what a crash repeats, and memory."""
 HIDES_PACKETS = frozenset({"vp8", "vp9", "av1", "mpeg4"})
 CLOCK_JUMP_S = 10.0
+NO_PACKET = -1
+"""In the counts of deaths: decoders that died before they were given anything, as of broken extradata."""
 
 
 @dataclass(slots=True)
@@ -87,6 +89,10 @@ class StreamWork:
         config: the run's.
         deaths: how often a decoder died on the packet of that number. Once may be anybody's fault; what two decoders
             died of is not given to a third.
+
+    Attributes:
+        ended: all of it is committed.
+        decodes: a picture has come out of its decoder.
     """
 
     def __init__(
@@ -99,6 +105,7 @@ class StreamWork:
     ) -> None:
         self.stream = stream
         self.ended = False
+        self.decodes = False
         self._member = member
         self._config = config
         self._deaths = deaths
@@ -255,15 +262,17 @@ class StreamWork:
         return moved
 
     def _take_video(self, packet: Packet, offset: int) -> None:
-        assert self._head is not None and self._decoder is not None  # noqa: S101 - ingest sends a head first
+        assert self._head is not None  # noqa: S101 - ingest sends a head first
         if packet.key:
             self._marks.append(_Mark(offset, packet.number, self._head))
         self._accounts.expect(packet)
-        if self._deaths.get(packet.number, 0) >= 2:
+        if self._decoder is None:
+            self._lose(packet.number, "undecodable", "no decoder can be opened for this stream")
+        elif self._deaths.get(packet.number, 0) >= 2:
             self._lose(packet.number, "decoder_died", "two decoders died on this packet")
-            return
-        with self._timed("transport"):
-            self._decoder.send(packet)
+        else:
+            with self._timed("transport"):
+                self._decoder.send(packet)
 
     # -- epochs ------------------------------------------------------------------------------------
 
@@ -276,17 +285,18 @@ class StreamWork:
         )
         self._slots = slot_count(head, memory_bytes=self._config.lookahead_mb << 20)
         self._decode_before = self._cpu.get("decode", 0.0)
-        self._decoder = Decoder(head, slots=self._slots, limits=self._limits)
+        if self._deaths.get(NO_PACKET, 0) < 3:
+            self._decoder = Decoder(head, slots=self._slots, limits=self._limits)
 
     def _close_epoch(self) -> None:
         """All frames of the source's epoch are out: settle what never came, commit, begin what comes next."""
         record, self._closing = self._closing, None
         assert record is not None  # noqa: S101
+        while self._window:
+            self._release_first()
+        for number in sorted(self._accounts.expected):
+            self._lose_silent(number)
         if self._decoder is not None:
-            while self._window:
-                self._release_first()
-            for number in sorted(self._accounts.expected):
-                self._lose_silent(number)
             self._count_cpu()
             self._decoder.close()
             self._decoder = None
@@ -323,6 +333,7 @@ class StreamWork:
         assert self._decoder is not None and self._head is not None  # noqa: S101
         if decoded.corrupt:
             self._lose(decoded.number, "undecodable", "the decoder marked the picture as corrupt")
+        self.decodes = True
         packet = self._accounts.came(decoded.number)
         if packet is None:
             self._decoder.release(decoded.slot)
@@ -406,11 +417,12 @@ class StreamWork:
 
     def _release_due(self) -> None:
         """Releases frames that have waited long enough, or whose place in memory is needed."""
+        assert self._decoder is not None  # noqa: S101
         default = 250.0 if self._live else 750.0
         wait_s = (default if self._config.lookahead_ms is None else self._config.lookahead_ms) / 1000
         while self._window:
             span = self._window[-1].frame.time_s - self._window[0].frame.time_s
-            if len(self._window) < self._slots - 1 and 0 <= span < wait_s:
+            if self._decoder.free > 1 and 0 <= span < wait_s:
                 return
             self._release_first()
 

@@ -12,6 +12,7 @@ import av.logging
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.jail import FAILED, Channel
@@ -90,8 +91,8 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
     tracks = {video.index: 0} | {stream.index: i for i, stream in enumerate(audio, 1)}
     packets = _packets(container, [video, *audio], settings["max_packet_bytes"])
 
-    waiting, rotation = _look_ahead(packets, video, live=settings["live"])
-    head = _head(container, video, rotation)
+    waiting, frame = _look_ahead(packets, video, live=settings["live"])
+    head = _head(container, video, frame)
     head.audio.extend(_audio_track(i, stream) for i, stream in enumerate(audio, 1))
     if settings["live"]:
         head.frames_expected = 0
@@ -144,38 +145,38 @@ def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: in
         raise Refused(f"breaks off after {count} of {len(video.index_entries)} pictures")
 
 
-def _look_ahead(packets: Iterator[AvPacket], video: VideoStream, *, live: bool) -> tuple[list[AvPacket], int]:
-    """Reads until a picture comes out, which alone tells the display matrix.
+def _look_ahead(
+    packets: Iterator[AvPacket], video: VideoStream, *, live: bool
+) -> tuple[list[AvPacket], VideoFrame | None]:
+    """Reads until a picture comes out, which alone tells the display matrix, and of some codecs the colours.
 
     The packets stay whole: the demuxer's own decoder, fed with them here, is not used again.
     """
     waiting: list[AvPacket] = []
-    rotation: int | None = None
     video.codec_context.thread_count = 1  # each thread would take address space
     for packet in packets:
         waiting.append(packet)
-        if packet.stream is video and rotation is None:
-            try:
-                frames = video.codec_context.decode(packet)
-            except av.FFmpegError:
-                frames = []
-            if frames:
-                rotation = frames[0].rotation
-        if len(waiting) >= _LOOK_AHEAD or (rotation is not None) or live:
+        if live:
+            return waiting, None
+        if packet.stream is video and (frame := _decoded(video, packet)):
+            return waiting, frame
+        if len(waiting) >= _LOOK_AHEAD:
             break
-    if rotation is None and not live:
-        try:
-            frames = video.codec_context.decode(None)
-        except av.FFmpegError:
-            frames = []
-        rotation = frames[0].rotation if frames else 0
-    return waiting, rotation or 0
+    return waiting, _decoded(video, None)
 
 
-def _head(container: InputContainer, video: VideoStream, rotation: int) -> Head:
+def _decoded(video: VideoStream, packet: AvPacket | None) -> VideoFrame | None:
+    try:
+        return next(iter(video.codec_context.decode(packet)), None)
+    except av.FFmpegError:
+        return None
+
+
+def _head(container: InputContainer, video: VideoStream, frame: VideoFrame | None) -> Head:
     context, name = video.codec_context, container.format.name
     codec = context.codec.canonical_name
     raw = name in RAW_CONTAINERS
+    told = frame or context
     rates = (context.framerate if raw else None, video.average_rate, video.guessed_rate)
     rate = next((rate for rate in rates if rate), Fraction(0))
     reorders = context.reorder_depth > 0
@@ -192,12 +193,12 @@ def _head(container: InputContainer, video: VideoStream, rotation: int) -> Head:
         rate=rational(rate),
         sample_aspect=rational(context.sample_aspect_ratio),
         color=Color(
-            range=context.color_range,
-            primaries=context.color_primaries,
-            transfer=context.color_trc,
-            matrix=context.colorspace,
+            range=told.color_range,
+            primaries=told.color_primaries,
+            transfer=told.color_trc,
+            matrix=told.colorspace,
         ),
-        rotation=rotation,
+        rotation=frame.rotation if frame else 0,
         timed=not raw and not (name == "avi" and reorders),
         frames_expected=video.frames or round(duration * rate),
         clock_may_jump=name in JUMPY_CONTAINERS,

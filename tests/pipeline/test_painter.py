@@ -154,9 +154,9 @@ def test_noise_outweighs_what_blur_keeps_of_a_face() -> None:
 @pytest.mark.parametrize(
     ("name", "full_range", "matrix", "expected"),
     [
-        ("yuv420p", False, 6, (82, 90, 240)),  # red in BT.601, 65.481 + 16, ...
-        ("yuv420p", False, 2, (82, 90, 240)),  # unspecified and small: BT.601
-        ("yuv444p", False, 1, (63, 102, 240)),  # red in BT.709, 46.56 + 16, ...
+        ("yuv420p", False, 6, (81, 90, 240)),  # red in BT.601: 0.299 * 219 + 16
+        ("yuv420p", False, 2, (81, 90, 240)),  # unspecified and small: BT.601
+        ("yuv444p", False, 1, (63, 102, 240)),  # red in BT.709: 0.2126 * 219 + 16
         ("yuv422p", True, 5, (76, 85, 255)),  # JPEG
         ("yuv420p10le", False, 1, (250, 409, 960)),
         ("yuv444p10le", True, 9, (269, 369, 1023)),
@@ -167,11 +167,11 @@ def test_solid_is_exact(name: str, full_range: bool, matrix: int, expected: tupl
 
     paint(frame(shown, Cover((10, 10, 30, 30), "solid", "box", color=(0, 0, 255))))
 
-    assert tuple(int(plane[len(plane) // 2, len(plane) // 2]) for plane in shown.planes) == expected
+    assert tuple(int(plane[plane.shape[0] // 2, plane.shape[1] // 2]) for plane in shown.planes) == expected
 
 
 def test_an_image_is_shown_in_its_colours_stretched_over_the_box() -> None:
-    shown = picture("yuv444p", 64, 64)
+    shown = picture("yuv420p", 64, 64)
     image = np.zeros((2, 2, 3), np.uint8)
     image[0], image[1] = (200, 30, 30), (30, 30, 200)
 

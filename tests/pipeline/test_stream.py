@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from bench import chaos
+from engines import FrameError
 from pipeline.brokers import STATE, Broker, Member, open_broker
 from pipeline.config import Config, Step
 from pipeline.ingest import Source, ingest
@@ -185,6 +186,25 @@ def test_a_packet_that_kills_decoders_costs_itself(tmp_path: Path, clip: Path, m
 
     assert dict(end.ledger.withheld) == {"decoder_died": 1}
     assert end.ledger.shown == FRAMES - 1
+
+
+class ShutDecoder(Decoder):
+    """Cannot be opened, as one with broken extradata."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise FrameError("h264 decoder: extradata is broken")
+
+
+def test_a_stream_that_no_decoder_opens_is_withheld_whole(tmp_path: Path, clip: Path, monkeypatch: Any) -> None:
+    settings = config("transactional")
+    url, broker = take_in(tmp_path, clip, settings)
+
+    monkeypatch.setattr("pipeline.stream.Decoder", ShutDecoder)
+    work(url, settings)
+    end = finish(broker, tmp_path / "out.mp4")
+
+    assert dict(end.ledger.withheld) == {"undecodable": FRAMES}
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_time_stamps_stay_exact(tmp_path: Path, clip: Path) -> None:

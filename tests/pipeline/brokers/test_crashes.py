@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import json
 import os
@@ -60,7 +59,7 @@ def check_output(place: Place, last: int) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_workers_lose_and_double_nothing(place: Place, seed: int) -> None:
     rng = random.Random(seed)
-    last, kills, commit_s = (1499, 7, 0.05) if place.is_kafka else (1999, 6, 0.005)
+    last, kills, commit_s = (1499, 5, 0.05) if place.is_kafka else (1999, 6, 0.005)
     writer = place.writer()
     for first in range(0, last + 1, 50):
         writer.write("cam", messages(*[b"%d " % n + bytes(5000) for n in range(first, first + 50)]), b"")
@@ -68,7 +67,7 @@ def test_killed_workers_lose_and_double_nothing(place: Place, seed: int) -> None
     seen: list[Record] = []
     for kill in range(kills):
         # The same name takes over at once; another has to wait until the dead one's time is over.
-        name = "two" if kill == kills // 2 else "one"
+        name = "two" if (seed, kill) == (1, kills // 2) else "one"
         with working(place, name, last, seed=seed + kill) as process:
             assert said(process, "commits", rng.randint(1, 12))
             time.sleep(rng.uniform(0, commit_s))
@@ -102,8 +101,6 @@ def test_a_stalled_owner_is_fenced_and_stores_nothing(place: Place) -> None:
 
 
 @pytest.mark.timeout(150)
-# The library leaves the sockets of attempts to reconnect to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_broker_that_is_gone_for_seconds_loses_nothing(place: Place) -> None:
     if place.is_kafka and place.node is None:
         pytest.skip("only a node of our own is killed")
@@ -122,8 +119,6 @@ def test_a_broker_that_is_gone_for_seconds_loses_nothing(place: Place) -> None:
         thread.join(100)
         assert not thread.is_alive()
     check_output(place, last)
-    place.opened.close()
-    gc.collect()
 
 
 def _write_all(broker: Broker, last: int) -> None:
