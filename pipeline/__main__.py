@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import signal
 import sys
 import tempfile
@@ -251,11 +252,14 @@ def check_config(config: Annotated[str, typer.Argument(help="YAML file, or the n
         console.print(f"{config}: fine")
 
 
+def _option(parameter: inspect.Parameter) -> str:
+    required = parameter.default is parameter.empty
+    return f"{parameter.name} (required)" if required else f"{parameter.name}={parameter.default!r}"
+
+
 @app.command("operators")
 def list_operators() -> None:
     """Lists the operators with their engines and options."""
-    import inspect
-
     from operators import available, find
 
     table = Table("operator", "engines", "options", "what it does")
@@ -266,7 +270,7 @@ def list_operators() -> None:
         table.add_row(
             name,
             ", ".join(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD),
-            ", ".join(f"{p.name}={p.default!r}" for p in parameters if p.kind is p.KEYWORD_ONLY),
+            ", ".join(map(_option, (p for p in parameters if p.kind is p.KEYWORD_ONLY))),
             (inspect.getdoc(cls) or "").split("\n")[0],
         )
     console.print(table)
