@@ -47,7 +47,9 @@ class Standing:
 class Keep:
     """Marks faces as `kept`. Goes behind the tracker; faces without a track are never kept.
 
-    Two faces are compared by dlib's 128 numbers. @FIGURES@
+    Two faces are compared by dlib's 128 numbers. On 2000 LFW pairs, at the default distance, 1 of 1000 strangers
+    matched, and 60 % of the pairs of one person (80 % at 0.5, with as few strangers; 94 % and 3 strangers at 0.55);
+    with one face reduced to 48 pixels no stranger and 53 % (`python -m bench.bench_keep`).
     Successive frames resemble each other, so `confirm` guards against a bad frame, not against a double.
 
     Each comparison takes some 80 CPU-ms: a kept face costs one in every frame in which it is seen, others one in

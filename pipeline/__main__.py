@@ -127,7 +127,7 @@ def _overrides(flags: dict[str, Any], config: Config) -> dict[str, Any]:
             step["options"].update(given)
     if flags["keep"]:
         cover = next((i for i, step in enumerate(steps) if step["use"].startswith("deidentify.")), len(steps))
-        engines = {"descriptor": "dlib_face_descriptor", "landmarks": "dlib_landmarks"}
+        engines = {"descriptor": "face_descriptor", "landmarks": "face_points"}
         steps.insert(cover, {"use": "keep", "engines": engines, "options": {"photos": flags["keep"]}})
     encode = {**config.encode.model_dump()}
     for key, value in _pairs("--encode", flags["encode"]).items():

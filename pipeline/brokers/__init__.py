@@ -129,7 +129,11 @@ class Reader(Protocol):
 class Broker(Protocol):
     """Opened by `open_broker`; safe to share between threads, and its parts live in one thread each."""
 
-    def writer(self, name: str) -> Writer: ...
+    def writer(self, name: str) -> Writer:
+        """Fences the former writer of this name.
+
+        Only then is `latest` of `ingest` the last word on what it has stored: read it after this, not before.
+        """
 
     def member(self, group: str, name: str) -> Member:
         """Joins the group. A name that joins again takes over at once what its former self owned."""
