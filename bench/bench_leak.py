@@ -56,6 +56,8 @@ DEFACE_SCALE = 1.3
 CHIP_PX, CHIP_PADDING = 150, 0.25
 PREDICTOR_SIDE = 0.9
 SIDE_PX = 32
+INSIDE = 0.85
+"""Of the ellipse's squared radius: farther out, pixels of a reduced view mix with what lies around it."""
 SCOPES = {"chip": 0.93, "around": 2.0}
 """Sides of squares, in heights of the face; the first is what dlib's aligned chips measure on average."""
 COMPONENTS, DIRECTIONS = 64, 32
@@ -100,7 +102,7 @@ class Shot:
         out = (self.box[2:] - self.box[:2]) * (scale - 1)
         under = cut(image, np.concatenate([self.box[:2] - out, self.box[2:] + out]))
         away = ((np.arange(SIDE_PX) + 0.5) / SIDE_PX * 2 - 1) ** 2
-        under[np.add.outer(away, away) >= 1] = 0
+        under[np.add.outer(away, away) >= INSIDE] = 0
         return {"face": under, **{scope: cut(image, self.square(side)) for scope, side in SCOPES.items()}}
 
 

@@ -78,13 +78,10 @@ class SqliteMember:
             "INSERT INTO members VALUES (?, ?, 1, ?) ON CONFLICT (grp, name) "
             "DO UPDATE SET generation = generation + 1, expires = excluded.expires RETURNING generation"
         )
-        take_over = (
-            "UPDATE leases SET generation = generation + 1 WHERE grp = ? AND member = ? RETURNING stream, generation"
-        )
+        take_over = "UPDATE leases SET generation = generation + 1 WHERE grp = ? AND member = ?"
         with self._connection.transaction() as db:
             ((self._generation,),) = db.execute(join, (group, name, time.time() + self._lease_s)).fetchall()
-            for stream, generation in db.execute(take_over, (group, name)).fetchall():
-                self._owned[stream] = _Lease(generation)
+            db.execute(take_over, (group, name))
         self._closed = threading.Event()
         self._pulse = threading.Thread(target=self._beat, args=(Connection(path, options),), daemon=True)
         self._pulse.start()
@@ -102,7 +99,7 @@ class SqliteMember:
     def poll(self, timeout_s: float, *, max_bytes: int = 8 << 20) -> list[Record]:
         until = time.monotonic() + timeout_s
         while True:
-            self._notice_losses()
+            self._look()
             if time.monotonic() >= self._claim_at:
                 self._claim()
                 self._claim_at = time.monotonic() + min(CLAIM_EVERY_S, self._lease_s / 4)
@@ -111,10 +108,13 @@ class SqliteMember:
                 return records
             self._connection.nap(min(until, self._claim_at))
 
-    def _notice_losses(self) -> None:
+    def _look(self) -> None:
+        """Learns which streams are owned now."""
         leases = self._leases()
         for stream in [s for s, lease in self._owned.items() if leases.get(s) != lease.generation]:
             del self._owned[stream]
+        for stream, generation in leases.items():
+            self._owned.setdefault(stream, _Lease(generation))
 
     def _leases(self) -> dict[str, int]:
         sql = (
@@ -143,16 +143,17 @@ class SqliteMember:
             return
         claim = (
             "INSERT INTO leases VALUES (?, ?, ?, 1) ON CONFLICT (grp, stream) "
-            "DO UPDATE SET member = excluded.member, generation = generation + 1 RETURNING generation"
+            "DO UPDATE SET member = excluded.member, generation = generation + 1"
         )
         with self._connection.transaction() as db:
+            self._look()
             take, leave = self._plan()
-            for stream in take:
-                ((generation,),) = db.execute(claim, (self._group, stream, self._name)).fetchall()
-                self._owned[stream] = _Lease(generation)
-            for stream in leave:
-                db.execute("UPDATE leases SET member = NULL WHERE grp = ? AND stream = ?", (self._group, stream))
-                del self._owned[stream]
+            db.executemany(claim, [(self._group, stream, self._name) for stream in take])
+            db.executemany(
+                "UPDATE leases SET member = NULL WHERE grp = ? AND stream = ?",
+                [(self._group, stream) for stream in leave],
+            )
+        self._look()
 
     def _plan(self) -> tuple[list[str], list[str]]:
         """Streams to take and streams to leave."""
@@ -168,7 +169,8 @@ class SqliteMember:
         share = -(-len(owned.union(pending)) // max(1, len(live)))
         free = [stream for stream in pending if stream not in owned]
         mine = list(self._owned)
-        return free[: max(0, share - len(mine))], mine[share:]
+        # The one that has been silent for longest has the least in its owner's memory.
+        return free[: max(0, share - len(mine))], mine[: max(0, len(mine) - share)]
 
     def streams(self) -> frozenset[str]:
         return frozenset(stream for stream, lease in self._owned.items() if lease.polled)
