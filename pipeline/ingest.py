@@ -79,12 +79,13 @@ def ingest(broker: Broker, source: Source, config: Config, stop: threading.Event
     Raises:
         BrokerError: what was read is not known to be stored; call again.
     """
-    stored = broker.latest(INGEST, source.stream)
-    state = IngestState.FromString(stored) if stored else IngestState()
-    if state.ended:
-        return
+    # The new writer settles what a former one had begun, so only then is it known how far that one came.
     writer = broker.writer(f"ingest.{source.stream}")
     try:
+        stored = broker.latest(INGEST, source.stream)
+        state = IngestState.FromString(stored) if stored else IngestState()
+        if state.ended:
+            return
         if source.live:
             _follow(writer, source, config, state, stop)
         else:

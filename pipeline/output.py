@@ -1,8 +1,9 @@
 """From painted pictures to the records of `masked`: epochs, encoder runs, and their clock.
 
 `transactional`: each unit is the run of a fresh encoder, so that units can be put behind one another. `low_latency`:
-one encoder that holds nothing back runs through the epoch, and every unit begins with an IDR. After a takeover the
-first `LIVE_UNIT` frames are all IDRs: a sink may have any of them, and can enter the epoch only at a keyframe.
+one encoder that holds nothing back runs through the epoch, and every unit begins with the head and an IDR, so that a
+sink can join in. After a takeover the first `LIVE_UNIT` frames are all IDRs: a sink may have any of them, and can enter
+the epoch only at a keyframe.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Output:
         self.frames = 0
         self._settings = settings
         self._announce: Literal["", "continues", "anew"] = "continues" if taken_over and not state.anew else "anew"
+        self._head: Head | None = None
         self._clock = Clock.from_bytes(state.encoder_clock)
         self._idr_left = LIVE_UNIT if taken_over else 1
         self._encoder: Encoder | None = None
@@ -67,10 +69,12 @@ class Output:
         if self._encoder is None:
             self._encoder = self._open(source, picture)
         if self._announce:
-            head = masked_head(source, self._encoder)
-            head.epoch, head.continues = self.epoch, self._announce == "continues"
+            self._head = masked_head(source, self._encoder)
+            self._head.epoch, self._head.continues = self.epoch, self._announce == "continues"
             self._announce = ""
-            self._put(StreamRecord(head=head))
+            self._put(StreamRecord(head=self._head))
+        elif self.low_latency and not self.frames:
+            self._put(StreamRecord(head=self._head))
 
     def encode(self, picture: Picture, index: int, pts: int, duration: int) -> None:
         """Encodes the frame with this index, after `prepare`."""

@@ -211,6 +211,9 @@ class Run:
         self.jobs = plan(sources, output, self.folder.run_id)
         self.verdicts = Path(verdicts) if verdicts else folder / "verdicts.jsonl"
         self._options = dict(broker_options or {})
+        self._alone = broker is None or (
+            broker.startswith("kafka://") and "topic_prefix" not in f"{broker}{self._options}"
+        )
         if broker is None:
             broker = f"sqlite://{self.folder.path.resolve()}/facewarden.db"
         elif broker.startswith("kafka://"):
@@ -338,8 +341,11 @@ class Run:
 
     def _clean(self) -> None:
         broker = open_broker(self._url, **self._options)
-        for job in self.jobs:
-            broker.drop(job.source.stream)
+        if self._alone:
+            broker.erase()
+        else:
+            for job in self.jobs:
+                broker.drop(job.source.stream)
         broker.close()
         self.folder.remove()
 

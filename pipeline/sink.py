@@ -69,6 +69,8 @@ class Splicer:
             return
         begins = None
         if packet.epoch != self._epoch:
+            if packet.epoch not in self._heads:
+                return  # a sink that joined in waits for the next head
             if packet.epoch < self._epoch or packet.number < self._want or not packet.key:
                 return
             begins = self._enter(packet)
@@ -84,6 +86,7 @@ class Splicer:
         """Moves to the packet's epoch; returns its head if it cannot go into the output that is open."""
         head, before = self._heads[packet.epoch], self._heads.get(self._epoch)
         self._epoch = packet.epoch
+        self._heads = {epoch: known for epoch, known in self._heads.items() if epoch >= packet.epoch}
         if before is None:
             return head
         if not head.continues and self._end_s is not None:
@@ -159,13 +162,13 @@ def write_file(broker: Broker, stream: str, path: str) -> Written:
 def push(broker: Broker, stream: str, url: str) -> Written:
     """Pushes a stream's masked video to an RTSP server: in order, each frame at most once.
 
-    A server that is lost is tried again; the video goes on at the next keyframe.
+    A server that is lost is tried again; the video goes on at the next keyframe. What was pushed is forgotten.
     """
     output: RtspPusher | None = None
     splicer = Splicer()
     end = End()
     head: Head | None = None
-    for record in _records(broker, stream):
+    for record in _records(broker, stream, once=True):
         if record.WhichOneof("body") == "end":
             end = record.end
             break
@@ -190,12 +193,15 @@ def push(broker: Broker, stream: str, url: str) -> Written:
     return Written((url,), end.SerializeToString())
 
 
-def _records(broker: Broker, stream: str) -> Iterator[StreamRecord]:
+def _records(broker: Broker, stream: str, *, once: bool = False) -> Iterator[StreamRecord]:
+    """All records of `masked`, from the first on; with `once` they are forgotten behind the reader."""
     reader = broker.reader(MASKED, stream)
     try:
         while True:
             for record in reader.read(WAIT_S):
                 yield StreamRecord.FromString(record.value)
+            if once:
+                reader.forget()
     finally:
         reader.close()
 

@@ -123,6 +123,9 @@ class Reader(Protocol):
     def read(self, timeout_s: float, *, max_bytes: int = 8 << 20) -> list[Record]:
         """The next committed records of the stream; empty when none came in time."""
 
+    def forget(self) -> None:
+        """What has been read will not be read again: it is deleted where the broker can delete by stream."""
+
     def close(self) -> None: ...
 
 
@@ -145,6 +148,9 @@ class Broker(Protocol):
 
     def drop(self, stream: str) -> None:
         """Forgets a stream: its records are deleted where the broker can, its compacted values everywhere."""
+
+    def erase(self) -> None:
+        """Deletes all there is, topics included: for one who has the broker, or its prefix, to himself."""
 
     def close(self) -> None: ...
 

@@ -31,6 +31,7 @@ from pipeline.brokers.kafka_client import (
     TIMEOUT_S,
     Settings,
     Transactions,
+    delete_topics,
     discard,
     hand_out,
     make_topics,
@@ -139,6 +140,9 @@ class KafkaReader:
         with translated(self._place.topic):
             return int(self._consumer.end_offsets([self._place], timeout_ms=10_000)[self._place])
 
+    def forget(self) -> None:
+        """Leaves it to the topic's retention: Kafka deletes nothing by key."""
+
     def close(self) -> None:
         with suppress(KafkaError):
             self._consumer.close(autocommit=False, timeout_ms=1000)
@@ -189,6 +193,9 @@ class KafkaBroker:
                 send_all(producer, [state, compacted(self._settings, INGEST, stream, None)])
             finally:
                 discard(producer)
+
+    def erase(self) -> None:
+        delete_topics(self._settings)
 
     def close(self) -> None:
         with self._lock:

@@ -215,6 +215,19 @@ def make_topics(settings: Settings) -> int:
     return next(iter(found.values()))
 
 
+def delete_topics(settings: Settings) -> None:
+    """Deletes all topics of this prefix."""
+    wanted = {settings.topic(topic) for topic in (*LOG_TOPICS, *COMPACTED_TOPICS)}
+    with translated("deleting topics"):
+        admin = settings.open(KafkaAdminClient, **settings.client)
+        try:
+            there = sorted(wanted & set(admin.list_topics()))
+            if there:
+                admin.delete_topics(there, timeout_ms=10_000)
+        finally:
+            admin.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One Kafka record on its way."""

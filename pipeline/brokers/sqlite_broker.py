@@ -247,6 +247,13 @@ class SqliteReader:
                 return []
             self._connection.nap(until)
 
+    def forget(self) -> None:
+        with self._connection.transaction() as db:
+            db.execute(
+                "DELETE FROM records WHERE topic = ? AND stream = ? AND id < ?",
+                (self._topic, self._stream, self._offset),
+            )
+
     def close(self) -> None:
         self._connection.close()
 
@@ -288,6 +295,14 @@ class SqliteBroker:
             with self._connection.transaction() as db:
                 for table in ("records", "latest", "leases"):
                     db.execute(f"DELETE FROM {table} WHERE stream = ?", (stream,))  # noqa: S608
+            with suppress(BrokerError):
+                self._connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def erase(self) -> None:
+        with self._lock:
+            with self._connection.transaction() as db:
+                for table in ("records", "latest", "leases", "writers"):
+                    db.execute(f"DELETE FROM {table}")  # noqa: S608
             with suppress(BrokerError):
                 self._connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -223,6 +223,31 @@ def test_a_dropped_stream_is_forgotten(place: Place) -> None:
     assert heir.state("cam") is None
 
 
+def test_what_is_erased_is_gone_for_everybody(place: Place) -> None:
+    broker, writer = place.broker(), place.writer()
+    writer.write("cam", messages(*numbered(0, 5)), b"read")
+    writer.close()
+    broker.erase()
+
+    afresh = place.broker()
+    assert afresh.latest(INGEST, "cam") is None
+    assert collect(afresh.reader(PACKETS, "cam").read, 1, patience_s=1) == []
+
+
+def test_forgetting_what_was_read_spares_the_rest(place: Place) -> None:
+    writer, reader = place.writer(), place.reader(PACKETS)
+    writer.write("cam", messages(*numbered(0, 3)), b"")
+    writer.write("dog", messages(*numbered(0, 3)), b"")
+    assert len(collect(reader.read, 3)) == 3
+    reader.forget()
+    writer.write("cam", messages(b"new"), b"")
+
+    assert values(collect(reader.read, 1)) == [b"new"]
+    assert len(collect(place.reader(PACKETS, stream="dog").read, 3)) == 3
+    if not place.is_kafka:
+        assert values(collect(place.reader(PACKETS).read, 1)) == [b"new"]
+
+
 def test_a_reader_goes_on_from_any_offset(place: Place) -> None:
     writer = place.writer()
     writer.write("cam", messages(*numbered(0, 6)), b"")
