@@ -11,8 +11,9 @@ picture), which cover was used, and other people's pictures, clear and covered a
 
 Scope `chip` is what the descriptor sees of a face, `face` the cover's ellipse. `around`, for comparison, is a square
 twice as high as the face: hair, clothes and background, which no cover of a face hides; LFW often has two pictures of
-one occasion. Attackers learn on 350 identities, the gallery has the 500 others; defaults were settled with `--tune`,
-which splits the 350 again. Each picture is a stream of its own, with its own secret, as pictures of different cameras
+one occasion. Attackers learn on 350 identities, the gallery has the 500 others; `--tune` splits the 350 again. First
+trials of covers were looked at on the gallery as well, so that its figures are not those of unseen people; `--seed`
+draws another split. Each picture is a stream of its own, with its own secret, as pictures of different cameras
 are. LFW is published for research only: use it for evaluation alone.
 """
 
@@ -344,9 +345,12 @@ def main() -> None:
             return
         rows = measure(people, learn, folder, given.seed)
     print_table(rows, len(people) - learn)
-    figures = {f"rank1_{style}": worst(rows, cover=style, scope="chip", height_px=100)["rank1"] for style in STYLES}
+    figures = {f"rank1_{style}": worst(rows, cover=style, scope="chip")["rank1"] for style in STYLES}
     figures |= {f"rank1_{peer.replace(' ', '_')}": worst(rows, cover=peer, scope="chip")["rank1"] for peer in PEERS}
     figures["rank1_worst_default"] = max(figures[f"rank1_{style}"] for style in STYLES)
+    figures["rank1_worst_default_100px"] = max(
+        worst(rows, cover=style, scope="chip", height_px=100)["rank1"] for style in STYLES
+    )
     figures["rank1_worst_any"] = max(worst(rows, cover=c, scope=s)["rank1"] for c in STYLES for s in ("chip", "face"))
     figures["rank1_chance"] = 1 / (len(people) - learn)
     figures["identities"] = len(people) - learn

@@ -37,7 +37,6 @@ console = Console()
 WIDTH, HEIGHT, BITS = 160, 120, 16
 SQUARE = (104, 64, 152, 112)
 """x1 y1 x2 y2 of the white square; the config covers it with black."""
-VICTIMS = ("stage", "desk", "jail", "driver", "broker")
 
 
 def make_clip(path: Path, frames: int, gop: int) -> None:
@@ -147,7 +146,10 @@ class Chaos:
         return seen
 
     def _fire(self, command: list[str], node: KafkaNode | None) -> None:
-        log = (self.folder / "log").open("ab")
+        with (self.folder / "log").open("ab") as log:
+            self._fire_at(command, node, log)
+
+    def _fire_at(self, command: list[str], node: KafkaNode | None, log: IO[bytes]) -> None:
         left = self.kills
         driver = self._start(command, log)
         due = time.monotonic() + 4
@@ -216,9 +218,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--kafka-kills", type=int, default=20, help="how many of these with a real Kafka")
-    parser.add_argument("--frames", type=int, default=3000, help="of each clip")
+    parser.add_argument("--frames", type=int, default=10000, help="of each clip; a third of it with Kafka")
     parser.add_argument("--clips", type=int, default=3, help="of each run (one for each delivery and broker)")
-    parser.add_argument("--pause", type=float, default=1.5, help="mean seconds between kills")
+    parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between kills")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -239,7 +241,7 @@ def main() -> None:
                     Path(folder),
                     delivery,
                     (share + 1 - number) // 2,
-                    given.frames,
+                    given.frames // 3 if broker == "kafka" else given.frames,
                     given.clips,
                     random.Random(f"{seed}.{broker}.{delivery}"),
                     given.pause,
