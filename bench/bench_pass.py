@@ -21,9 +21,10 @@ from pathlib import Path
 
 import av
 import psutil
-from bench.report import write_report
 from rich.console import Console
 from rich.table import Table
+
+from bench.report import write_report
 
 console = Console()
 

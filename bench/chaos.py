@@ -173,6 +173,11 @@ class Chaos:
         return subprocess.Popen(command, stdout=log, stderr=log)
 
     def _kill(self, driver: subprocess.Popen[bytes], node: KafkaNode | None) -> bool:
+        by_kind: dict[str, list[psutil.Process]] = {}
+        for process in _descendants(driver.pid):
+            by_kind.setdefault(_kind(process), []).append(process)
+        if "stage" not in by_kind:
+            return False  # still starting: or the driver would be killed again and again, and never come to work
         weights = {"stage": 6, "desk": 4, "jail": 4, "driver": 1, "broker": 1 if node is not None else 0}
         kind = self.rng.choices(list(weights), list(weights.values()))[0]
         if kind == "driver":
@@ -183,10 +188,9 @@ class Chaos:
             time.sleep(1)
             node.start()
         else:
-            victims = [p for p in _descendants(driver.pid) if _kind(p) == kind]
-            if not victims:
+            if kind not in by_kind:
                 return False
-            victim = self.rng.choice(victims)
+            victim = self.rng.choice(by_kind[kind])
             try:
                 os.kill(victim.pid, signal.SIGKILL)
             except ProcessLookupError:
