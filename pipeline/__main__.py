@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 import sys
 import tempfile
@@ -92,6 +93,7 @@ def run(
             clip = Path(demo_folder) / "demo.mp4"
             render_demo(clip)
             given.append(str(clip))
+            output = output or "."
         if not given:
             raise ConfigError("no source; give files, folders, rtsp:// URLs or devices, or --demo")
         chosen = load(config, _overrides(locals(), load(config)))
@@ -100,7 +102,7 @@ def run(
             output,
             chosen,
             broker=broker,
-            broker_options=_pairs("--broker-option", broker_option),
+            broker_options=_broker_options(broker, broker_option),
             ray_address=ray_address,
             verdicts=verdicts,
             preview=preview,
@@ -136,6 +138,14 @@ def _overrides(flags: dict[str, Any], config: Config) -> dict[str, Any]:
         else:
             encode["options"] = {**encode["options"], key: value}
     return {**top, "steps": steps, "encode": encode}
+
+
+def _broker_options(broker: str | None, given: list[str] | None) -> dict[str, str]:
+    options = _pairs("--broker-option", given)
+    password = os.environ.get("FACEWARDEN_KAFKA_PASSWORD")
+    if password and broker is not None and broker.startswith("kafka://"):
+        options["sasl_plain_password"] = password
+    return options
 
 
 def _pairs(flag: str, given: list[str] | None) -> dict[str, str]:

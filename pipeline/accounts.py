@@ -38,6 +38,15 @@ class Accounts:
         self._newest = -1
 
     @property
+    def entered(self) -> int:
+        """How many video packets have been entered in this life."""
+        return self._count
+
+    def decoded(self, count: int) -> None:
+        """The first `count` of the packets that were entered have been decoded."""
+        self._newest = max(self._newest, count - 1)
+
+    @property
     def above(self) -> list[int]:
         """Settled packets above the border."""
         return sorted(self._above)
@@ -61,7 +70,6 @@ class Accounts:
         expected = self.expected.get(number)
         if expected is None:
             return None
-        self._newest = max(self._newest, expected.ordinal)
         if expected.packet.discard:
             self.discard(number)
             return None
@@ -79,7 +87,7 @@ class Accounts:
         self._advance()
 
     def overdue(self) -> list[int]:
-        """Packets whose frame can no longer come, since much later ones have."""
+        """Packets whose frame can no longer come, since much later packets have been decoded."""
         late = []
         for number, expected in self.expected.items():
             if expected.ordinal >= self._newest - REORDER:

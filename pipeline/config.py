@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engines import ConfigError, open_engine
 from operators import Operator, find
+from operators.frame import PIXEL_FORMATS
 from pipeline.models import config_folder, find_model
 
 Delivery = Literal["auto", "transactional", "low_latency"]
@@ -117,10 +118,30 @@ def check(config: Config) -> None:
     """
     if not config.steps:
         raise ConfigError("steps: expected at least one operator, got none; nothing would be hidden")
+    if not any(step.use.startswith("detect.") for step in config.steps):
+        raise ConfigError("steps: expected a detect operator, got none; nothing would be found, and so nothing hidden")
     for step in config.steps:
         cls = find(step.use)
         for model in _bind(step, cls).values():
             _model_file(model)
+    _check_encoder(config.encode)
+
+
+def _check_encoder(encode: Encode) -> None:
+    from pipeline.media import Encoder
+    from pipeline.wire import Head, Rational
+
+    head = Head(time_base=Rational(num=1, den=25), rate=Rational(num=25, den=1))
+    Encoder(
+        head,
+        PIXEL_FORMATS["yuv420p"],
+        64,
+        64,
+        encoder=encode.encoder,
+        preset=encode.preset,
+        crf=encode.crf,
+        options=encode.options,
+    )
 
 
 def open_steps(config: Config) -> dict[str, Operator]:

@@ -13,15 +13,16 @@ import time
 from dataclasses import dataclass
 
 from engines import StreamError
-from pipeline.brokers import INGEST, PACKETS, REJECTS, Broker, BrokerError, Message, Writer
+from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
 from pipeline.jail import Limits
 from pipeline.media import Demuxer
-from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord
+from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord, StreamState
 
 BATCH_PACKETS, BATCH_BYTES, BATCH_S = 64, 1 << 20, 0.5
 LIVE_BATCH_S = 0.04
 LONGEST_PAUSE_S = 30.0
+PATIENCE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class Source:
 class _Batch:
     """Packets on their way out, written together with the state that counts them."""
 
-    def __init__(self, writer: Writer, source: Source, state: IngestState, backlog: int) -> None:
-        self._writer, self._source, self._backlog = writer, source, backlog
+    def __init__(self, broker: Broker, writer: Writer, source: Source, state: IngestState, backlog: int) -> None:
+        self._broker, self._writer, self._source, self._backlog = broker, writer, source, backlog
         self._messages: list[Message] = []
         self._bytes = 0
         self._since = time.monotonic()
@@ -65,10 +66,27 @@ class _Batch:
         self._messages.append(Message(REJECTS, reject.SerializeToString()))
 
     def flush(self) -> None:
-        while not self._source.live and self._writer.backlog(self._source.stream) > self._backlog:
-            time.sleep(0.02)
+        if not self._source.live:
+            self._wait_for_workers()
         self._writer.write(self._source.stream, self._messages, self.state.SerializeToString())
         self._messages, self._bytes, self._since = [], 0, time.monotonic()
+
+    def _wait_for_workers(self) -> None:
+        """Until they are no further behind than the backlog; or, since a unit and its look-ahead may be longer than
+        that and can end only with more packets, until they have not moved for a while."""
+        settled, since = -1, time.monotonic()
+        while time.monotonic() - since < PATIENCE_S:
+            before, settled = settled, self._settled()
+            if self.state.next_number - settled <= self._backlog:
+                return
+            if settled != before:
+                since = time.monotonic()
+            time.sleep(0.02)
+
+    def _settled(self) -> int:
+        """How far the workers are. Not what the broker still stores: that reaches back by two GOPs, however long."""
+        stored = self._broker.latest(STATE, self._source.stream)
+        return StreamState.FromString(stored).settled_below if stored else 0
 
 
 def ingest(broker: Broker, source: Source, config: Config, stop: threading.Event) -> None:
@@ -86,10 +104,11 @@ def ingest(broker: Broker, source: Source, config: Config, stop: threading.Event
         state = IngestState.FromString(stored) if stored else IngestState()
         if state.ended:
             return
+        batch = _Batch(broker, writer, source, state, config.backlog)
         if source.live:
-            _follow(writer, source, config, state, stop)
+            _follow(batch, source, config, stop)
         else:
-            _copy(writer, source, config, state)
+            _copy(batch, source, config)
     finally:
         writer.close()
 
@@ -99,40 +118,58 @@ def _limits(config: Config) -> Limits:
     return Limits(memory_bytes=jail.memory_mb << 20, timeout_s=jail.timeout_s, max_pixels=jail.max_pixels)
 
 
-def _copy(writer: Writer, source: Source, config: Config, state: IngestState) -> None:
-    """A file: from its start to its end, skipping what an earlier self has written."""
-    batch = _Batch(writer, source, state, config.backlog)
-    written, chain_before = state.next_number, state.chain
-    state.next_number, state.chain, state.video_packets = 0, b"", 0
-    head_known = state.HasField("head")
-    reason = ""
-    try:
-        with Demuxer(source.url, audio=config.audio == "copy", limits=_limits(config)) as demuxer:
-            for record in demuxer:
-                if record.WhichOneof("body") == "head":
-                    if not head_known:
-                        _begin(batch, record.head, source)
-                    head_known = False
-                    continue
-                _number(state, record.packet)
-                if state.next_number > written:
-                    batch.add(record)
-                elif state.next_number == written and state.chain != chain_before:
-                    raise StreamError(f"{source.shown}: changed while it was being read; run it again")
-    except BrokerError:
-        raise
-    except StreamError as error:
-        reason = str(error)
-        batch.reject("source", reason)
-    if not reason and state.next_number < written:
-        reason = f"{source.shown}: became shorter while it was being read; run it again"
-    _end(batch, reason)
+def _copy(batch: _Batch, source: Source, config: Config) -> None:
+    """A file: from its start to its end, skipping what was written before.
+
+    What fails is tried again as long as it gets further, for a demuxer may have been killed by accident; a file
+    that breaks twice at the same packet is broken there.
+    """
+    failed_at = -1
+    while True:
+        try:
+            _read(batch, source, config)
+            return _end(batch, "")
+        except BrokerError:
+            raise
+        except StreamError as error:
+            batch.flush()
+            if batch.state.next_number == failed_at:
+                batch.reject("source", str(error))
+                return _end(batch, str(error))
+            failed_at = batch.state.next_number
 
 
-def _follow(writer: Writer, source: Source, config: Config, state: IngestState, stop: threading.Event) -> None:
+def _read(batch: _Batch, source: Source, config: Config) -> None:
+    """One reading of a file.
+
+    Raises:
+        StreamError: it breaks off, or is not the one that was read before. `batch.state` says how far it came.
+    """
+    written = IngestState()
+    written.CopyFrom(batch.state)
+    state = IngestState(epoch=written.epoch)
+    changed = StreamError(f"{source.shown}: changed while it was being read; run it again")
+    with Demuxer(source.url, audio=config.audio == "copy", limits=_limits(config)) as demuxer:
+        for record in demuxer:
+            if record.WhichOneof("body") == "head":
+                if not written.HasField("head"):
+                    _begin(batch, record.head, source)
+                    written.head.CopyFrom(record.head)
+                state.head.CopyFrom(written.head)
+                continue
+            _number(state, record.packet)
+            if state.next_number > written.next_number:
+                batch.state.CopyFrom(state)
+                batch.add(record)
+            elif state.next_number == written.next_number and state.chain != written.chain:
+                raise changed
+    if state.next_number < written.next_number:
+        raise changed
+
+
+def _follow(batch: _Batch, source: Source, config: Config, stop: threading.Event) -> None:
     """A camera: opened again and again, until somebody stops it."""
-    pause_s = 0.5
-    batch = _Batch(writer, source, state, config.backlog)
+    pause_s, state = 0.5, batch.state
     while not stop.is_set():
         began = time.monotonic()
         try:

@@ -11,7 +11,9 @@ import contextlib
 import fcntl
 import glob
 import hashlib
+import itertools
 import json
+import logging
 import os
 import re
 import shutil
@@ -25,9 +27,10 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from engines import ConfigError, FacewardenError, StreamError
-from pipeline.brokers import INGEST, STATE, Broker, open_broker
+from pipeline.brokers import INGEST, STATE, Broker, BrokerError, open_broker
 from pipeline.config import Config, check
 from pipeline.ingest import Source
 from pipeline.preview import Preview
@@ -41,8 +44,11 @@ VIDEO_SUFFIXES = frozenset(
         *(".vob", ".gif", ".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg"),
     }
 )
-LIVE = re.compile(r"^(rtsps?://|/dev/video\d+$)")
+LIVE = re.compile(r"^(rtsps?://|/dev/video\d+$)", re.IGNORECASE)
+ANONYMIZED = "_anonymized"
 TICK_S = 0.2
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +100,11 @@ def find_sources(arguments: Sequence[str]) -> list[str]:
         path = Path(argument)
         if LIVE.match(argument):
             found.append(argument)
-        elif re.match(r"^[a-z][a-z0-9+.-]+://", argument):
-            raise ConfigError(f"{hide_password(argument)}: expected a file, folder, glob, rtsp:// URL or /dev/videoN")
+        elif "://" in argument:
+            raise ConfigError(f"{shown_name(argument)}: expected a file, folder, glob, rtsp:// URL or /dev/videoN")
         elif path.is_dir():
-            inside = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+            videos = (p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+            inside = sorted(str(p) for p in videos if not p.stem.endswith(ANONYMIZED))
             if not inside:
                 raise ConfigError(
                     f"{argument}: no video in this folder (looked for {', '.join(sorted(VIDEO_SUFFIXES))})"
@@ -113,39 +120,54 @@ def find_sources(arguments: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def hide_password(url: str) -> str:
-    return re.sub(r"://[^/@]+@", "://***@", url)
+def shown_name(source: str) -> str:
+    """What people and files may see of a source or an output: a URL without user, password and query."""
+    scheme, separator, rest = source.partition("://")
+    if not separator:
+        return source
+    address, slash, path = rest.partition("/")
+    if "@" in rest:  # a password may hold both @ and /
+        address, slash, path = rest.rpartition("@")[2].partition("/")
+    path = re.split(r"[?&;]", path)[0]
+    return f"{scheme}://{address}{slash}{'' if '=' in path else path}"
 
 
 def plan(sources: Sequence[str], output: str | None, run_id: str) -> list[Job]:
     """Gives each source its stream name and its output.
 
     Raises:
-        ConfigError: one output file for several sources, or an output that would overwrite its source.
+        ConfigError: one output file for several sources, or an output that would overwrite a source.
     """
+    single = output is not None and is_single(output)
+    if single and len(sources) > 1:
+        raise ConfigError(f"{shown_name(str(output))}: one output for {len(sources)} sources; give a folder")
+    read = {Path(url).resolve() for url in sources if not LIVE.match(url)}
     jobs: list[Job] = []
-    taken: set[str] = set()
-    single_file = output is not None and (Path(output).suffix.lower() in VIDEO_SUFFIXES or LIVE.match(output))
-    if single_file and len(sources) > 1:
-        raise ConfigError(f"{output}: one file for {len(sources)} sources; give a folder")
+    taken: set[Path] = set()
     for number, url in enumerate(sources):
         live = bool(LIVE.match(url))
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", hide_password(url).removeprefix("rtsp://")) if live else Path(url).stem
-        if single_file:
-            target = str(output)
-        else:
-            folder = Path(output) if output is not None else Path(url).parent if not live else Path.cwd()
-            suffix = Path(url).suffix.lower()
-            name = f"{stem}_anonymized{suffix if suffix in ('.mp4', '.mov', '.mkv') else '.mp4'}"
-            target = str(folder / name)
-            if target in taken:
-                target = str(folder / f"{stem}_{number}_anonymized{Path(name).suffix}")
-        if not live and Path(target).resolve() == Path(url).resolve():
-            raise ConfigError(f"{target}: would overwrite its source; choose another output")
-        taken.add(target)
+        shown = shown_name(url) if live else Path(url).name
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", shown.partition("://")[2] or shown) if live else Path(url).stem
+        target = str(output) if single else str(_free_name(url, stem, live, output, taken))
+        if Path(target).resolve() in read:
+            raise ConfigError(f"{target}: would overwrite a source; choose another output")
+        taken.add(Path(target))
         stream = f"{run_id}.{number:04d}.{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:40]}"
-        jobs.append(Job(Source(stream, url, live, hide_password(url) if live else Path(url).name), target))
+        jobs.append(Job(Source(stream, url, live, shown), target))
     return jobs
+
+
+def is_single(output: str) -> bool:
+    """A file or a URL, and not a folder."""
+    return Path(output).suffix.lower() in VIDEO_SUFFIXES or bool(LIVE.match(output))
+
+
+def _free_name(url: str, stem: str, live: bool, output: str | None, taken: set[Path]) -> Path:
+    folder = Path(output) if output is not None else Path.cwd() if live else Path(url).parent
+    suffix = Path(url).suffix.lower()
+    suffix = suffix if suffix in (".mp4", ".mov", ".mkv") else ".mp4"
+    names = (folder / f"{stem}{f'_{n}' if n > 1 else ''}{ANONYMIZED}{suffix}" for n in itertools.count(1))
+    return next(name for name in names if name not in taken)
 
 
 class WorkFolder:
@@ -205,6 +227,7 @@ class Run:
         preview: bool = False,
     ) -> None:
         check(config)
+        plan(sources, output, "")
         self.config = config
         folder = _output_folder(sources, output)
         self.folder = WorkFolder(folder, sources, output, config)
@@ -221,6 +244,7 @@ class Run:
             self._options.setdefault("topic_prefix", f"facewarden.{self.folder.run_id}.")
         self._url = broker
         self._ray_address = ray_address
+        self._stopping = False
         self._preview = preview
         self.startup_s = 0.0
 
@@ -237,7 +261,6 @@ class Run:
         try:
             _start_ray(self._ray_address)
             desk, stages = self._start_actors()
-            self._desk = desk
             ray.get([stage.ready.remote() for stage in stages])
             working = [stage.work.remote() for stage in stages]
             self.startup_s = time.monotonic() - began
@@ -249,7 +272,9 @@ class Run:
                 finished, _ = ray.wait(list(calls), num_returns=len(calls), timeout=TICK_S)
                 for call in finished:
                     self._collect(call, *calls.pop(call))
-                yield [self._progress(broker, number) for number in sorted({n for _, n in calls.values()})]
+                if self._stopping:
+                    desk.stop.remote()  # again and again, for a desk that was started anew does not know
+                yield self._all_progress(broker, sorted({number for _, number in calls.values()}))
                 dead, working = ray.wait(working, timeout=0)
                 ray.get(dead)
             self._merge_verdicts()
@@ -267,7 +292,7 @@ class Run:
 
     def stop(self) -> None:
         """Ends live sources in an orderly way: their files are completed."""
-        self._desk.stop.remote()
+        self._stopping = True
 
     def _start_actors(self) -> tuple[Any, list[Any]]:
         workers = self.config.workers or max(1, min(len(self.jobs), os.cpu_count() or 1))
@@ -275,7 +300,13 @@ class Run:
         arguments = (self._url, self._options)
         desk = (
             ray.remote(Desk)
-            .options(num_cpus=0, max_concurrency=3 * self._width + 2, **endless)
+            .options(
+                num_cpus=0,
+                max_concurrency=3 * self._width + 2,
+                # Sources, results and the work folder are on this very machine.
+                scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False),
+                **endless,
+            )
             .remote(*arguments, self.config)
         )
         group = f"facewarden.{self.folder.run_id}"
@@ -290,7 +321,7 @@ class Run:
     @property
     def _width(self) -> int:
         """How many jobs are under way at once: all cameras, and a few files."""
-        return max(self.config.ingest_limit, sum(job.source.live for job in self.jobs))
+        return self.config.ingest_limit + sum(job.source.live for job in self.jobs)
 
     def _submit(self, desk: Any, number: int) -> dict[Any, tuple[str, int]]:
         job = self.jobs[number]
@@ -299,9 +330,14 @@ class Run:
         if not pushed:
             Path(job.output).parent.mkdir(parents=True, exist_ok=True)
         part = str(self.folder.path / f"{number:04d}.jsonl")
+        sink = (
+            desk.push.remote(stream, job.output, shown_name(job.output))
+            if pushed
+            else desk.write_file.remote(stream, job.output)
+        )
         return {
             desk.ingest.remote(job.source): ("ingest", number),
-            (desk.push if pushed else desk.write_file).remote(stream, job.output): ("sink", number),
+            sink: ("sink", number),
             desk.write_verdicts.remote(stream, part, job.source.shown): ("verdicts", number),
         }
 
@@ -318,7 +354,14 @@ class Run:
         if kind == "sink" and isinstance(result, Written):
             end = End.FromString(result.end)
             outcome.files, outcome.ledger = result.files, end.ledger
-            outcome.reason = outcome.reason or end.reason
+            outcome.reason = outcome.reason or end.reason or result.reason
+
+    def _all_progress(self, broker: Broker, numbers: list[int]) -> list[Progress]:
+        try:
+            return [self._progress(broker, number) for number in numbers]
+        except BrokerError as error:
+            log.warning("%s", error)  # the actors wait for it too, and go on when it is back
+            return []
 
     def _progress(self, broker: Broker, number: int) -> Progress:
         job = self.jobs[number]
@@ -340,13 +383,15 @@ class Run:
         part.replace(self.verdicts)
 
     def _clean(self) -> None:
-        broker = open_broker(self._url, **self._options)
-        if self._alone:
-            broker.erase()
-        else:
-            for job in self.jobs:
-                broker.drop(job.source.stream)
-        broker.close()
+        try:
+            with contextlib.closing(open_broker(self._url, **self._options)) as broker:
+                if self._alone:
+                    broker.erase()
+                else:
+                    for job in self.jobs:
+                        broker.drop(job.source.stream)
+        except BrokerError as error:
+            log.warning("all results are in place, but what was stored on the way could not be deleted: %s", error)
         self.folder.remove()
 
 
@@ -355,7 +400,7 @@ def _output_folder(sources: Sequence[str], output: str | None) -> Path:
         first = sources[0]
         return Path.cwd() if LIVE.match(first) else Path(first).parent
     path = Path(output)
-    return path.parent if path.suffix.lower() in VIDEO_SUFFIXES else path
+    return path.parent if is_single(output) else path
 
 
 def _start_ray(address: str | None) -> None:

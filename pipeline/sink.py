@@ -9,7 +9,9 @@ run decodes to uncovered faces.
 from __future__ import annotations
 
 import json
+import logging
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,11 +19,16 @@ from pathlib import Path
 from typing import Protocol
 
 from engines import StreamError
-from pipeline.brokers import MASKED, VERDICTS, Broker
+from pipeline.brokers import INGEST, MASKED, VERDICTS, Broker
 from pipeline.media import FileMuxer, RtspPusher
 from pipeline.wire import End, Fate, FrameReport, Head, Packet, StreamRecord, Verdict, VerdictRecord, fraction
 
+log = logging.getLogger(__name__)
+
 WAIT_S = 0.25
+STRAY_S = 10
+"""Where clocks have jumped: how far sound may lie from the pictures, in seconds."""
+LONGEST_WAIT_S = 5.0
 
 
 class Output(Protocol):
@@ -36,17 +43,18 @@ class Output(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a sink made of a stream: its files in order, and how the stream ended."""
+    """What a sink made of a stream: its files in order, how the stream ended, and what is wrong with the files."""
 
     files: tuple[str, ...]
     end: bytes
+    reason: str = ""
 
 
 class Splicer:
     """Chooses, from the records of `masked`, the packets of one unbroken video, and shifts their clock.
 
-    Iterating `take` over all records gives ("head", Head) where a new output must begin, and
-    ("packet", Packet, shift in seconds) for what belongs into it.
+    Sound may come before the pictures of its epoch: it is held until they are there, and takes their shift. Sound that
+    would step back in its track, or that a jumping clock puts far from the pictures, is dropped.
     """
 
     def __init__(self) -> None:
@@ -54,18 +62,19 @@ class Splicer:
         self._heads: dict[int, Head] = {}
         self._epoch = -1
         self._want = 0
-        self._shift = Fraction(0)
+        self._shifts: dict[int, Fraction] = {}  # of the epochs in the output that is open
         self._end_s: Fraction | None = None
-        self._audio: dict[int, int] = {}
+        self._held: list[Packet] = []
+        self._sound: dict[int, tuple[int, Fraction]] = {}  # by track: the last number and time
 
     def take(self, record: StreamRecord) -> Iterator[tuple[Head | None, Packet, Fraction]]:
-        """Yields (head if a new output begins here, packet, shift) for a record that belongs into the video."""
+        """Yields (head if a new output begins here, packet, shift in seconds) for what belongs into the video now."""
         if record.WhichOneof("body") == "head":
             self._heads[record.head.epoch] = record.head
             return
         packet = record.packet
         if packet.track:
-            yield from self._take_audio(packet)
+            yield from self._take_sound(packet)
             return
         begins = None
         if packet.epoch != self._epoch:
@@ -74,33 +83,46 @@ class Splicer:
             if packet.epoch < self._epoch or packet.number < self._want or not packet.key:
                 return
             begins = self._enter(packet)
-        head = self._heads[packet.epoch]
-        base = fraction(head.time_base)
+        shift = self._shifts[packet.epoch]
         self.shown += 1
         self._want = max(self._want, packet.number + 1)
-        end_s = (packet.pts + packet.duration) * base + self._shift
+        end_s = (packet.pts + packet.duration) * fraction(self._heads[packet.epoch].time_base) + shift
         self._end_s = end_s if self._end_s is None else max(self._end_s, end_s)
-        yield begins, packet, self._shift
+        yield begins, packet, shift
+        held, self._held = self._held, []
+        for sound in held:
+            yield from self._take_sound(sound)
 
     def _enter(self, packet: Packet) -> Head | None:
         """Moves to the packet's epoch; returns its head if it cannot go into the output that is open."""
         head, before = self._heads[packet.epoch], self._heads.get(self._epoch)
+        shift = self._shifts.get(self._epoch, Fraction(0))
         self._epoch = packet.epoch
         self._heads = {epoch: known for epoch, known in self._heads.items() if epoch >= packet.epoch}
-        if before is None:
-            return head
-        if not head.continues and self._end_s is not None:
-            self._shift = self._end_s - packet.pts * fraction(head.time_base)
-        if _fits(before, head):
+        if before is not None and _fits(before, head):
+            if not head.continues and self._end_s is not None:
+                shift = self._end_s - packet.pts * fraction(head.time_base)
+            self._shifts[packet.epoch] = shift
             return None
-        self._shift, self._end_s = Fraction(0), None
+        self._shifts, self._end_s = {packet.epoch: Fraction(0)}, None
+        self._sound = {track: (number, Fraction(-(1 << 40))) for track, (number, _) in self._sound.items()}
         return head
 
-    def _take_audio(self, packet: Packet) -> Iterator[tuple[Head | None, Packet, Fraction]]:
-        if packet.number <= self._audio.get(packet.track, -1) or self._epoch < 0:
+    def _take_sound(self, packet: Packet) -> Iterator[tuple[Head | None, Packet, Fraction]]:
+        if packet.epoch > self._epoch:
+            self._held.append(packet)
             return
-        self._audio[packet.track] = packet.number
-        yield None, packet, self._shift
+        number, before = self._sound.get(packet.track, (-1, Fraction(-(1 << 40))))
+        tracks = {track.track: fraction(track.time_base) for track in self._heads[self._epoch].audio}
+        if packet.epoch not in self._shifts or packet.number <= number or packet.track not in tracks:
+            return
+        shift = self._shifts[packet.epoch]
+        time_s = (packet.dts if packet.HasField("dts") else packet.pts) * tracks[packet.track] + shift
+        strays = len(self._shifts) > 1 and self._end_s is not None and abs(time_s - self._end_s) > STRAY_S
+        if time_s < before or strays:
+            return
+        self._sound[packet.track] = (packet.number, time_s)
+        yield None, packet, shift
 
 
 def _fits(before: Head, after: Head) -> bool:
@@ -115,7 +137,7 @@ def write_file(broker: Broker, stream: str, path: str) -> Written:
     Returns when the stream has ended. A stream without one shown frame leaves no file.
 
     Raises:
-        StreamError: frames are missing that the stream says it has shown.
+        StreamError: it cannot be written.
     """
     files: list[str] = []
 
@@ -125,16 +147,12 @@ def write_file(broker: Broker, stream: str, path: str) -> Written:
 
     output: Output | None = None
     splicer = Splicer()
-    early_audio: list[Packet] = []
     end = End()
     try:
         for record in _records(broker, stream):
             if record.WhichOneof("body") == "end":
                 end = record.end
                 break
-            if record.WhichOneof("body") == "packet" and record.packet.track and output is None:
-                early_audio.append(record.packet)
-                continue
             for begins, packet, shift in splicer.take(record):
                 if begins is not None:
                     if output is not None:
@@ -144,28 +162,25 @@ def write_file(broker: Broker, stream: str, path: str) -> Written:
                     files.append(str(target))
                 assert output is not None  # noqa: S101 - the first packet begins an output
                 output.write(packet, shift=shift)
-                for audio in early_audio:
-                    for _, waiting, moved in splicer.take(StreamRecord(packet=audio)):
-                        output.write(waiting, shift=moved)
-                early_audio = []
-        if splicer.shown != end.ledger.shown:
-            raise StreamError(f"{stream}: {end.ledger.shown} frames were shown, {splicer.shown} arrived; run it again")
         if output is not None:
             output.close()
     except BaseException:
         if output is not None:
             output.abort()
         raise
-    return Written(tuple(files), end.SerializeToString())
+    missing = end.ledger.shown - splicer.shown
+    reason = f"{missing} of {end.ledger.shown} shown frames are missing in the file" if missing > 0 else ""
+    return Written(tuple(files), end.SerializeToString(), reason)
 
 
-def push(broker: Broker, stream: str, url: str) -> Written:
-    """Pushes a stream's masked video to an RTSP server: in order, each frame at most once.
+def push(broker: Broker, stream: str, url: str, shown: str) -> Written:
+    """Pushes a stream's masked video to an RTSP server, at the pace of its clock: in order, each frame at most once.
 
-    A server that is lost is tried again; the video goes on at the next keyframe. What was pushed is forgotten.
+    A server that is lost is tried again, and the video goes on at the next keyframe. So does a sink that was killed,
+    behind what its former self has pushed.
     """
     output: RtspPusher | None = None
-    splicer = Splicer()
+    splicer, pace = Splicer(), _Pace()
     end = End()
     head: Head | None = None
     for record in _records(broker, stream, once=True):
@@ -175,35 +190,67 @@ def push(broker: Broker, stream: str, url: str) -> Written:
         for begins, packet, shift in splicer.take(record):
             head = begins or head
             if begins is not None and output is not None:
-                output.close()
+                _leave(output)
                 output = None
-            if output is None and head is not None and packet.track == 0 and packet.key:
-                try:
-                    output = RtspPusher(url, head)
-                except StreamError:
-                    continue
-            if output is not None:
-                try:
-                    output.write(packet, shift=shift)
-                except StreamError:
+            if head is None or (output is None and not (packet.track == 0 and packet.key)):
+                continue
+            try:
+                output = output or RtspPusher(url, head)
+                if packet.track == 0:
+                    pace.wait(packet.pts * fraction(head.time_base) + shift)
+                output.write(packet, shift=shift)
+            except StreamError as error:
+                log.warning("%s: %s", shown, error)
+                if output is not None:
                     output.abort()
-                    output = None
+                output = None
     if output is not None:
+        _leave(output)
+    return Written((shown,), end.SerializeToString())
+
+
+def _leave(output: RtspPusher) -> None:
+    """Says good-bye to a server that may be gone."""
+    try:
         output.close()
-    return Written((url,), end.SerializeToString())
+    except StreamError as error:
+        log.warning("%s", error)
+
+
+class _Pace:
+    """Holds pictures back to the speed of their clock; a live source never waits."""
+
+    def __init__(self) -> None:
+        self._began: tuple[float, Fraction] | None = None
+
+    def wait(self, time_s: Fraction) -> None:
+        now = time.monotonic()
+        if self._began is not None:
+            due = self._began[0] + float(time_s - self._began[1])
+            if now < due < now + LONGEST_WAIT_S:
+                time.sleep(due - now)
+                return
+        self._began = (now, time_s)
 
 
 def _records(broker: Broker, stream: str, *, once: bool = False) -> Iterator[StreamRecord]:
-    """All records of `masked`, from the first on; with `once` they are forgotten behind the reader."""
-    reader = broker.reader(MASKED, stream)
+    """All records of `masked`, from the first on; with `once`, from behind those that were yielded in a former life."""
+    name = f"push.{stream}"
+    writer = broker.writer(name) if once else None
+    reached = broker.latest(INGEST, name) if once else None
+    reader = broker.reader(MASKED, stream, int(reached) if reached else 0)
     try:
         while True:
-            for record in reader.read(WAIT_S):
+            records = reader.read(WAIT_S)
+            for record in records:
                 yield StreamRecord.FromString(record.value)
-            if once:
+            if writer is not None and records:
+                writer.write(name, [], str(records[-1].next_offset).encode())
                 reader.forget()
     finally:
         reader.close()
+        if writer is not None:
+            writer.close()
 
 
 def write_verdicts(broker: Broker, stream: str, path: str, shown: str) -> str:

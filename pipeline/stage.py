@@ -17,13 +17,16 @@ from pipeline import sink
 from pipeline.brokers import Broker, BrokerError, Fenced, Member, open_broker
 from pipeline.config import Config, open_steps
 from pipeline.ingest import Source, ingest
-from pipeline.stream import NO_PACKET, StreamWork
+from pipeline.stream import FAILURES, NO_PACKET, StreamWork
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 IDLE_S = 0.05
 BROKER_PAUSE_S = 1.0
+FAILURE_PAUSE_S = 0.05
+MOST_QUEUED = 4096
+"""Records that may wait in one actor; streams that keep up are fetched for while others are behind."""
 
 
 def persist(work: Callable[[], T]) -> T:
@@ -83,7 +86,8 @@ class Stage:
         moved = False
         for stream in list(self._works):
             moved |= self._attend(stream, member, self._pump)
-        if all(work.hungry for work in self._works.values()):
+        waiting = sum(work.queued for work in self._works.values())
+        if waiting < MOST_QUEUED and (not self._works or any(not work.queued for work in self._works.values())):
             records = member.poll(0 if moved else IDLE_S)
             owned = member.streams()
             for stream in [s for s in self._works if s not in owned]:
@@ -129,9 +133,18 @@ class Stage:
             suspect = work.suspect() if work is not None else None
             log.warning("%s: decoder failed at packet %s: %s", stream, suspect, error)
             self._deaths[stream][NO_PACKET if suspect is None else suspect] += 1
-            self._drop(stream)
-            member.rewind(stream)
+            self._begin_again(stream, member)
+        except Exception:
+            # One stream's trouble, whatever it is, must not end the others'.
+            log.exception("%s: begins again", stream)
+            self._deaths[stream][FAILURES] += 1
+            self._begin_again(stream, member)
         return False
+
+    def _begin_again(self, stream: str, member: Member) -> None:
+        self._drop(stream)
+        member.rewind(stream)
+        time.sleep(FAILURE_PAUSE_S)
 
     @property
     def streams(self) -> frozenset[str]:
@@ -167,8 +180,8 @@ class Desk:
     def write_file(self, stream: str, path: str) -> sink.Written:
         return self._with_broker(lambda broker: sink.write_file(broker, stream, path))
 
-    def push(self, stream: str, url: str) -> sink.Written:
-        return self._with_broker(lambda broker: sink.push(broker, stream, url))
+    def push(self, stream: str, url: str, shown: str) -> sink.Written:
+        return self._with_broker(lambda broker: sink.push(broker, stream, url, shown))
 
     def write_verdicts(self, stream: str, path: str, shown: str) -> str:
         return self._with_broker(lambda broker: sink.write_verdicts(broker, stream, path, shown))

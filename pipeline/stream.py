@@ -18,11 +18,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from engines import FrameError
+from engines import FrameError, StreamError
 from operators import LooksAhead, Operator, Remembers
 from operators.frame import Frame
 from pipeline import painter
-from pipeline.accounts import REORDER, Accounts
+from pipeline.accounts import Accounts
 from pipeline.brokers import REJECTS, VERDICTS, Member, Message, Record
 from pipeline.config import Config
 from pipeline.jail import Limits
@@ -51,8 +51,13 @@ LONGEST_UNIT = 96
 """And here at the latest: it bounds what a crash repeats, and memory."""
 HIDES_PACKETS = frozenset({"vp8", "vp9", "av1", "mpeg4"})
 CLOCK_JUMP_S = 10.0
-NO_PACKET = -1
-"""In the counts of deaths: decoders that died before they were given anything, as of broken extradata."""
+UNDER_WAY = 64
+"""Packets that a decoder is given ahead of what it has done."""
+NO_PACKET, FAILURES = -1, -2
+"""In the counts of deaths: decoders that died with nothing to do, as of broken extradata; and whatever else failed."""
+MOST_OPENED, MOST_FAILURES = 3, 5
+UNSEEN_S = 1.0
+"""How long after a look of the detector a track alone vouches for a frame."""
 
 
 @dataclass(slots=True)
@@ -115,7 +120,7 @@ class StreamWork:
         last_ahead = max((i for i, op in enumerate(operators.values()) if isinstance(op, LooksAhead)), default=-1)
         self._arrival = list(operators.items())[: last_ahead + 1]
         self._release = list(operators.items())[last_ahead + 1 :]
-        self._remembers = {name: op for name, op in operators.items() if isinstance(op, Remembers)}
+        self._looks_ahead = last_ahead >= 0
 
         self._queue: deque[tuple[StreamRecord, Record]] = deque()
         self._window: deque[_Waiting] = deque()
@@ -125,14 +130,17 @@ class StreamWork:
         self._closing: StreamRecord | None = None
         self._closing_offset = 0
         self._sizes: tuple[int, int, str] | None = None
-        self._slots = 0
         self._started = time.monotonic()
 
         stored = member.state(stream)
         state = StreamState.FromString(stored) if stored else StreamState()
         self._accounts = Accounts(state)
         self._output = Output(config.encode, state)
-        self._restore(state)
+        try:
+            self._restore(state)
+        except BaseException:
+            self.close()
+            raise
 
     # -- state -------------------------------------------------------------------------------------
 
@@ -142,11 +150,12 @@ class StreamWork:
         self._last_pts = self._arrived_pts = state.last_pts if state.epoch_index else None
         self._since_cut = 0
         self._cut_pts: int | None = None
+        self._examined_s: float | None = None
         self._cpu: dict[str, float] = dict(state.ledger.cpu_ms)
         self._wall_before = state.ledger.wall_s
         self._head: Head | None = None
         self._marks: deque[_Mark] = deque()
-        for name, operator in self._remembers.items():
+        for name, operator in _remembering([*self._arrival, *self._release]):
             operator.forget(self.stream)
             if name in state.operators:
                 operator.restore(self.stream, state.operators[name])
@@ -209,9 +218,9 @@ class StreamWork:
         self._queue.append((StreamRecord.FromString(record.value), record))
 
     @property
-    def hungry(self) -> bool:
-        """Ready for more records."""
-        return not self._queue and self._closing is None
+    def queued(self) -> int:
+        """How many records wait to be worked on."""
+        return len(self._queue) + (self._closing is not None)
 
     def pump(self, timeout_s: float) -> bool:
         """Moves on as far as it goes without waiting longer than that; true if anything moved.
@@ -229,6 +238,9 @@ class StreamWork:
                 else:
                     self._arrive(item)
                 self._release_due()
+            self._accounts.decoded(self._entered_before + self._decoder.decoded)
+            for number in self._accounts.overdue():
+                self._lose_silent(number)
         if self._closing is not None and (self._decoder is None or self._decoder.done):
             self._close_epoch()
             moved = True
@@ -244,7 +256,7 @@ class StreamWork:
             body, record = self._queue[0]
             kind = body.WhichOneof("body")
             if kind == "packet" and body.packet.track == 0:
-                if len(self._accounts.expected) >= self._slots + REORDER:
+                if self._decoder is not None and self._decoder.under_way >= UNDER_WAY:
                     break
                 self._take_video(body.packet, record.offset)
             elif kind == "packet":
@@ -267,7 +279,7 @@ class StreamWork:
             self._marks.append(_Mark(offset, packet.number, self._head))
         self._accounts.expect(packet)
         if self._decoder is None:
-            self._lose(packet.number, "undecodable", "no decoder can be opened for this stream")
+            self._lose(packet.number, "undecodable", "this stream has made every decoder fail")
         elif self._deaths.get(packet.number, 0) >= 2:
             self._lose(packet.number, "decoder_died", "two decoders died on this packet")
         else:
@@ -283,10 +295,11 @@ class StreamWork:
         self._output.low_latency = self._config.delivery == "low_latency" or (
             self._config.delivery == "auto" and head.live
         )
-        self._slots = slot_count(head, memory_bytes=self._config.lookahead_mb << 20)
+        slots = slot_count(head, memory_bytes=self._config.lookahead_mb << 20)
         self._decode_before = self._cpu.get("decode", 0.0)
-        if self._deaths.get(NO_PACKET, 0) < 3:
-            self._decoder = Decoder(head, slots=self._slots, limits=self._limits)
+        self._entered_before = self._accounts.entered
+        if self._deaths.get(NO_PACKET, 0) < MOST_OPENED and self._deaths.get(FAILURES, 0) < MOST_FAILURES:
+            self._decoder = Decoder(head, slots=slots, limits=self._limits)
 
     def _close_epoch(self) -> None:
         """All frames of the source's epoch are out: settle what never came, commit, begin what comes next."""
@@ -303,13 +316,14 @@ class StreamWork:
         if record.WhichOneof("body") == "end":
             self._finish(record.end)
             return
+        self._pass_audio()
         if self._head is not None:
             self._output.open_epoch()
         self._epoch_index = self._released_epoch_index = 0
         self._arrived_pts = self._last_pts = None
         self._sizes = None
         self._take_head(record.head, self._closing_offset, self._accounts.border)
-        self._commit(self._snapshot())
+        self._commit(_snapshot(self.stream, [*self._arrival, *self._release]))
 
     def _finish(self, end: End) -> None:
         self._accounts.close()
@@ -355,7 +369,7 @@ class StreamWork:
             opens_epoch=opens,
         )
         if opens or self._may_cut(packet.key, pts, base):
-            waiting.cut = self._snapshot()
+            waiting.cut = _snapshot(self.stream, self._arrival)
             self._since_cut, self._cut_pts = 0, pts
         self._since_cut += 1
         self._index += 1
@@ -363,8 +377,6 @@ class StreamWork:
         self._guard(waiting, self._look)
         waiting.frame = replace(waiting.frame)  # drops the BGR copy; the window holds planes only
         self._window.append(waiting)
-        for number in self._accounts.overdue():
-            self._lose_silent(number)
 
     def _time(self, packet: Packet) -> tuple[int, int, bool]:
         """pts, duration in ticks of the source, and whether the clock jumped."""
@@ -398,9 +410,6 @@ class StreamWork:
     def _live(self) -> bool:
         return self._head is not None and self._head.live
 
-    def _snapshot(self) -> dict[str, bytes]:
-        return {name: operator.snapshot(self.stream) for name, operator in self._remembers.items()}
-
     def _look(self, waiting: _Waiting) -> None:
         for name, operator in self._arrival:
             with self._timed(name):
@@ -432,7 +441,7 @@ class StreamWork:
         if waiting.cut is not None and (self._output.frames or waiting.opens_epoch):
             if waiting.opens_epoch:
                 self._output.open_epoch()
-            self._commit(waiting.cut)
+            self._commit({**waiting.cut, **_snapshot(self.stream, self._release)})
         if not waiting.failed:
             self._guard(waiting, self._cover)
         fate, picture = FATE_MASKED, waiting.frame.picture
@@ -450,11 +459,26 @@ class StreamWork:
                 fate, reason = FATE_WITHHELD, str(error)
                 self._reject("unencodable", reason, index=waiting.frame.index)
             else:
-                with self._timed("encode"):
-                    self._output.encode(picture, waiting.frame.index, waiting.pts, waiting.duration)
+                self._encode(waiting)
         self._decoder.release(waiting.slot)
         self._account(waiting, fate, reason)
         self._send_now()
+
+    def _vouched_for(self, frame: Frame) -> bool:
+        """A detector has looked at the frame, or a tracker knows from looks before or behind it what is there."""
+        if frame.examined:
+            self._examined_s = frame.time_s
+        recent = self._examined_s is not None and 0 <= frame.time_s - self._examined_s <= UNSEEN_S
+        ahead = any(waiting.frame.examined for waiting in self._window)
+        return frame.examined or (self._looks_ahead and (recent or ahead))
+
+    def _encode(self, waiting: _Waiting) -> None:
+        try:
+            with self._timed("encode"):
+                self._output.encode(waiting.frame.picture, waiting.frame.index, waiting.pts, waiting.duration)
+        except FrameError as error:
+            # It has swallowed frames that were counted as shown: only a new life can bring them back.
+            raise StreamError(f"{self.stream}: the encoder failed: {error}") from error
 
     def _cover(self, waiting: _Waiting) -> None:
         frame = waiting.frame
@@ -467,6 +491,8 @@ class StreamWork:
             with self._timed(name):
                 (frame,) = operator([frame])
         waiting.frame = frame
+        if not self._vouched_for(frame):
+            raise FrameError("no detector has looked at this frame or near it")
         with self._timed("paint"):
             painter.paint(frame)
 
@@ -517,8 +543,20 @@ class StreamWork:
         if self._decoder is not None:
             self._decoder.close()
             self._decoder = None
-        for operator in self._remembers.values():
+        for _, operator in _remembering([*self._arrival, *self._release]):
             operator.forget(self.stream)
+
+
+Steps = list[tuple[str, Operator]]
+
+
+def _remembering(steps: Steps) -> Iterator[tuple[str, Remembers]]:
+    return ((name, operator) for name, operator in steps if isinstance(operator, Remembers))
+
+
+def _snapshot(stream: str, steps: Steps) -> dict[str, bytes]:
+    """What these operators remember of the stream right now."""
+    return {name: operator.snapshot(stream) for name, operator in _remembering(steps)}
 
 
 def _report(waiting: _Waiting, fate: Fate.ValueType, reason: str) -> FrameReport:

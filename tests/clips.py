@@ -286,6 +286,16 @@ def clock_jump_back(folder: Path, face: Image | None) -> Clip:
     return _joined(folder / "jump_back.ts", parts)
 
 
+def clock_jump_with_sound(folder: Path, face: Image | None) -> Clip:
+    """The clock starts anew in the middle, for the pictures and for the sound, which comes first."""
+    late: Callable[[int], int] = lambda i: i + 1000 * FPS  # noqa: E731
+    parts = [
+        write(folder / "sound_1.ts", face, clock=late, audio=("mp2", 48000, 48 / FPS), **h264(48)),
+        write(folder / "sound_2.ts", face, first=48, audio=("mp2", 48000, 48 / FPS), **h264(48)),
+    ]
+    return _joined(folder / "jump_with_sound.ts", parts)
+
+
 def avi_b_frames(folder: Path, face: Image | None) -> Clip:
     """AVI has no pts: those of B-frames come out of order or not at all."""
     return write(folder / "b_frames.avi", face, **h264(48, bframes=2, b_adapt=0))
@@ -416,9 +426,10 @@ MAKERS: dict[str, Callable[[Path, Image | None], Clip]] = {
     maker.__name__: maker
     for maker in (
         h264_plain, h264_open_gop, hevc_open_gop, mpeg2_open_gop, h264_intra_refresh, h264_long_gop, h264_all_intra,
-        no_keyframe_start, edit_list, variable_rate, late_start, clock_jump_ahead, clock_jump_back, avi_b_frames,
-        raw_h264, rotated, odd_size, odd_size_444, h264_444, size_change_ts, size_change_raw, hdr_10_bit,
-        vp8, vp9_hidden_frames, av1, mjpeg_avi, mjpeg_mkv, gif, mpeg1, mov_g711, mov_pcm, mp4_aac, long_audio,
+        no_keyframe_start, edit_list, variable_rate, late_start, clock_jump_ahead, clock_jump_back,
+        clock_jump_with_sound, avi_b_frames, raw_h264, rotated, odd_size, odd_size_444, h264_444, size_change_ts,
+        size_change_raw, hdr_10_bit, vp8, vp9_hidden_frames, av1, mjpeg_avi, mjpeg_mkv, gif, mpeg1, mov_g711, mov_pcm,
+        mp4_aac, long_audio,
     )
 }  # fmt: skip
 

@@ -120,7 +120,7 @@ class Decoder:
         self._under_way: deque[int] = deque()
         self._moved = time.monotonic()
         self._finishing = self._finished = False
-        self._cpu_ns = 0
+        self._cpu_ns = self._decoded = 0
         self._memory_bytes = slots * _expected_bytes(head)
         self._jail = Jail(
             "pipeline.media.decoding",
@@ -146,6 +146,16 @@ class Decoder:
     def done(self) -> bool:
         """All pictures have been received, after `finish`."""
         return self._finished
+
+    @property
+    def under_way(self) -> int:
+        """How many packets have been sent and not been decoded yet."""
+        return len(self._under_way)
+
+    @property
+    def decoded(self) -> int:
+        """How many packets have been decoded, whether or not a picture came out of them."""
+        return self._decoded
 
     @property
     def free(self) -> int:
@@ -233,6 +243,7 @@ class Decoder:
             number, self._cpu_ns = decoding.DONE_FIELDS.unpack(payload)
             if self._under_way and self._under_way[0] == number:
                 self._under_way.popleft()
+                self._decoded += 1
         elif kind == decoding.BROKEN:
             (number,) = decoding.BROKEN_FIELDS.unpack_from(payload)
             return Undecodable(number, printable(payload[decoding.BROKEN_FIELDS.size :]))

@@ -17,7 +17,7 @@ from tests.clips import MAKERS, Clip, Clips, read_index
 from tests.hostile import MAKERS as HOSTILE
 from tests.hostile import HostileFiles
 
-JUMPING = {"clock_jump_ahead", "clock_jump_back"}
+JUMPING = {"clock_jump_ahead", "clock_jump_back", "clock_jump_with_sound"}
 UNTIMED = {"raw_h264", "size_change_raw", "avi_b_frames", "mjpeg_avi", "odd_size"}
 RESIZED = {"size_change_ts", "size_change_raw"}
 ZONE = [0.1, 0.9, 0.3, 1.0]
@@ -123,6 +123,14 @@ def test_audio_is_copied_bit_for_bit(masked: tuple[dict[str, Clip], Path], name:
     assert audio(outputs(folder, name)[0]) == audio(clip.path)
 
 
+def test_sound_that_comes_before_its_jumped_clock_keeps_growing(masked: tuple[dict[str, Clip], Path]) -> None:
+    with av.open(str(outputs(masked[1], "clock_jump_with_sound")[0])) as container:
+        times = [p.dts for p in container.demux(audio=0) if p.size]
+
+    assert len(times) > 60
+    assert times == sorted(times)
+
+
 def test_hostile_files_cost_themselves_only(hostile: HostileFiles, clips: Clips, tmp_path: Path) -> None:
     sources = [hostile(name) for name in HOSTILE]
     good = tmp_path / "good.mp4"
@@ -144,6 +152,7 @@ def test_hostile_files_cost_themselves_only(hostile: HostileFiles, clips: Clips,
         (["http://example.org/a.mp4"], "expected a file"),
         ([], "no source"),
         (["--encode", "crf", __file__], "KEY=VALUE"),
+        (["--encode", "preset=nonsense", __file__], "preset"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_starts(arguments: list[str], says: str, tmp_path: Path) -> None:

@@ -162,6 +162,53 @@ def test_a_frame_whose_operator_fails_is_covered_whole(tmp_path: Path, clip: Pat
     assert np.ptp(luma[10].astype(int)) < 60 < np.ptp(luma[9].astype(int))
 
 
+def test_what_no_detector_has_looked_at_is_covered_whole(tmp_path: Path, clip: Path) -> None:
+    blind = [Step(use="detect.centerface", engines={"detector": "centerface"}, options={"every": 10})]
+    settings = Config(steps=[*blind, Step(use="deidentify.cover")], delivery="transactional")
+    url, broker = take_in(tmp_path, clip, settings)
+
+    work(url, settings)
+    end = finish(broker, tmp_path / "out.mp4")
+
+    assert (end.ledger.shown, end.ledger.covered_whole) == (FRAMES, FRAMES - FRAMES // 10)
+
+
+def test_a_gop_longer_than_the_backlog_goes_through(tmp_path: Path) -> None:
+    clip, frames = tmp_path / "long.mp4", 400
+    chaos.make_clip(clip, frames, gop=1000)
+    settings = config("transactional").model_copy(update={"backlog": 128})
+    url = f"sqlite://{tmp_path}/facewarden.db"
+    broker = open_broker(url)
+    source = Source(STREAM, str(clip), False, clip.name)
+    reading = threading.Thread(target=ingest, args=(open_broker(url), source, settings, threading.Event()))
+    reading.start()
+
+    work(url, settings)
+    reading.join()
+    end = finish(broker, tmp_path / "out.mp4")
+
+    assert end.ledger.shown == frames
+
+
+def test_packets_before_the_first_keyframe_hold_nothing_up(tmp_path: Path) -> None:
+    whole, clip, cut = tmp_path / "whole.ts", tmp_path / "late.ts", 150
+    chaos.make_clip(whole, 250, gop=200)
+    with av.open(str(whole)) as source, av.open(str(clip), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if packet.size and number >= 250 - cut:
+                packet.stream = stream
+                target.mux(packet)
+    settings = config("transactional").model_copy(update={"lookahead_mb": 8})
+    url, broker = take_in(tmp_path, clip, settings)
+
+    work(url, settings)
+    end = finish(broker, tmp_path / "out.mp4")
+
+    assert end.ledger.shown == 50
+    assert dict(end.ledger.withheld) == {"undecodable": cut - 50}
+
+
 class DyingDecoder(Decoder):
     """Its child is killed by packet 20, and once by packet 40, as by an attack and by an accident."""
 
