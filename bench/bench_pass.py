@@ -124,8 +124,9 @@ def cut(source: Path, target: Path, frames: int) -> int:
 def commands(source: Path, folder: Path) -> dict[str, list[str]]:
     python = sys.executable
     ours = [python, "-m", "pipeline", "run", str(source), "-o", str(folder / "ours")]
-    ffmpeg = json.dumps({"codec": "libx264", "preset": PRESET, "crf": str(CRF), "ffmpeg_params": ["-threads", "1"]})
-    deface = [python, "-m", "deface", str(source), "-o", str(folder / "deface.mp4"), "--backend", "onnxrt"]
+    options = ["-preset", PRESET, "-crf", str(CRF), "-threads", "1"]
+    ffmpeg = json.dumps({"codec": "libx264", "quality": None, "ffmpeg_params": options})
+    deface = [python, "-m", "deface.deface", str(source), "-o", str(folder / "deface.mp4"), "--backend", "onnxrt"]
     return {
         "codec": [python, "-c", CODEC, str(source), str(folder / "codec.mp4"), PRESET, str(CRF)],
         "ours": [*ours, "--encode", f"preset={PRESET}", "--encode", f"crf={CRF}"],
