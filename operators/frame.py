@@ -258,5 +258,6 @@ def to_bgr(picture: Picture) -> NDArray[np.uint8]:
         return np.asarray(cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420), np.uint8)
     size = (width, height)
     u, v = (cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in (u, v))
-    full = np.clip((y.astype(np.float32) - 16) * (255 / 219), 0, 255).astype(np.uint8)
-    return np.asarray(cv2.cvtColor(cv2.merge([full, v, u]), cv2.COLOR_YCrCb2BGR), np.uint8)
+    full = [cv2.convertScaleAbs(y, alpha=255 / 219, beta=-16 * 255 / 219)]
+    full += [cv2.convertScaleAbs(plane, alpha=255 / 224, beta=128 - 128 * 255 / 224) for plane in (v, u)]
+    return np.asarray(cv2.cvtColor(cv2.merge(full), cv2.COLOR_YCrCb2BGR), np.uint8)
