@@ -178,7 +178,7 @@ class Chaos:
             by_kind.setdefault(_kind(process), []).append(process)
         if "stage" not in by_kind:
             return False  # still starting: or the driver would be killed again and again, and never come to work
-        weights = {"stage": 6, "desk": 4, "jail": 4, "driver": 1, "broker": 1 if node is not None else 0}
+        weights = {"stage": 6, "desk": 4, "jail": 4, "driver": 1, "broker": 4 if node is not None else 0}
         kind = self.rng.choices(list(weights), list(weights.values()))[0]
         if kind == "driver":
             driver.kill()

@@ -43,10 +43,14 @@ def write_report(
 
 
 def command() -> str:
-    """How this process was started, without the machine's own paths."""
+    """How this process was started, without the machine's own paths and without where the report goes."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     started = ["python", "-m", spec.name] if spec else ["python", Path(sys.argv[0]).name]
-    return shlex.join([*started, *(arg.replace(str(Path.home()), "~") for arg in sys.argv[1:])])
+    given = sys.argv[1:]
+    if "--json" in given:
+        where = given.index("--json")
+        given = given[:where] + given[where + 2 :]
+    return shlex.join([*started, *(arg.replace(str(Path.home()), "~") for arg in given)])
 
 
 def commit() -> str:
