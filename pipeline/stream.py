@@ -14,7 +14,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -136,11 +136,10 @@ class StreamWork:
         state = StreamState.FromString(stored) if stored else StreamState()
         self._accounts = Accounts(state)
         self._output = Output(config.encode, state)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             self._restore(state)
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     # -- state -------------------------------------------------------------------------------------
 
