@@ -63,7 +63,7 @@ def run(
     style: Annotated[str | None, typer.Option(help="blur, mosaic, solid or image.")] = None,
     shape: Annotated[str | None, typer.Option(help="ellipse or box.")] = None,
     image: Annotated[str | None, typer.Option(help="The picture of style image.")] = None,
-    scale: Annotated[float | None, typer.Option(help="A cover reaches (scale - 1) of the face box over each side.")] = None,
+    scale: Annotated[float | None, typer.Option(help="How far a cover reaches over the face box.")] = None,
     cells: Annotated[int | None, typer.Option(help="Cells of blur and mosaic across a face.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Lowest score of a face.")] = None,
     max_px: Annotated[int | None, typer.Option(help="Longest side of the picture that the detector sees.")] = None,
