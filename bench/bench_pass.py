@@ -18,6 +18,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import psutil
@@ -109,6 +110,7 @@ def cut(source: Path, target: Path, frames: int) -> int:
                 stream = container.streams.video[0]
                 copy = copy or out.add_stream_from_template(stream)
                 end = 0
+                packet: Any
                 for packet in container.demux(stream):
                     if packet.dts is None or count >= frames:
                         continue

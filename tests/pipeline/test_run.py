@@ -8,6 +8,7 @@ import sys
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -41,6 +42,11 @@ def config(folder: Path) -> Path:
     return path
 
 
+def seconds(item: Any) -> Fraction:
+    """When a frame or packet is shown."""
+    return Fraction(item.pts * item.time_base)
+
+
 def decoded(*paths: Path) -> list[tuple[Fraction, int | None, int, int, int]]:
     """Time, bar code, width, height and rotation of each frame that a plain decode shows."""
     frames = []
@@ -48,7 +54,7 @@ def decoded(*paths: Path) -> list[tuple[Fraction, int | None, int, int, int]]:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
                 number = read_index(frame.to_ndarray(format="bgr24"))
-                time = frame.pts * frame.time_base if frame.pts is not None else Fraction(-1)
+                time = seconds(frame) if frame.pts is not None else Fraction(-1)
                 frames.append((time, number, frame.width, frame.height, frame.rotation))
     return frames
 
@@ -118,14 +124,14 @@ def test_audio_is_copied_bit_for_bit(masked: tuple[dict[str, Clip], Path], name:
     def audio(path: Path) -> list[tuple[Fraction, bytes]]:
         with av.open(str(path)) as container:
             stream = container.streams.audio[0]
-            return [(p.pts * p.time_base, bytes(p)) for p in container.demux(stream) if p.size]
+            return [(seconds(p), bytes(p)) for p in container.demux(stream) if p.size]
 
     assert audio(outputs(folder, name)[0]) == audio(clip.path)
 
 
 def test_sound_that_comes_before_its_jumped_clock_keeps_growing(masked: tuple[dict[str, Clip], Path]) -> None:
     with av.open(str(outputs(masked[1], "clock_jump_with_sound")[0])) as container:
-        times = [p.dts for p in container.demux(audio=0) if p.size]
+        times = [seconds(p) for p in container.demux(audio=0) if p.size]
 
     assert len(times) > 60
     assert times == sorted(times)

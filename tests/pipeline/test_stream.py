@@ -24,6 +24,7 @@ from pipeline.media import Decoder
 from pipeline.sink import write_file
 from pipeline.stage import Stage
 from pipeline.wire import End, Packet, StreamState
+from tests.pipeline.test_run import seconds
 
 FRAMES = 130
 STREAM = "clip"
@@ -266,4 +267,4 @@ def test_time_stamps_stay_exact(tmp_path: Path, clip: Path) -> None:
 
 def shown(path: Path) -> list[Fraction]:
     with av.open(str(path)) as container:
-        return [frame.pts * frame.time_base for frame in container.decode(video=0)]  # type: ignore[operator, misc]
+        return [seconds(frame) for frame in container.decode(video=0)]
