@@ -27,7 +27,7 @@ ZONE = [0.1, 0.9, 0.3, 1.0]
 
 def facewarden(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=580, check=False)
 
 
 def config(folder: Path) -> Path:
@@ -135,6 +135,25 @@ def test_sound_that_comes_before_its_jumped_clock_keeps_growing(masked: tuple[di
 
     assert len(times) > 60
     assert times == sorted(times)
+
+
+@pytest.mark.timeout(600)
+def test_real_recordings_keep_their_frames_times_and_sound(data_dir: Path, tmp_path: Path) -> None:
+    sources = sorted(path for path in (data_dir / "videos").iterdir() if path.is_file())
+    assert len(sources) > 10
+
+    done = facewarden("run", data_dir / "videos", "-o", tmp_path / "out", "--config", config(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    for source in sources:
+        (result,) = outputs(tmp_path / "out", source.stem)
+        with av.open(str(source)) as before, av.open(str(result)) as after:
+            assert [(seconds(f), f.width, f.height, f.rotation) for f in after.decode(video=0)] == [
+                (seconds(f), f.width, f.height, f.rotation) for f in before.decode(video=0)
+            ], source.name
+        with av.open(str(source)) as before, av.open(str(result)) as after:
+            sound = [[bytes(p) for p in c.demux(audio=0) if p.size] for c in (before, after) if c.streams.audio]
+            assert not sound or sound[0] == sound[1], source.name
 
 
 def test_hostile_files_cost_themselves_only(hostile: HostileFiles, clips: Clips, tmp_path: Path) -> None:
