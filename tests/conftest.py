@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.clips import Clips
 from tests.hostile import HostileFiles
 from tests.rtsp_server import RtspServer
+
+# The same examples in every run: a test that fails once fails again.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
