@@ -13,7 +13,7 @@ from typing import Any
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.errors import AuthorizationError, FencedInstanceIdError, KafkaError
 from kafka.structs import MemberState, OffsetAndMetadata
 
@@ -80,7 +80,9 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
                 session_timeout_ms=settings.session_timeout_ms,
                 heartbeat_interval_ms=min(1000, settings.session_timeout_ms // 3),
                 max_poll_interval_ms=120_000,
-                partition_assignment_strategy=[CooperativeStickyAssignor],
+                # Whole at every step. A cooperative one moves partitions in two, and a static member that is started
+                # anew between them is given its half-way share back for good: nobody would ever own the rest.
+                partition_assignment_strategy=[RoundRobinPartitionAssignor],
                 **settings.consumer,
             )
             # Joining without knowing the partitions would be joining twice.

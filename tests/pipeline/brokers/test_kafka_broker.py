@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pipeline.brokers import PACKETS, BrokerError, open_broker
 from pipeline.brokers.kafka_client import Settings
-from tests.pipeline.brokers.conftest import Place, collect, messages, numbered, values
+from tests.pipeline.brokers.conftest import Place, collect, messages, numbered, poll_both, values
 
 
 def test_options_come_from_the_url_and_the_caller() -> None:
@@ -50,3 +51,20 @@ def test_a_stream_that_lags_holds_no_other_back(place: Place) -> None:
     assert values(collect(heir.poll, 8)) == numbered(2, 10)
     assert heir.streams() == {"slow"}
     assert place.reader(PACKETS, "fast").read(0.5) != []
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("place", ["kafka"], indirect=True)
+def test_no_partition_is_left_over_when_a_member_is_started_anew_in_a_rebalance(place: Place) -> None:
+    writer, former = place.writer(), place.member("one")
+    for stream in "abcdefgh":
+        writer.write(stream, messages(b"1"), b"")
+    assert len(collect(former.poll, 8)) == 8
+
+    newcomer = place.member("two")
+    with ThreadPoolExecutor(2) as pool:  # the newcomer joins, and the former one hears of it, and dies
+        list(pool.map(lambda member: member.poll(1.0), (former, newcomer)))
+    heir = place.member("one")
+
+    poll_both(heir, newcomer, lambda: len(heir.streams() | newcomer.streams()) == 8)
+    assert heir.streams() | newcomer.streams() == frozenset("abcdefgh")
