@@ -258,11 +258,9 @@ class Run:
         self.outcomes = [Outcome(job) for job in self.jobs]
         first = self.jobs[0].source
         window = Preview(self._url, self._options, first.stream, first.shown) if self._preview else None
-        actors: list[Any] = []
         try:
             _start_ray(self._ray_address)
             desk, stages = self._start_actors()
-            actors = [desk, *stages]
             ray.get([stage.ready.remote() for stage in stages])
             working = [stage.work.remote() for stage in stages]
             self.startup_s = time.monotonic() - began
@@ -288,8 +286,6 @@ class Run:
         finally:
             if window is not None:
                 window.close()
-            for actor in actors:
-                ray.kill(actor)  # their endless calls would be reported as errors by a plain shutdown
             ray.shutdown()
             broker.close()
         self._clean()
