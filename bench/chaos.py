@@ -157,7 +157,8 @@ class Chaos:
             code = driver.poll()
             if code is not None and code != -signal.SIGKILL:
                 if code != 0:
-                    raise SystemExit(f"the run ended with {code}; see {self.folder / 'log'}")
+                    words = (self.folder / "log").read_text(errors="replace")[-6000:]
+                    raise SystemExit(f"the run ended with {code} after kills of {self.killed}:\n{words}")
                 if left:
                     console.print(f"[yellow]the run was over before {left} of its kills[/yellow]")
                 return

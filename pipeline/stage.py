@@ -9,12 +9,13 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 from engines import FrameError
 from operators import Operator
 from pipeline import sink
-from pipeline.brokers import Broker, BrokerError, Fenced, Member, open_broker
+from pipeline.brokers import Broker, BrokerError, Fenced, Member, Record, open_broker
 from pipeline.config import Config, open_steps
 from pipeline.ingest import Source, ingest
 from pipeline.stream import FAILURES, NO_PACKET, StreamWork
@@ -97,9 +98,8 @@ class Stage:
                 stream = record.stream
                 if stream in failed:
                     continue
-                if stream in self._works or self._attend(stream, member, self._open):
-                    self._works[stream].feed(record)
-                else:
+                opened = stream in self._works or self._attend(stream, member, self._open)
+                if not opened or not self._attend(stream, member, partial(self._feed, record)):
                     failed.add(stream)
                     member.rewind(stream)
         elif not moved:
@@ -108,6 +108,10 @@ class Stage:
     def _open(self, stream: str, member: Member) -> bool:
         work = StreamWork(stream, member, self._operators, self._config, self._deaths[stream])
         self._works[stream] = work
+        return True
+
+    def _feed(self, record: Record, stream: str, _: Member) -> bool:
+        self._works[stream].feed(record)
         return True
 
     def _pump(self, stream: str, _: Member) -> bool:

@@ -123,6 +123,7 @@ class StreamWork:
         self._looks_ahead = last_ahead >= 0
 
         self._queue: deque[tuple[StreamRecord, Record]] = deque()
+        self._fed: int | None = None
         self._window: deque[_Waiting] = deque()
         self._beside: list[Message] = []  # records that go with the masked ones
         self._reports: list[FrameReport] = []
@@ -213,8 +214,17 @@ class StreamWork:
     # -- records in --------------------------------------------------------------------------------
 
     def feed(self, record: Record) -> None:
-        """Takes the stream's next record from `packets`."""
-        self._queue.append((StreamRecord.FromString(record.value), record))
+        """Takes the stream's next record from `packets`.
+
+        Raises:
+            StreamError: it is not the next one; the stream has to begin again.
+        """
+        body = StreamRecord.FromString(record.value)
+        if body.HasField("packet"):
+            if self._fed is not None and body.packet.number != self._fed + 1:
+                raise StreamError(f"{self.stream}: packet {body.packet.number} came behind packet {self._fed}")
+            self._fed = body.packet.number
+        self._queue.append((body, record))
 
     @property
     def queued(self) -> int:

@@ -69,6 +69,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
         self._polled: set[str] = set()
         self._stale: set[str] = set()
         self._queue: deque[Record] = deque()
+        self._gone = False
         self._producer: KafkaProducer | None = None
         self._transactions = Transactions(settings, f"member.{group}.{name}")
         self._table = Table(settings, STATE)
@@ -100,6 +101,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
             self._arrived.pop(place.partition, None)
             self._heads.pop(place.partition, None)
             lost = set(self._owned.pop(place.partition, {}))
+            self._gone |= bool(lost)
             self._polled -= lost
             self._stale -= lost
             self._forget(lost)
@@ -132,6 +134,10 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
                     time.sleep(min(OUTAGE_NAP_S, left_s))
             if time.monotonic() >= until:
                 break
+        if self._gone:
+            # Streams that come back in the same rebalance begin again: first the caller has to see them go.
+            self._gone = False
+            return []
         records = hand_out(self._queue, max_bytes)
         for record in records:
             self._polled.add(record.stream)
