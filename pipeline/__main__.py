@@ -182,11 +182,11 @@ def _drive(started: Any) -> None:
     before = signal.signal(signal.SIGINT, ask_to_stop)
     try:
         with Progress(*columns, console=console, transient=True) as bars:
-            bars.add_task("starting", total=None, fps="")
+            starting = bars.add_task("starting", total=None, fps="")
             tasks: dict[int, TaskID] = {}
             for progress in started.drive():
-                if not tasks:
-                    bars.remove_task(bars.task_ids[0])
+                if progress:
+                    bars.update(starting, visible=False)
                 for item in progress:
                     if item.number not in tasks:
                         tasks[item.number] = bars.add_task(item.name, total=None, fps="")
