@@ -36,7 +36,7 @@ chaos: .venv/.stamp-dev  ## kill processes at random and look at what came out: 
 
 kafka: .venv/.stamp-dev  ## run the tests against the broker of FACEWARDEN_KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS
 	@$(BIN)/facewarden models pull
-	@$(BIN)/python -m pytest -m kafka $(ARGS)
+	@$(BIN)/python -m pytest -m "kafka and not chaos" $(ARGS)
 
 bench: .venv/.stamp-bench  ## measure recall, leaks and cost beside their floors and peers, into bench/results/ and README
 	@$(BIN)/facewarden models pull

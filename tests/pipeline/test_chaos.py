@@ -22,6 +22,7 @@ def test_kills_at_random_lose_double_and_uncover_nothing(tmp_path: Path, deliver
 
 
 @pytest.mark.kafka
+@pytest.mark.chaos
 def test_kills_at_random_with_kafka(tmp_path: Path) -> None:
     home = os.environ.get("FACEWARDEN_KAFKA_HOME")
     if not home:
