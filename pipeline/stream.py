@@ -221,8 +221,9 @@ class StreamWork:
         """
         body = StreamRecord.FromString(record.value)
         if body.HasField("packet"):
-            if self._fed is not None and body.packet.number != self._fed + 1:
-                raise StreamError(f"{self.stream}: packet {body.packet.number} came behind packet {self._fed}")
+            first, number = self._fed is None, body.packet.number
+            if number > self._accounts.border if first else number != (self._fed or 0) + 1:
+                raise StreamError(f"{self.stream}: packet {number} is out of turn, behind packet {self._fed}")
             self._fed = body.packet.number
         self._queue.append((body, record))
 
