@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from engines import StreamError
@@ -50,6 +51,7 @@ class _Batch:
         self._messages: list[Message] = []
         self._bytes = 0
         self._since = time.monotonic()
+        self._known = 0
         self._longest_s = LIVE_BATCH_S if source.live else BATCH_S
         self.state = state
 
@@ -85,8 +87,10 @@ class _Batch:
 
     def _settled(self) -> int:
         """How far the workers are. Not what the broker still stores: that reaches back by two GOPs, however long."""
-        stored = self._broker.latest(STATE, self._source.stream)
-        return StreamState.FromString(stored).settled_below if stored else 0
+        with suppress(BrokerError):  # what is known from before holds the reading back a little longer, no more
+            stored = self._broker.latest(STATE, self._source.stream)
+            self._known = StreamState.FromString(stored).settled_below if stored else 0
+        return self._known
 
 
 def ingest(broker: Broker, source: Source, config: Config, stop: threading.Event) -> None:

@@ -144,7 +144,11 @@ class Broker(Protocol):
     def reader(self, topic: str, stream: str, offset: int = 0) -> Reader: ...
 
     def latest(self, topic: str, stream: str) -> bytes | None:
-        """The newest committed value of a stream in a compacted topic (`state`, `ingest`)."""
+        """The newest committed value of a stream in a compacted topic (`state`, `ingest`).
+
+        Raises:
+            BrokerError: it cannot be told now; an older one is never returned instead.
+        """
 
     def drop(self, stream: str) -> None:
         """Forgets a stream: its records are deleted where the broker can, its compacted values everywhere."""

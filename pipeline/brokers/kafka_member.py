@@ -20,12 +20,11 @@ from kafka.structs import MemberState, OffsetAndMetadata
 from pipeline.brokers import PACKETS, STATE, BrokerError, Fenced, Message, Record
 from pipeline.brokers.chunks import Joiner
 from pipeline.brokers.kafka_client import Settings, Transactions, discard, hand_out, outgoing, send_all, translated
-from pipeline.brokers.kafka_table import Entry, Table, compacted
+from pipeline.brokers.kafka_table import PATIENCE_S, Entry, Table, compacted
 
 log = logging.getLogger(__name__)
 
 OUTAGE_NAP_S = 0.2
-LOAD_S = 5.0
 JOIN_MS = 1000
 """How long a poll lasts at the least while the group is being rearranged: an answer that comes between two is lost."""
 
@@ -170,7 +169,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
                 self._prove_membership()
             self._transactions.open()
         self._table.follow({*self._owned, *self._fresh})
-        if not self._table.catch_up(LOAD_S):
+        if not self._table.catch_up(PATIENCE_S):
             raise BrokerError(f"{self._name}: a former owner's transaction has not ended yet")
         for name in self._stale:
             partition, entry = self._settings.partition(name), self._table.get(name)

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from pipeline.brokers import BrokerError
 from pipeline.brokers.chunks import Headers
 from pipeline.brokers.kafka_client import Outgoing, Settings, translated
 
 RESUME, ENDED, DROPPED = "resume", "ended", "dropped"
+PATIENCE_S = 5.0
+"""How long somebody's open transaction is waited for: one whose process was killed ends when its next life begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +117,14 @@ class Table:
         return self._entries[partition]
 
     def latest(self, stream: str) -> bytes | None:
-        """The newest value; somebody's open transaction is not waited for longer than a moment."""
+        """The newest value.
+
+        Raises:
+            BrokerError: it cannot be told yet, for a transaction is open that may hold a newer one.
+        """
         self.follow({*self._entries, self._settings.partition(stream)})
-        self.catch_up(patience_s=1.0)
+        if not self.catch_up(PATIENCE_S):
+            raise BrokerError(f"{self._topic} of {stream}: another process's transaction has not ended yet; ask again")
         entry = self.get(stream)
         return entry.value if entry else None
 

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pipeline.brokers import PACKETS, BrokerError, open_broker
-from pipeline.brokers.kafka_client import Settings
+from pipeline.brokers import INGEST, PACKETS, BrokerError, open_broker
+from pipeline.brokers.kafka_client import Settings, Transactions, send_all
+from pipeline.brokers.kafka_table import Entry, compacted
 from tests.pipeline.brokers.conftest import Place, collect, messages, numbered, poll_both, values
 
 
@@ -68,3 +69,28 @@ def test_no_partition_is_left_over_when_a_member_is_started_anew_in_a_rebalance(
 
     poll_both(heir, newcomer, lambda: len(heir.streams() | newcomer.streams()) == 8)
     assert heir.streams() | newcomer.streams() == frozenset("abcdefgh")
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("place", ["kafka"], indirect=True)
+def test_no_old_value_is_told_while_a_newer_one_may_be_behind_an_open_transaction(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.options["partitions"] = "1"
+    broker, writer = place.broker(), place.writer()
+    writer.write("cam", [], b"old")
+    settings = Settings.parse(place.url, place.options)
+    killed = Transactions(settings, "killed")
+    killed.open()
+    killed._producer.begin_transaction()  # type: ignore[union-attr]
+    send_all(killed._producer, [compacted(settings, INGEST, "other", Entry(b"half"))])  # type: ignore[arg-type]
+    writer.write("cam", [], b"new")
+    monkeypatch.setattr("pipeline.brokers.kafka_table.PATIENCE_S", 0.5)
+    with pytest.raises(BrokerError, match="has not ended yet"):
+        broker.latest(INGEST, "cam")
+
+    heir = Transactions(settings, "killed")
+    heir.open()
+    assert broker.latest(INGEST, "cam") == b"new"
+    for transactions in (killed, heir):
+        transactions.close()
