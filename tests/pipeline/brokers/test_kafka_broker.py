@@ -83,7 +83,7 @@ def test_no_old_value_is_told_while_a_newer_one_may_be_behind_an_open_transactio
     killed = Transactions(settings, "killed")
     killed.open()
     killed._producer.begin_transaction()  # type: ignore[union-attr]
-    send_all(killed._producer, [compacted(settings, INGEST, "other", Entry(b"half"))])  # type: ignore[arg-type]
+    send_all(killed._producer, [compacted(settings, INGEST, "other", Entry(b"half"))])
     writer.write("cam", [], b"new")
     monkeypatch.setattr("pipeline.brokers.kafka_table.PATIENCE_S", 0.5)
     with pytest.raises(BrokerError, match="has not ended yet"):
