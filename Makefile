@@ -19,7 +19,7 @@ run: .venv/.stamp-run  ## hide the faces in a video: make run [VIDEO=file] [OUT=
 
 test: .venv/.stamp-dev  ## run the tests that need neither Kafka nor a GPU: make test [ARGS="-k cover"]
 	@$(BIN)/facewarden models pull
-	@$(BIN)/python -m pytest -m "not kafka and not chaos and not gpu" $(ARGS)
+	@$(BIN)/python -m pytest -m "not kafka and not gpu" $(ARGS)
 
 lint: .venv/.stamp-dev  ## check style, format and types
 	@$(BIN)/ruff check .
@@ -36,7 +36,7 @@ chaos: .venv/.stamp-dev  ## kill processes at random and look at what came out: 
 
 kafka: .venv/.stamp-dev  ## run the tests against the broker of FACEWARDEN_KAFKA_HOME or KAFKA_BOOTSTRAP_SERVERS
 	@$(BIN)/facewarden models pull
-	@$(BIN)/python -m pytest -m "kafka and not chaos" $(ARGS)
+	@$(BIN)/python -m pytest -m kafka $(ARGS)
 
 bench: .venv/.stamp-bench  ## measure recall, leaks and cost beside their floors and peers, into bench/results/ and README
 	@$(BIN)/facewarden models pull

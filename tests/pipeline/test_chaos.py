@@ -15,14 +15,13 @@ CLIPS, FRAMES = 2, 4000
 
 @pytest.mark.parametrize("delivery", ["transactional", "low_latency"])
 def test_kills_at_random_lose_double_and_uncover_nothing(tmp_path: Path, delivery: str) -> None:
-    chaos = Chaos(tmp_path, delivery, 5, FRAMES, CLIPS, random.Random(delivery), pause_s=0.5)
+    chaos = Chaos(tmp_path, delivery, 5, FRAMES, CLIPS, random.Random(delivery), pause_s=0.3)
 
     assert chaos.go() == Seen(frames=CLIPS * FRAMES)
-    assert sum(chaos.killed.values()) >= 3, "the run was over too soon to say anything"
+    assert sum(chaos.killed.values()) == 5, "the run was over too soon to say anything"
 
 
 @pytest.mark.kafka
-@pytest.mark.chaos
 def test_kills_at_random_with_kafka(tmp_path: Path) -> None:
     home = os.environ.get("FACEWARDEN_KAFKA_HOME")
     if not home:
