@@ -80,6 +80,14 @@ class Picture:
     def height(self) -> int:
         return int(self.planes[0].shape[0])
 
+    def part(self, x1: int, y1: int, x2: int, y2: int) -> Self:
+        """A view of the pixels x1 <= x < x2, y1 <= y < y2; x1 and y1 must be even."""
+        across, down = self.format.subsample_x, self.format.subsample_y
+        luma, *chroma = self.planes
+        columns, rows = slice(x1 // across, -(-x2 // across)), slice(y1 // down, -(-y2 // down))
+        u, v = (plane[rows, columns] for plane in chroma)
+        return replace(self, planes=(luma[y1:y2, x1:x2], u, v))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Faces:
@@ -213,6 +221,25 @@ class Cover:
     pixels: Array | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is claimed about a track or a whole video. Fake = 1, genuine = 0.
+
+    Attributes:
+        subject: `<stream>/<track>` or `<stream>`.
+        model: name and hash of what claims it.
+        probability: calibrated, None for an abstention.
+        reasons: why it abstains; else what it rests on.
+        words: for a reader; empty for an abstention.
+    """
+
+    subject: str
+    model: str
+    probability: float | None
+    reasons: tuple[str, ...] = ()
+    words: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One decoded picture on its way through the operators.
@@ -225,7 +252,9 @@ class Frame:
         faces: what was found so far.
         covers: what is to be painted.
         examined: a detector has looked at this very picture.
+        cut: a new scene begins with it: nobody stays where they were before.
         rotation: degrees counter-clockwise by which the coded picture is turned to be shown upright.
+        verdicts: what operators claim as of this frame; most frames bring none.
     """
 
     stream: str
@@ -235,7 +264,9 @@ class Frame:
     faces: Faces = field(default_factory=Faces.of)
     covers: tuple[Cover, ...] = ()
     examined: bool = False
+    cut: bool = False
     rotation: int = 0
+    verdicts: tuple[Verdict, ...] = ()
 
     @cached_property
     def bgr(self) -> NDArray[np.uint8]:
@@ -261,3 +292,26 @@ def to_bgr(picture: Picture) -> NDArray[np.uint8]:
     full = [cv2.convertScaleAbs(y, alpha=255 / 219, beta=-16 * 255 / 219)]
     full += [cv2.convertScaleAbs(plane, alpha=255 / 224, beta=128 - 128 * 255 / 224) for plane in (v, u)]
     return np.asarray(cv2.cvtColor(cv2.merge(full), cv2.COLOR_YCrCb2BGR), np.uint8)
+
+
+def to_bgr_of_size(picture: Picture, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The whole picture as `(h, w, 3)` uint8 BGR of that (w, h), both even; colours as by `to_bgr`.
+
+    Planes are resized first, so that a small look at a large picture costs little.
+    """
+    half = size[0] // 2, size[1] // 2
+    y, u, v = (_resized(plane, to) for plane, to in zip(picture.planes, (size, half, half), strict=True))
+    if picture.format.bits == 10:
+        y, u, v = ((plane >> 2).astype(np.uint8) for plane in (y, u, v))
+    stacked = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)]).reshape(size[1] * 3 // 2, size[0])
+    return np.asarray(cv2.cvtColor(stacked, cv2.COLOR_YUV2BGR_I420), np.uint8)
+
+
+def _resized(plane: Array, size: tuple[int, int]) -> Array:
+    """A plane of that (w, h): averaged over whole samples first, which is quick, then interpolated."""
+    step = min(plane.shape[1] // size[0], plane.shape[0] // size[1])
+    if step >= 2:
+        rows, columns = plane.shape[0] // step, plane.shape[1] // step
+        whole = plane[: rows * step, : columns * step]
+        plane = np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR))

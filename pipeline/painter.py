@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -30,10 +29,16 @@ TOLERANCE_PX = 0.5
 MIN_CELL_PX = 4
 """Small covers get fewer cells rather than smaller ones."""
 
-LUMA, CHROMA = (0.2, 20.0, 15.0), (0.1, 2.5, 1.5)
-"""For each kind of plane: the fraction of contrast that blur and mosaic keep, then the standard deviations of their
-noise, in units of 8 bits: of what all cells share, and of each cell. Before that fraction is taken, faces differ from
-each other by 18 and 18 in luma, 6 and 3 in chroma."""
+KEEP = np.array([0.16, 0.08, 0.08], np.float32)
+SHARED, OWN = np.array([20, 2.5, 2.5], np.float32), np.array([15, 1.5, 1.5], np.float32)
+"""For each plane: the fraction of contrast that blur and mosaic keep, and the standard deviations of their noise, in
+units of 8 bits: of what all cells share, and of each cell. Before that fraction is taken, faces differ from each other
+by 18 and 18 in luma, 6 and 3 in chroma."""
+
+LIGHT_LINES = 8
+"""Of every so many lines of a picture one tells how bright it is."""
+
+OPAQUE = 255
 
 HD_LINES = 720
 """From here on, players take an unspecified matrix for BT.709."""
@@ -48,6 +53,9 @@ LUMA_WEIGHTS = {
     10: (0.2627, 0.0593),
 }
 """Weights of red and blue in luma, by ISO/IEC 23091-2 matrix coefficients; others are read as BT.601."""
+
+
+Box: TypeAlias = tuple[float, float, float, float]
 
 
 class Rect(NamedTuple):
@@ -68,7 +76,7 @@ def paint(frame: Frame) -> None:
     """
     check_covered(frame)
     if frame.covers:
-        light = float(cv2.mean(frame.picture.planes[0])[0])
+        light = float(cv2.mean(frame.picture.planes[0][::LIGHT_LINES])[0])
         for cover in frame.covers:
             _paint(frame.picture, cover, light)
 
@@ -79,20 +87,21 @@ def check_covered(frame: Frame) -> None:
     Raises:
         FrameError: one does not, or a box is not four finite numbers in order.
     """
+    if not frame.covers and frame.faces.kept.all():
+        return
+    faces = frame.faces.boxes[~frame.faces.kept].astype(np.float64)
     covers = np.array([_checked(cover).box for cover in frame.covers], np.float64).reshape(-1, 4)
-    size = frame.picture.width, frame.picture.height
-    for row in np.flatnonzero(~frame.faces.kept):
-        face = frame.faces.boxes[row].astype(np.float64)
-        _check_box("face", face)
-        x1, y1, x2, y2 = np.clip(face, 0, size * 2)
-        if x1 >= x2 or y1 >= y2:
-            continue
-        margins = np.stack([x1 - covers[:, 0], y1 - covers[:, 1], covers[:, 2] - x2, covers[:, 3] - y2])
-        if not (margins >= -TOLERANCE_PX).all(axis=0).any():
-            raise FrameError(
-                f"{frame.stream}, frame {frame.index}: expected a cover over the face at {_numbers(face)}, "
-                f"got {len(covers)} covers elsewhere; end the steps with a deidentify operator"
-            )
+    _check_boxes("face", faces)
+    _check_boxes("cover", covers)
+    seen = np.clip(faces, 0, (frame.picture.width, frame.picture.height) * 2)
+    beside = (seen[:, :2] >= seen[:, 2:]).any(axis=1)
+    before, behind = seen[:, None, :2] - covers[:, :2], covers[:, 2:] - seen[:, None, 2:]
+    covered = np.any(np.all(np.minimum(before, behind) >= -TOLERANCE_PX, axis=2), axis=1)
+    for face in seen[~(covered | beside)]:
+        raise FrameError(
+            f"{frame.stream}, frame {frame.index}: expected a cover over the face at {_numbers(face)}, "
+            f"got {len(covers)} covers elsewhere; end the steps with a deidentify operator"
+        )
 
 
 def cover_whole(picture: Picture) -> None:
@@ -106,82 +115,94 @@ def cover_whole(picture: Picture) -> None:
 
 
 def _paint(picture: Picture, cover: Cover, light: float) -> None:
-    cover = replace(cover, box=_at_least_a_pixel(cover.box))
-    inner = _visible(picture, cover.box)
+    box = x1, y1, x2, y2 = _at_least_a_pixel(cover.box)
+    inner = _visible(picture, box)
     if inner is None:
         return
-    x1, y1, x2, y2 = cover.box
     soft_x, soft_y = cover.feather * (x2 - x1), cover.feather * (y2 - y1)
     outer = _visible(picture, (x1 - soft_x, y1 - soft_y, x2 + soft_x, y2 + soft_y))
     assert outer is not None  # noqa: S101 - it contains `inner`
-    patches = _patches(picture, cover, light, inner, outer)
-    for plane, step, patch in zip(_writable(picture), _steps(picture), patches, strict=True):
+    steps = _steps(picture)
+    dtype: Any = picture.format.dtype
+    luma, chroma = (_opacity(box, cover, outer, step).astype(dtype, copy=False) for step in steps[:2])
+    patches = _patches(picture, box, cover, light, inner, outer)
+    for plane, step, opaque, patch in zip(_writable(picture), steps, (luma, chroma, chroma), patches, strict=True):
         under = plane[_window(outer, step)]
-        opaque = _opacity(cover, outer, step)
-        # Not `under + opaque * (patch - under)`: its rounding would let what is hidden show through in the last bit.
-        mixed = opaque * patch
-        np.subtract(1, opaque, out=opaque)
-        opaque *= under
-        mixed += opaque
-        under[...] = np.rint(mixed, out=mixed)
+        # Each rounded by itself: under the shape nothing of what is hidden shows through, not even in the last bit.
+        painted = cv2.multiply(patch, opaque, scale=1 / OPAQUE)
+        cv2.add(painted, cv2.multiply(under, OPAQUE - opaque, scale=1 / OPAQUE), dst=under)
 
 
-def _patches(picture: Picture, cover: Cover, light: float, inner: Rect, outer: Rect) -> Iterator[Array | float]:
-    """What to paint, of each plane: float32 of the size of `outer` there, or one value for all of it."""
+def _patches(picture: Picture, box: Box, cover: Cover, light: float, inner: Rect, outer: Rect) -> Iterator[Array]:
+    """What to paint, of each plane, in the size of `outer` there."""
+    dtype = picture.format.dtype
     if cover.style == "solid":
         colour = np.array([[cover.color]], np.float32)
-        yield from (round(float(plane[0, 0])) for plane in _to_planes(colour, picture))
+        for step, plane in zip(_steps(picture), _to_planes(colour, picture), strict=True):
+            yield np.full(_shape(outer, step), np.rint(plane[0, 0]), dtype)
     elif cover.style == "image":
-        stretched = _stretched(cover, outer)
+        stretched = _stretched(cover, box, outer)
         for step, plane in zip(_steps(picture), _to_planes(stretched, picture), strict=True):
             rows, columns = _shape(outer, step)
-            yield np.rint(cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA))
+            yield np.rint(cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA)).astype(dtype)
     else:
-        grid, unit = _grid(cover, inner), 1 << (picture.format.bits - 8)
-        kinds = ((light, LUMA), (128.0 * unit, CHROMA), (128.0 * unit, CHROMA))
-        noise = _noise(cover.seed, cover.cells)
-        for number, (plane, step, (middle, kind)) in enumerate(
-            zip(picture.planes, _steps(picture), kinds, strict=True)
-        ):
-            keep, shared, own = kind
-            means = cv2.resize(plane[_window(inner, step)], grid, interpolation=cv2.INTER_AREA).astype(np.float32)
-            added = shared * noise[number, 0, 0] + own * noise[number, 1 : 1 + grid[1], : grid[0]]
-            means = np.rint(middle + keep * (means - middle) + unit * added)
-            yield _enlarged(np.clip(means, 0, 256 * unit - 1), cover.style, step, inner, outer)
+        cells = _cells(picture, box, cover, light, inner)
+        if cover.style == "blur":  # round and smooth while it is small, and without overshoot
+            low, high = cells.min(axis=(0, 1)), cells.max(axis=(0, 1))
+            smooth = cv2.resize(cells, (4 * cells.shape[1], 4 * cells.shape[0]), interpolation=cv2.INTER_CUBIC)
+            cells = np.clip(smooth, low, high)
+        for number, step in enumerate(_steps(picture)):
+            yield _enlarged(cells[..., number], cover.style, step, inner, outer)
+
+
+def _cells(picture: Picture, box: Box, cover: Cover, light: float, inner: Rect) -> Array:
+    """What blur and mosaic leave: `(rows, columns, 3)` noisy and paled means of the planes within `inner`."""
+    columns, rows = grid = _grid(box, cover, inner)
+    unit = 1 << (picture.format.bits - 8)
+    middle = np.array([light, 128 * unit, 128 * unit], np.float32)
+    planes = zip(picture.planes, _steps(picture), strict=True)
+    means = np.stack([_means(plane[_window(inner, step)], grid) for plane, step in planes], axis=-1)
+    cells = middle + KEEP * (means - middle) + unit * _noise(cover.seed, cover.cells)[:rows, :columns]
+    return np.asarray(np.clip(np.rint(cells), 0, 256 * unit - 1), picture.format.dtype)
+
+
+def _means(samples: Array, grid: tuple[int, int]) -> Array:
+    """Of equal cells, `grid` across and down; what is left over at the far edges counts in none."""
+    (rows, columns), (across, down) = samples.shape, grid
+    whole = samples[: rows - rows % down, : columns - columns % across]
+    return np.asarray(cv2.resize(whole, grid, interpolation=cv2.INTER_AREA))
 
 
 @lru_cache(maxsize=256)
 def _noise(seed: int, cells: int) -> NDArray[np.float32]:
-    """`(3, 1 + cells, cells)`, standard normal: of each plane, what its cells share (first row), and their own."""
-    return np.random.default_rng(seed).standard_normal((3, 1 + cells, cells), np.float32)
+    """`(cells, cells, 3)`, of each cell and plane, in units of 8 bits."""
+    drawn = np.random.default_rng(seed).standard_normal((3, 1 + cells, cells), np.float32)
+    noise = SHARED * drawn[:, 0, 0] + OWN * drawn[:, 1:].transpose(1, 2, 0)
+    return np.asarray(noise, np.float32)
 
 
 def _enlarged(cells: Array, style: Style, step: tuple[int, int], inner: Rect, outer: Rect) -> Array:
     """Cells over `inner`, edged or smooth, with their border repeated up to `outer`."""
     (down, across), (wide_down, wide_across) = _window(inner, step), _window(outer, step)
     size = across.stop - across.start, down.stop - down.start
-    if style == "blur":  # round and smooth while it is small, and without overshoot
-        low, high = cells.min(), cells.max()
-        cells = cv2.resize(cells, (4 * cells.shape[1], 4 * cells.shape[0]), interpolation=cv2.INTER_CUBIC)
-        cells = np.clip(cells, low, high)
     patch = cv2.resize(cells, size, interpolation=cv2.INTER_NEAREST if style == "mosaic" else cv2.INTER_LINEAR)
     top, bottom = down.start - wide_down.start, wide_down.stop - down.stop
     left, right = across.start - wide_across.start, wide_across.stop - across.stop
     return np.asarray(cv2.copyMakeBorder(patch, top, bottom, left, right, cv2.BORDER_REPLICATE))
 
 
-def _grid(cover: Cover, inner: Rect) -> tuple[int, int]:
+def _grid(box: Box, cover: Cover, inner: Rect) -> tuple[int, int]:
     """How many cells across and down `inner`: as many as the box has, less where it reaches out of the picture."""
-    x1, y1, x2, y2 = cover.box
+    x1, y1, x2, y2 = box
     sides = ((inner.x2 - inner.x1, x2 - x1), (inner.y2 - inner.y1, y2 - y1))
     across, down = (int(min(cover.cells * seen / max(side, seen), seen / MIN_CELL_PX)) for seen, side in sides)
     return max(across, 1), max(down, 1)
 
 
-def _stretched(cover: Cover, outer: Rect) -> Array:
-    """The cover's image, stretched over its box, as float32 BGR of the size of `outer`; its border is repeated."""
+def _stretched(cover: Cover, box: Box, outer: Rect) -> Array:
+    """The cover's image, stretched over the box, as float32 BGR of the size of `outer`; its border is repeated."""
     assert cover.pixels is not None  # noqa: S101 - see _checked
-    x1, y1, x2, y2 = cover.box
+    x1, y1, x2, y2 = box
     image: Array = cover.pixels.astype(np.float32)
     # Reduced first, for warpAffine looks at four pixels only, and would alias.
     size = min(math.ceil(x2 - x1), image.shape[1]), min(math.ceil(y2 - y1), image.shape[0])
@@ -198,33 +219,40 @@ def _stretched(cover: Cover, outer: Rect) -> Array:
     return np.asarray(cv2.warpAffine(image, to_image, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _opacity(cover: Cover, outer: Rect, step: tuple[int, int]) -> NDArray[np.float32]:
-    """How much of the cover each sample of a plane within `outer` gets: 1 under the shape, falling to 0 at the feather.
+def _opacity(box: Box, cover: Cover, outer: Rect, step: tuple[int, int]) -> Array:
+    """How much of the cover each sample of a plane within `outer` gets: OPAQUE under the shape, falling to 0 at the
+    feather.
 
     What counts is the point of a sample nearest to the cover's centre.
     """
-    x1, y1, x2, y2 = cover.box
-    (rows, columns), (step_x, step_y) = _shape(outer, step), step
-    x = _distances(outer.x1, columns, step_x, (x1 + x2) / 2) / (x2 - x1) * 2
-    y = _distances(outer.y1, rows, step_y, (y1 + y2) / 2) / (y2 - y1) * 2
+    (rows, columns), (x1, y1, x2, y2) = _shape(outer, step), box
+    x = _distances(outer.x1, columns, step[0], (x1 + x2) / 2) * (2 / (x2 - x1))
+    y = _distances(outer.y1, rows, step[1], (y1 + y2) / 2) * (2 / (y2 - y1))
     reach = 1 + 2 * cover.feather
     if cover.shape == "box":
-        return np.outer(_ramp(y, reach), _ramp(x, reach))
-    return _ramp(np.add.outer((y * y).astype(np.float32), (x * x).astype(np.float32)), reach * reach)
+        level = np.outer(OPAQUE * _ramp(y, reach), _ramp(x, reach))
+    elif cover.feather:
+        slope = OPAQUE / (reach * reach - 1)
+        falling, across = (reach * reach - y * y) * slope, x * x * slope
+        level = np.subtract.outer(falling.astype(np.float32), across.astype(np.float32))
+    else:
+        level = np.where(np.add.outer(y * y, x * x) < 1, np.float32(OPAQUE), np.float32(0))
+    # The fastest way to round and to cut off at both ends; `convertScaleAbs` would mirror what is negative.
+    cv2.threshold(level, 0, 0, cv2.THRESH_TOZERO, dst=level)
+    return np.asarray(cv2.convertScaleAbs(level))
 
 
-def _ramp(distance: NDArray[np.floating[Any]], reach: float) -> NDArray[np.float32]:
+def _ramp(distance: Array, reach: float) -> NDArray[np.float32]:
     """1 below 1, 0 from `reach` on, straight in between."""
     if reach == 1:
         return (distance < 1).astype(np.float32)
-    slope = -1 / (reach - 1)
-    return np.asarray(np.clip(distance * slope - reach * slope, 0, 1), np.float32)
+    return np.asarray(np.clip((reach - distance) / (reach - 1), 0, 1), np.float32)
 
 
 def _distances(start: int, count: int, step: int, centre: float) -> Array:
     """From `centre` to the nearest point of each of `count` samples, `step` pixels wide, the first at `start`."""
-    middles = start + (np.arange(count) + 0.5) * step
-    return np.asarray(np.maximum(np.abs(middles - centre) - step / 2, 0))
+    middles = np.arange(count) * step + (start + step / 2 - centre)
+    return np.asarray(np.maximum(np.abs(middles) - step / 2, 0))
 
 
 def _to_planes(bgr: Array, picture: Picture) -> tuple[Array, Array, Array]:
@@ -243,13 +271,13 @@ def _to_planes(bgr: Array, picture: Picture) -> tuple[Array, Array, Array]:
     return (y * 219 + 16) * unit, (u * 224 + 128) * unit, (v * 224 + 128) * unit
 
 
-def _at_least_a_pixel(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def _at_least_a_pixel(box: Box) -> Box:
     x1, y1, x2, y2 = box
     more_x, more_y = max(1 - (x2 - x1), 0) / 2, max(1 - (y2 - y1), 0) / 2
     return x1 - more_x, y1 - more_y, x2 + more_x, y2 + more_y
 
 
-def _visible(picture: Picture, box: tuple[float, float, float, float]) -> Rect | None:
+def _visible(picture: Picture, box: Box) -> Rect | None:
     """The pixels that a box touches, whole chroma samples only; None where it lies outside of the picture."""
     fmt, (x1, y1, x2, y2) = picture.format, box
     sx, sy = fmt.subsample_x, fmt.subsample_y
@@ -287,7 +315,6 @@ def _writable(picture: Picture) -> tuple[Array, Array, Array]:
 
 
 def _checked(cover: Cover) -> Cover:
-    _check_box("cover", cover.box)
     if cover.style not in ("blur", "mosaic", "solid", "image") or cover.shape not in ("ellipse", "box"):
         raise FrameError(f"no cover of style {cover.style!r} and shape {cover.shape!r}")
     if cover.style == "image" and (cover.pixels is None or cover.pixels.ndim != 3 or cover.pixels.shape[2] != 3):
@@ -297,11 +324,11 @@ def _checked(cover: Cover) -> Cover:
     return cover
 
 
-def _check_box(what: str, box: Array | tuple[float, float, float, float]) -> None:
-    x1, y1, x2, y2 = map(float, box)
-    if not (all(map(math.isfinite, (x1, y1, x2, y2))) and x1 <= x2 and y1 <= y2):
+def _check_boxes(what: str, boxes: Array) -> None:
+    wrong = ~(np.isfinite(boxes).all(axis=1) & (boxes[:, :2] <= boxes[:, 2:]).all(axis=1))
+    for box in boxes[wrong]:
         raise FrameError(f"{what}: expected finite x1 <= x2 and y1 <= y2, got {_numbers(box)}")
 
 
-def _numbers(box: Array | tuple[float, float, float, float]) -> str:
+def _numbers(box: Array) -> str:
     return " ".join(f"{float(value):.1f}" for value in box)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from operators.frame import PIXEL_FORMATS, Faces, Picture, to_bgr
+from operators.frame import PIXEL_FORMATS, Faces, Picture, to_bgr, to_bgr_of_size
 
 
 @pytest.mark.parametrize("name", PIXEL_FORMATS)
@@ -29,6 +29,26 @@ def test_colours_are_right_in_every_format(
 
     assert picture.shape == (size[1], size[0], 3)
     assert np.abs(picture.astype(int) - bgr).max() <= 3
+    for smaller_or_larger in ((8, 6), (64, 34)):
+        resized = to_bgr_of_size(Picture((y, u, v), layout), smaller_or_larger)
+        assert resized.shape == (*smaller_or_larger[::-1], 3)
+        assert np.abs(resized.astype(int) - bgr).max() <= 3
+
+
+@pytest.mark.parametrize("name", PIXEL_FORMATS)
+def test_a_part_of_a_picture_is_a_view_of_the_same_places(name: str) -> None:
+    layout = PIXEL_FORMATS[name]
+    planes = [np.arange(rows * columns).reshape(rows, columns) for rows, columns in layout.plane_shapes(16, 12)]
+
+    part = Picture((planes[0], planes[1], planes[2]), layout).part(4, 2, 11, 8)
+
+    assert (part.width, part.height) == (7, 6)
+    assert [plane.shape for plane in part.planes] == list(layout.plane_shapes(7, 6))
+    across, down = layout.subsample_x, layout.subsample_y
+    assert [plane[0, 0] for plane in part.planes] == [
+        planes[0][2, 4], planes[1][2 // down, 4 // across], planes[2][2 // down, 4 // across],
+    ]  # fmt: skip
+    assert all(np.shares_memory(one, other) for one, other in zip(part.planes, planes, strict=True))
 
 
 def test_faces_are_chosen_and_joined_row_by_row() -> None:
