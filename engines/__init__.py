@@ -13,9 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from engines.runtime import OpenEngine
+
+Array = Any
+"""A numpy array, or an array on a device: anything with `__cuda_array_interface__`, C-contiguous."""
+
+SUFFIXES = (".onnx", ".plan", ".pt2")
 
 
 class FacewardenError(Exception):
@@ -39,22 +45,39 @@ class StreamError(FacewardenError):
 
 
 class Engine(Protocol):
-    """A callable on named arrays with the batch on axis 0. A plain function is one."""
+    """A callable on named arrays, batch on axis 0; it returns the kind it was given. A plain function is one."""
 
-    def __call__(self, **inputs: NDArray[Any]) -> Mapping[str, NDArray[Any]]: ...
+    def __call__(self, **inputs: Array) -> Mapping[str, Array]: ...
 
 
-def open_engine(path: Path | str, *, threads: int = 1) -> Engine:
+def open_engine(path: Path | str, *, threads: int = 1) -> OpenEngine:
     """Opens a network; the suffix picks the runtime.
 
-    Raises:
-        EngineError: the file is missing or broken, or no runtime serves its suffix.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise EngineError(f"{path}: no such file; `facewarden models pull` fetches the models")
-    if path.suffix == ".onnx":
-        from engines.ort import OrtEngine
+    Args:
+        path: an `.onnx` runs in ONNX Runtime, a `.pt2` in PyTorch, both on the CPU. A `.plan` runs in TensorRT: it
+            stands for the plan of the `.onnx` of that name beside it, which is built on first use.
+        threads: how many threads one call may use on the CPU.
 
-        return OrtEngine(path, threads=threads)
-    raise EngineError(f"{path}: no backend for {path.suffix!r}; use .onnx")
+    Raises:
+        EngineError: the file is missing or broken, no runtime serves its suffix, or that runtime is not installed.
+    """
+    from engines.runtime import OpenEngine
+
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise EngineError(f"{path}: no backend for {path.suffix!r}; use one of {', '.join(SUFFIXES)}")
+    source = path.with_suffix(".onnx") if path.suffix == ".plan" else path
+    if not source.is_file():
+        raise EngineError(f"{source}: no such file; `facewarden models pull` fetches the models")
+    if path.suffix == ".onnx":
+        from engines.ort import OrtRuntime
+
+        return OpenEngine(path, OrtRuntime(path, threads=threads))
+    if path.suffix == ".pt2":
+        from engines.program import ProgramRuntime
+
+        return OpenEngine(path, ProgramRuntime(path, threads=threads))
+    from engines.cuda import CudaDevice
+    from engines.plans import open_plan
+
+    return open_plan(source, CudaDevice())

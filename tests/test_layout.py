@@ -18,10 +18,10 @@ HOMES = {
     "av": ("pipeline/media/*",),
     "kafka": ("pipeline/brokers/kafka_*.py",),
     "sqlite3": ("pipeline/brokers/sqlite_*.py",),
-    "ray": ("pipeline/run.py", "pipeline/stage.py", "pipeline/jobs.py"),
+    "ray": ("pipeline/run.py", "pipeline/stage.py", "pipeline/engine_actor.py", "pipeline/jobs.py"),
     "yaml": ("pipeline/config.py", "pipeline/models.py"),
     "pipeline.facewarden_pb2": ("pipeline/wire.py",),
-    "onnxruntime": ("engines/ort.py",),
+    "onnxruntime": ("engines/ort.py", "engines/precision.py", "engines/int8.py"),
 }
 """Libraries and generated code that only some files may know."""
 

@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.bench_recall import Tally, difference, match
+from bench.bench_recall import Tally, difference
 from bench.report import write_report
+from pipeline.calibration import match
 
 LABELS = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], float)
 

@@ -1,0 +1,64 @@
+"""What int8 needs to know of a detector: the inputs that its operator gives it, and the recall it reaches with it.
+
+Pictures of even rank by file name are calibrated with, those of odd rank are judged on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import Engine, FacewardenError
+from operators import Operator
+from operators.frame import Array
+from pipeline.stills import Labelled
+
+IOU = 0.4
+Opener = Callable[[Engine], Operator]
+"""Makes the detector of an engine."""
+
+
+class _Shown(FacewardenError):
+    """Ends an operator once it has shown what it gives its engine."""
+
+
+def inputs_of(opener: Opener, pictures: Sequence[Labelled]) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """What an operator gives its engine for each picture."""
+    for picture in pictures:
+        shown: list[Mapping[str, NDArray[Any]]] = []
+
+        def engine(shown: list[Mapping[str, NDArray[Any]]] = shown, **inputs: NDArray[Any]) -> Mapping[str, Array]:
+            shown.append(inputs)
+            raise _Shown
+
+        try:
+            opener(engine)([picture.frame])
+        except _Shown:
+            yield from shown
+
+
+def recall(opener: Opener, engine: Engine, pictures: Sequence[Labelled]) -> float:
+    """The share of labelled faces that an operator finds with an engine, at IoU 0.4."""
+    detect = opener(engine)
+    found = []
+    for picture in pictures:
+        faces = detect([picture.frame])[0].faces
+        found.append(match(picture.boxes, faces.boxes, faces.scores))
+    return float(np.concatenate(found).mean())
+
+
+def match(labels: Array, boxes: Array, scores: Array) -> NDArray[np.bool_]:
+    """Which of the labels `(n, 4)` are found: best-scored boxes `(m, 4)` choose first, each label is chosen once."""
+    found = np.zeros(len(labels), np.bool_)
+    corner = np.maximum(labels[:, None, :2], boxes[None, :, :2])
+    overlap = np.clip(np.minimum(labels[:, None, 2:], boxes[None, :, 2:]) - corner, 0, None).prod(axis=2)
+    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (labels, boxes)]
+    iou = overlap / (areas[0][:, None] + areas[1][None] - overlap)
+    for best in np.argsort(-scores):
+        free = np.where(found, 0, iou[:, best])
+        if free.max() >= IOU:
+            found[free.argmax()] = True
+    return found

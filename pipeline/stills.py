@@ -1,0 +1,80 @@
+"""Still pictures as frames, and labelled sets of them: for calibration, benches and tests, which have no video."""
+
+from __future__ import annotations
+
+import csv
+import tarfile
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import ConfigError
+from operators.frame import PIXEL_FORMATS, Array, Frame, Picture
+
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read_images(archive: Path) -> Mapping[str, bytes]:
+    """The encoded images of a tar archive, by their path in it."""
+    with tarfile.open(archive) as tape:
+        files = ((member.name, tape.extractfile(member)) for member in tape)
+        return {name.removeprefix("./"): file.read() for name, file in files if file}
+
+
+def decode_image(content: bytes) -> NDArray[np.uint8]:
+    """`(h, w, 3)` uint8 BGR of an encoded image."""
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError(f"not an image: {content[:16]!r}")
+    return np.asarray(image, np.uint8)
+
+
+def picture_of(image: Array) -> Picture:
+    """A `(h, w, 3)` uint8 BGR image as decoders give it: yuv420p, limited range; odd sizes repeat the last line."""
+    height, width = image.shape[:2]
+    even = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    rows, columns = even.shape[:2]
+    luma, chroma = rows * columns, rows * columns // 4
+    samples = cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420).reshape(-1)
+    y, u, v = np.split(samples, [luma, luma + chroma])
+    half = (rows // 2, columns // 2)
+    return Picture((y.reshape(rows, columns), u.reshape(half), v.reshape(half)), PIXEL_FORMATS["yuv420p"])
+
+
+def frame_of(image: Array, index: int = 0, *, stream: str = "still", rotation: int = 0) -> Frame:
+    """A frame that shows a `(h, w, 3)` uint8 BGR image."""
+    return Frame(stream, index, index / 25, picture_of(image), rotation=rotation)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Labelled:
+    """A picture with the boxes `(n, 4)` xyxy px of all faces in it."""
+
+    content: bytes
+    boxes: Array
+
+    @property
+    def frame(self) -> Frame:
+        return frame_of(decode_image(self.content))
+
+
+def read_labelled(folder: Path) -> list[Labelled]:
+    """A labelled set, in the order of its file names: `boxes.csv` (file, xmin, ymin, xmax, ymax) beside `images.tar`.
+
+    Raises:
+        ConfigError: one of the two is missing, or they do not belong together.
+    """
+    lines = defaultdict(list)
+    try:
+        with (folder / "boxes.csv").open() as file:
+            for line in csv.DictReader(file):
+                lines[line["file"]].append([float(line[side]) for side in SIDES])
+        images = {Path(name).name: content for name, content in read_images(folder / "images.tar").items()}
+        return [Labelled(images[name], np.array(lines[name])) for name in sorted(lines)]
+    except (OSError, tarfile.TarError, KeyError, ValueError) as error:
+        raise ConfigError(f"{folder}: expected boxes.csv (file,{','.join(SIDES)}) and images.tar: {error!r}") from error

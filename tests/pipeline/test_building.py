@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engines import ConfigError, EngineError, open_engine
+from engines.card import Calibration, Judged, read_card, write_card
+from engines.int8 import exact_here
+from pipeline.building import write_at
+from pipeline.config import check, load
+from pipeline.models import find_model, pull
+from tests.model_files import model_file
+
+exact = pytest.mark.skipif(not exact_here(), reason="shipped ranges were judged for CPUs with VNNI")
+
+
+@pytest.fixture
+def centerface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The detector with its card, alone in a cache."""
+    file = model_file("centerface")
+    monkeypatch.setenv("FACEWARDEN_CACHE", str(tmp_path))
+    shutil.copy(file, tmp_path)
+    return pull(["centerface"])[0]
+
+
+@exact
+def test_int8_from_shipped_ranges(centerface: Path) -> None:
+    told: list[tuple[str, str]] = []
+
+    files = [pull(["centerface.int8"], lambda *what: told.append(what))[0] for _ in range(2)]
+
+    card = read_card(files[0])
+    assert files == [centerface.with_suffix(".int8.onnx")] * 2 == [find_model("centerface.int8")] * 2
+    assert [what for name, what in told if name == "centerface.int8"] == ["writing", "present"]
+    assert (card.precision, card.plan, card.made_from) == ("int8", None, read_card(centerface).sha256)
+
+
+@exact
+@pytest.mark.usefixtures("centerface")
+def test_a_damaged_one_is_written_again() -> None:
+    made = pull(["centerface.int8"])[0]
+    before = made.read_bytes()
+    made.write_bytes(before[:-1])
+
+    pull(["centerface.int8"])
+
+    assert made.read_bytes() == before
+
+
+@exact
+def test_int8_sees_what_float32_sees(centerface: Path) -> None:
+    given = {"input.1": np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64)).astype(np.float32)}
+
+    heat = [open_engine(file)(**given)["537"] for file in (centerface, *pull(["centerface.int8"]))]
+
+    assert np.abs(heat[0] - heat[1]).max() < 0.05
+
+
+def test_shipped_ranges_are_judged_for_the_cpu(centerface: Path) -> None:
+    with pytest.raises(ConfigError, match="--pictures: expected the folder of 'detection_face_masks'"):
+        write_at("int8", centerface, target="tensorrt")
+
+
+@exact
+def test_shipped_ranges_have_to_hold_the_gate(centerface: Path) -> None:
+    card = read_card(centerface)
+    assert isinstance(card.calibration, Calibration)
+    worse = card.calibration.model_copy(update={"judged": Judged(fp32=0.92, int8=0.90)})
+    write_card(centerface, card.model_copy(update={"calibration": worse}))
+
+    with pytest.raises(EngineError, match=r"fell from 0\.9200 to 0\.9000; expected a drop of at most 0\.005"):
+        write_at("int8", centerface)
+
+
+@pytest.mark.usefixtures("centerface")
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("centerface.int7", "expected one of fp32, fp16, bf16, int8, got 'int7'"),
+        ("nobody.int8", "no model 'nobody'; known: centerface"),
+    ],
+)
+def test_no_such_precision_or_model(name: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        pull([name])
+
+
+@exact
+@pytest.mark.usefixtures("centerface")
+def test_a_config_names_a_precision() -> None:
+    config = load(overrides={"steps": [{"use": "detect.centerface", "engines": {"detector": "centerface.int8"}}]})
+
+    with pytest.raises(ConfigError, match=r"`facewarden models pull centerface\.int8` fetches it"):
+        check(config)
+    pull(["centerface.int8"])
+
+    check(config)
+
+
+@pytest.mark.skipif(exact_here(), reason="this CPU has VNNI")
+def test_elsewhere_int8_has_to_be_judged(centerface: Path) -> None:
+    with pytest.raises(EngineError, match="this CPU has no VNNI"):
+        write_at("int8", centerface)
