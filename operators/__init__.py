@@ -9,7 +9,7 @@ import importlib.util
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from engines import ConfigError
 from operators.frame import Frame
@@ -49,6 +49,17 @@ class LooksAhead(Protocol):
     """
 
     def settle(self, frame: Frame, ahead: Sequence[Frame]) -> Frame: ...
+
+
+@runtime_checkable
+class MayRest(Protocol):
+    """A detector that may be left out on some frames of a live stream that has fallen behind its camera.
+
+    It hands a frame on that it did not look at as the very object it was given. An operator that hides fixed places
+    must never rest.
+    """
+
+    may_rest: Literal[True]
 
 
 def available() -> list[str]:

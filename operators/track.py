@@ -12,6 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -71,7 +72,7 @@ class Track:
     and in `data` `hit_box (n, 4)` float32 and `age (n,)` float32, the box of the last detection and the seconds
     since. `settle` puts them between that detection and the next one, once the latter is known.
 
-    Frames of a stream must come in order of time. A new picture size, or a clock that runs back, ends all tracks.
+    Frames of a stream must come in order of time. A cut, a new picture size, or a clock that runs back ends all tracks.
 
     Args:
         hold_ms: how long a face is still covered from the first frame in which a detector did not find it.
@@ -113,7 +114,7 @@ class Track:
             raise FrameError(f"track: expected finite boxes, got {frame.faces.boxes.tolist()}; the detector is broken")
         state = self._streams.setdefault(frame.stream, _State())
         size = (frame.picture.width, frame.picture.height)
-        if size != state.size or frame.time_s < state.time_s:
+        if size != state.size or frame.time_s < state.time_s or frame.cut:
             state.tracks = state.tracks[:0]
         state.size, state.time_s = size, frame.time_s
 
@@ -193,7 +194,8 @@ class Track:
         Predicted faces that are seen again move to where they must have been in between. Faces that are seen first
         in `ahead`, not later than `back_ms`, are added where they probably were.
         """
-        ahead = list(_same_run(frame, ahead))
+        # Frames that nobody looked at tell nothing: most of them, where a detector looks at every n-th.
+        ahead = [later for later in _same_run(frame, ahead) if later.examined or later.faces.seen.any()]
         faces = frame.faces
         boxes = faces.boxes.copy()
         for row in np.flatnonzero(~faces.seen).tolist():
@@ -256,10 +258,10 @@ def _moved(boxes: Array, velocity: Array, elapsed_s: Array, size: tuple[int, int
 
 
 def _same_run(frame: Frame, ahead: Sequence[Frame]) -> Iterator[Frame]:
-    """The frames ahead up to a new size or a clock that runs back: what lies beyond is another scene."""
+    """The frames ahead up to a cut, a new size or a clock that runs back: what lies beyond is another scene."""
     shape = frame.picture.planes[0].shape
     for before, later in pairwise([frame, *ahead]):
-        if later.picture.planes[0].shape != shape or later.time_s < before.time_s:
+        if later.cut or later.picture.planes[0].shape != shape or later.time_s < before.time_s:
             return
         yield later
 
@@ -272,8 +274,9 @@ def _sightings(ahead: Sequence[Frame], track: int) -> Iterator[tuple[float, Arra
                 yield later.time_s, later.faces.boxes[row]
 
 
+@lru_cache(maxsize=1024)
 def _detections(faces: Faces) -> list[tuple[int, int]]:
-    """Row and track of each face that a detector saw. Plain lists: this runs for every pair of frames."""
+    """Row and track of each face that a detector saw. Plain lists, kept: this runs for every pair of frames."""
     pairs = zip(faces.tracks.tolist(), faces.seen.tolist(), strict=True)
     return [(row, number) for row, (number, seen) in enumerate(pairs) if seen]
 

@@ -21,7 +21,8 @@ from pipeline.media import Demuxer
 from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord, StreamState
 
 BATCH_PACKETS, BATCH_BYTES, BATCH_S = 64, 1 << 20, 0.5
-LIVE_BATCH_S = 0.04
+LIVE_BATCH_S = 0.0
+"""A camera's packet does not wait for the next one."""
 LONGEST_PAUSE_S = 30.0
 PATIENCE_S = 1.0
 

@@ -13,7 +13,7 @@ from typing import Literal
 from operators.frame import Picture
 from pipeline.brokers import MASKED, Message
 from pipeline.config import Encode
-from pipeline.media import Clock, Encoder, masked_head
+from pipeline.media import Clock, Encoder, masked_head, working_encoder
 from pipeline.wire import End, Head, Packet, StreamRecord, StreamState
 
 LIVE_UNIT = 32
@@ -39,6 +39,7 @@ class Output:
         self.epoch: int = state.epoch + 1 if taken_over else 0
         self.frames = 0
         self._settings = settings
+        self._encoder_name = ""
         self._announce: Literal["", "continues", "anew"] = "continues" if taken_over and not state.anew else "anew"
         self._head: Head | None = None
         self._clock = Clock.from_bytes(state.encoder_clock)
@@ -58,7 +59,7 @@ class Output:
         self.finish_unit()
         self.epoch += 1
         self._announce, self._idr_left = "anew", 1
-        self._encoder, self._clock = None, Clock()
+        self._encoder, self._encoder_name, self._clock = None, "", Clock()
 
     def prepare(self, source: Head, picture: Picture) -> None:
         """Makes ready for pictures like this one; `source` says how they are to be shown.
@@ -113,15 +114,16 @@ class Output:
         return messages
 
     def _open(self, source: Head, picture: Picture) -> Encoder:
+        shape = (picture.format, picture.width, picture.height)
+        # Chosen once an epoch: what is joined in one file must have the same parameters.
+        self._encoder_name = self._encoder_name or working_encoder(self._settings.encoder, source, *shape)
         return Encoder(
             source,
-            picture.format,
-            picture.width,
-            picture.height,
-            encoder=self._settings.encoder,
+            *shape,
+            encoder=self._encoder_name,
             preset=self._settings.preset,
             crf=self._settings.crf,
-            options=self._settings.options,
+            options=self._settings.options if self._encoder_name == "libx264" else {},
             low_latency=self.low_latency,
         )
 

@@ -10,20 +10,22 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from engines import FrameError
+from engines import FrameError, open_engine
 from operators import Operator
 from pipeline import sink
 from pipeline.brokers import Broker, BrokerError, Fenced, Member, Record, open_broker
 from pipeline.config import Config, open_steps
+from pipeline.engine_actor import open_shared, serving
 from pipeline.ingest import Source, ingest
 from pipeline.stream import FAILURES, NO_PACKET, StreamWork
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-IDLE_S = 0.05
+IDLE_S, BUSY_S = 0.05, 0.002
+"""How long to wait for records where nothing moves; and where a decoder is at work, whose pictures nobody announces."""
 BROKER_PAUSE_S = 1.0
 FAILURE_PAUSE_S = 0.05
 MOST_QUEUED = 4096
@@ -48,17 +50,21 @@ class Stage:
         group: the run's consumer group.
         name: this worker's name in it; a restarted actor takes over at once what it owned before.
         config: the run's, with every name checked.
+        device: the actor of the GPU that runs its networks; None runs them here.
 
     Raises:
         EngineError, ConfigError: an engine does not open; the actor must not start.
     """
 
-    def __init__(self, broker: str, options: Mapping[str, str], group: str, name: str, config: Config) -> None:
+    def __init__(
+        self, broker: str, options: Mapping[str, str], group: str, name: str, config: Config, device: Any = None
+    ) -> None:
         logging.basicConfig(level=logging.WARNING)
         self._broker_url, self._options = broker, dict(options)
         self._group, self._name = group, name
         self._config = config
-        self._operators: Mapping[str, Operator] = open_steps(config)
+        open_network = open_engine if device is None else partial(open_shared, device, config.engines.device == "cuda")
+        self._operators: Mapping[str, Operator] = open_steps(config, open_network)
         self._deaths: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._works: dict[str, StreamWork] = {}
 
@@ -88,8 +94,11 @@ class Stage:
         for stream in list(self._works):
             moved |= self._attend(stream, member, self._pump)
         waiting = sum(work.queued for work in self._works.values())
-        if waiting < MOST_QUEUED and (not self._works or any(not work.queued for work in self._works.values())):
-            records = member.poll(0 if moved else IDLE_S)
+        # What has piled up of a live stream must be known, or it cannot be seen how late it is.
+        hungry = not self._works or any(work.live or not work.queued for work in self._works.values())
+        if waiting < MOST_QUEUED and hungry:
+            busy = any(work.busy for work in self._works.values())
+            records = member.poll(0 if moved else BUSY_S if busy else IDLE_S)
             owned = member.streams()
             for stream in [s for s in self._works if s not in owned]:
                 self._drop(stream)
@@ -126,7 +135,8 @@ class Stage:
     def _attend(self, stream: str, member: Member, do: Callable[[str, Member], bool]) -> bool:
         """Does one thing for one stream; if it fails, the stream begins again from what it committed last."""
         try:
-            return do(stream, member)
+            with serving(stream):
+                return do(stream, member)
         except Fenced:
             self._drop(stream)
         except BrokerError as error:

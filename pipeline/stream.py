@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from engines import FrameError, StreamError
-from operators import LooksAhead, Operator, Remembers
+from operators import LooksAhead, MayRest, Operator, Remembers
 from operators.frame import Frame
 from pipeline import painter
 from pipeline.accounts import Accounts
@@ -51,11 +51,14 @@ LONGEST_UNIT = 96
 """And here at the latest: it bounds what a crash repeats, and memory."""
 HIDES_PACKETS = frozenset({"vp8", "vp9", "av1", "mpeg4"})
 CLOCK_JUMP_S = 10.0
-UNDER_WAY = 64
-"""Packets that a decoder is given ahead of what it has done."""
+UNDER_WAY = 8
+"""Packets that a decoder is given ahead of what it has done: it decodes them all, into memory that stays taken."""
 NO_PACKET, FAILURES = -1, -2
 """In the counts of deaths: decoders that died with nothing to do, as of broken extradata; and whatever else failed."""
 MOST_OPENED, MOST_FAILURES = 3, 5
+BEHIND_S, LATE_S = 0.2, 3.0
+"""So far behind its camera, detectors of a live stream look less often; and frames that are this late are withheld."""
+ROUNDING_S = 0.002
 UNSEEN_S = 1.0
 """How long after a look of the detector a track alone vouches for a frame."""
 
@@ -73,6 +76,7 @@ class _Waiting:
     failed: str = ""
     cut: Mapping[str, bytes] | None = None  # what the operators remembered before this frame, if a unit may end here
     opens_epoch: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +124,12 @@ class StreamWork:
         last_ahead = max((i for i, op in enumerate(operators.values()) if isinstance(op, LooksAhead)), default=-1)
         self._arrival = list(operators.items())[: last_ahead + 1]
         self._release = list(operators.items())[last_ahead + 1 :]
-        self._looks_ahead = last_ahead >= 0
+        self._looking_ahead = [(name, op) for name, op in self._arrival if isinstance(op, LooksAhead)]
+        self._resting = {name for name, op in self._arrival if isinstance(op, MayRest)}
 
         self._queue: deque[tuple[StreamRecord, Record]] = deque()
         self._fed: int | None = None
+        self._came: deque[Decoded | Undecodable] = deque()
         self._window: deque[_Waiting] = deque()
         self._beside: list[Message] = []  # records that go with the masked ones
         self._reports: list[FrameReport] = []
@@ -151,6 +157,9 @@ class StreamWork:
         self._since_cut = 0
         self._cut_pts: int | None = None
         self._examined_s: float | None = None
+        self._looked_s: float | None = None
+        self._rested = 0  # frames since, that detectors have left out
+        self._newest = (-1, 0)  # epoch and pts of the latest picture that has come in
         self._cpu: dict[str, float] = dict(state.ledger.cpu_ms)
         self._wall_before = state.ledger.wall_s
         self._head: Head | None = None
@@ -225,6 +234,8 @@ class StreamWork:
             if number > self._accounts.border if first else number != (self._fed or 0) + 1:
                 raise StreamError(f"{self.stream}: packet {number} is out of turn, behind packet {self._fed}")
             self._fed = body.packet.number
+            if body.packet.track == 0 and body.packet.HasField("pts"):
+                self._newest = max(self._newest, (body.packet.epoch, body.packet.pts))
         self._queue.append((body, record))
 
     @property
@@ -241,8 +252,11 @@ class StreamWork:
         """
         moved = self._send_packets()
         if self._decoder is not None:
-            for item in self._decoder.receive(timeout_s):
+            self._came.extend(self._decoder.receive(0 if self._came else timeout_s))
+            # Of a live stream one at a time: what comes in meanwhile says how late the next one is.
+            for _ in range(min(1, len(self._came)) if self.live else len(self._came)):
                 moved = True
+                item = self._came.popleft()
                 if isinstance(item, Undecodable):
                     self._lose(item.number, "undecodable", item.detail)
                 else:
@@ -251,10 +265,15 @@ class StreamWork:
             self._accounts.decoded(self._entered_before + self._decoder.decoded)
             for number in self._accounts.overdue():
                 self._lose_silent(number)
-        if self._closing is not None and (self._decoder is None or self._decoder.done):
+        if self._closing is not None and not self._came and (self._decoder is None or self._decoder.done):
             self._close_epoch()
             moved = True
         return moved
+
+    @property
+    def busy(self) -> bool:
+        """A decoder is at work, or a picture that came out of it waits."""
+        return self.suspect() is not None or bool(self._came)
 
     def suspect(self) -> int | None:
         """Number of the packet on which the decoder died, None if it lives."""
@@ -266,7 +285,7 @@ class StreamWork:
             body, record = self._queue[0]
             kind = body.WhichOneof("body")
             if kind == "packet" and body.packet.track == 0:
-                if self._decoder is not None and self._decoder.under_way >= UNDER_WAY:
+                if self._decoder is not None and self._decoder.under_way + len(self._came) >= UNDER_WAY:
                     break
                 self._take_video(body.packet, record.offset)
             elif kind == "packet":
@@ -384,7 +403,12 @@ class StreamWork:
         self._since_cut += 1
         self._index += 1
         self._epoch_index += 1
-        self._guard(waiting, self._look)
+        if jumped:
+            self._newest = (self._head.epoch, pts)
+        if self._behind_s(pts) > LATE_S:
+            waiting.failed, waiting.late = "too late: the worker cannot keep up with the camera", True
+        else:
+            self._guard(waiting, self._look)
         waiting.frame = replace(waiting.frame)  # drops the BGR copy; the window holds planes only
         self._window.append(waiting)
 
@@ -417,13 +441,40 @@ class StreamWork:
         return self._since_cut >= LONGEST_UNIT or (key and (self._since_cut >= UNIT_FRAMES or long))
 
     @property
-    def _live(self) -> bool:
+    def _lookahead_s(self) -> float:
+        default = 250.0 if self.live else 750.0
+        return (default if self._config.lookahead_ms is None else self._config.lookahead_ms) / 1000
+
+    @property
+    def live(self) -> bool:
+        """A camera shows it right now."""
         return self._head is not None and self._head.live
 
+    def _behind_s(self, pts: int) -> float:
+        """How much has come in behind this picture of a live stream; 0 where every frame counts and has time."""
+        if not (self.live and self._output.low_latency) or self._head is None or self._newest[0] != self._head.epoch:
+            return 0.0
+        return float((self._newest[1] - pts) * fraction(self._head.time_base))
+
     def _look(self, waiting: _Waiting) -> None:
+        rest = self._may_rest(waiting)
+        self._rested += rest
         for name, operator in self._arrival:
+            if rest and name in self._resting:
+                continue
+            before = waiting.frame
             with self._timed(name):
-                (waiting.frame,) = operator([waiting.frame])
+                (waiting.frame,) = operator([before])
+            if name in self._resting and waiting.frame is not before:
+                self._looked_s, self._rested = before.time_s, 0
+
+    def _may_rest(self, waiting: _Waiting) -> bool:
+        """Detectors may leave a frame out if the next look comes while it is still in the look-ahead: whoever is found
+        then is covered here too."""
+        if self._looked_s is None or self._decoder is None or self._behind_s(waiting.pts) <= BEHIND_S:
+            return False
+        fit = len(self._window) + self._decoder.free - 1
+        return self._rested < fit - 1 and 0 <= waiting.frame.time_s - self._looked_s < self._lookahead_s - ROUNDING_S
 
     def _guard(self, waiting: _Waiting, work: Callable[[_Waiting], None]) -> None:
         """Runs what may fail on one frame: whatever it is, the frame is marked, and the stream goes on."""
@@ -437,11 +488,9 @@ class StreamWork:
     def _release_due(self) -> None:
         """Releases frames that have waited long enough, or whose place in memory is needed."""
         assert self._decoder is not None  # noqa: S101
-        default = 250.0 if self._live else 750.0
-        wait_s = (default if self._config.lookahead_ms is None else self._config.lookahead_ms) / 1000
         while self._window:
             span = self._window[-1].frame.time_s - self._window[0].frame.time_s
-            if self._decoder.free > 1 and 0 <= span < wait_s:
+            if self._decoder.free > 1 and 0 <= span < self._lookahead_s:
                 return
             self._release_first()
 
@@ -457,9 +506,9 @@ class StreamWork:
         fate, picture = FATE_MASKED, waiting.frame.picture
         reason = waiting.failed
         if reason:
-            withhold = self._config.on_failure == "withhold" or (self._config.on_failure == "auto" and self._live)
+            withhold = self._config.on_failure == "withhold" or (self._config.on_failure == "auto" and self.live)
             fate = FATE_WITHHELD if withhold else FATE_COVERED_WHOLE
-            self._reject("not_examined", reason, index=waiting.frame.index)
+            self._reject("late" if waiting.late else "not_examined", reason, index=waiting.frame.index)
         if fate == FATE_COVERED_WHOLE:
             painter.cover_whole(picture)
         if fate != FATE_WITHHELD:
@@ -480,7 +529,7 @@ class StreamWork:
             self._examined_s = frame.time_s
         recent = self._examined_s is not None and 0 <= frame.time_s - self._examined_s <= UNSEEN_S
         ahead = any(waiting.frame.examined for waiting in self._window)
-        return frame.examined or (self._looks_ahead and (recent or ahead))
+        return frame.examined or (bool(self._looking_ahead) and (recent or ahead))
 
     def _encode(self, waiting: _Waiting) -> None:
         try:
@@ -493,10 +542,9 @@ class StreamWork:
     def _cover(self, waiting: _Waiting) -> None:
         frame = waiting.frame
         following = [later.frame for later in self._window if not later.failed]
-        for name, operator in self._arrival:
-            if isinstance(operator, LooksAhead):
-                with self._timed(name):
-                    frame = operator.settle(frame, following)
+        for name, looking in self._looking_ahead:
+            with self._timed(name):
+                frame = looking.settle(frame, following)
         for name, operator in self._release:
             with self._timed(name):
                 (frame,) = operator([frame])
@@ -509,7 +557,7 @@ class StreamWork:
     def _account(self, waiting: _Waiting, fate: Fate.ValueType, reason: str) -> None:
         frame, ledger = waiting.frame, self._accounts.ledger
         if fate == FATE_WITHHELD:
-            ledger.withheld["unencodable" if not waiting.failed else "not_examined"] += 1
+            ledger.withheld["late" if waiting.late else "not_examined" if waiting.failed else "unencodable"] += 1
         else:
             ledger.shown += 1
             ledger.covered_whole += fate == FATE_COVERED_WHOLE

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import mediapipe as mp
 import numpy as np
@@ -36,6 +37,8 @@ class BlazeFace:
         ConfigError: `every` is below 1.
         EngineError: MediaPipe cannot open the model.
     """
+
+    may_rest: Literal[True] = True
 
     def __init__(self, model: Path, *, threshold: float = 0.5, every: int = 1, nms: float = 0.3) -> None:
         if every < 1:

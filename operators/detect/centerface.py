@@ -1,27 +1,16 @@
-"""CenterFace: finds faces, also small, many and half-hidden ones. The detector to hide people with.
-
-Xu, Yan, Yang, Li, "CenterFace: Joint Face Detection and Alignment Using Face as Point", 2019. A face is one point of
-a heat map at a quarter of the resolution; size, sub-cell offset and landmarks are read off at that point.
-"""
+"""CenterFace: finds faces, also small, many and half-hidden ones. To hide people at whatever cost."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
-from engines import ConfigError, Engine, FrameError
-from operators.frame import Array, Faces, Frame
-from operators.upright import boxes_to_coded, points_to_coded, upright
-
-STRIDE = 32
-CELL = 4
-MAX_ENLARGEMENT = 2.0
-INPUT, HEAT, SCALE, OFFSET, LANDMARKS = "input.1", "537", "538", "539", "540"
+from engines import ConfigError, Engine
+from operators.detect.finders import STRIDE, CenterFaceFinder
+from operators.detect.looks import upright_size
+from operators.frame import Frame
 
 
 class CenterFace:
@@ -46,6 +35,8 @@ class CenterFace:
         ConfigError: an option is out of its range.
     """
 
+    may_rest: Literal[True] = True
+
     def __init__(
         self,
         detector: Engine,
@@ -62,95 +53,19 @@ class CenterFace:
                 f"detect.centerface: expected 0 < threshold < 1, every and batch from 1, {STRIDE} <= min_px <= max_px; "
                 f"got {threshold=}, {every=}, {batch=}, {min_px=}, {max_px=}"
             )
-        self._detector = detector
-        self._threshold, self._nms = threshold, nms
+        self._finder = CenterFaceFinder(detector, threshold, max_px, min_px, nms)
         self._every, self._batch = every, batch
-        self._max_px, self._min_px = max_px, min_px
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         done = list(frames)
         due = [i for i, frame in enumerate(frames) if frame.index % self._every == 0]
-        for _, group in itertools.groupby(due, key=lambda i: _size(frames[i])):
+        for _, group in itertools.groupby(due, key=lambda i: upright_size(frames[i])):
             members = list(group)
             for first in range(0, len(members), self._batch):
                 chosen = members[first : first + self._batch]
-                for i, faces in zip(chosen, self._find([frames[i] for i in chosen]), strict=True):
-                    done[i] = replace(frames[i], faces=faces, examined=True)
+                for i, faces in zip(chosen, self._finder.find([frames[i] for i in chosen]), strict=True):
+                    done[i] = replace(frames[i], faces=frames[i].faces + faces, examined=True)
         return done
-
-    def _find(self, frames: Sequence[Frame]) -> list[Faces]:
-        """Faces of frames that have one size when upright."""
-        images = [upright(frame.bgr, frame.rotation) for frame in frames]
-        height, width = images[0].shape[:2]
-        size = self._input_size(width, height)
-        to_picture = np.array([width / size[0], height / size[1]], np.float32)
-        found = self._detector(**{INPUT: _blob(images, size)})
-        faces = []
-        for row, frame in enumerate(frames):
-            boxes, scores, landmarks = self._decode({name: array[row] for name, array in found.items()})
-            boxes = np.clip(boxes * np.tile(to_picture, 2), 0, (width, height, width, height))
-            coded = frame.rotation, frame.picture.width, frame.picture.height
-            points = points_to_coded(landmarks * to_picture, *coded)
-            faces.append(frame.faces + Faces.of(boxes_to_coded(boxes, *coded), scores, landmarks=points))
-        return faces
-
-    def _input_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height that the network sees: stretched up to multiples of STRIDE, as by its authors."""
-        longest = max(width, height)
-        if longest > self._max_px:
-            scale = self._max_px / longest
-        else:
-            scale = max(1.0, min(self._min_px / longest, MAX_ENLARGEMENT))
-        return _stretched(width * scale), _stretched(height * scale)
-
-    def _decode(self, maps: Mapping[str, Array]) -> tuple[Array, Array, Array]:
-        """Boxes `(n, 4)`, scores `(n,)` and landmarks `(n, 5, 2)` in the network's pixels."""
-        heat = maps[HEAT][0]
-        rows, columns = np.nonzero(heat > self._threshold)
-        scores = heat[rows, columns]
-        # exp(8) * CELL is larger than any picture; the limit keeps a wild value from overflowing.
-        sizes = np.exp(np.minimum(maps[SCALE][:, rows, columns], 8)) * CELL
-        centers = (np.stack([rows, columns]) + maps[OFFSET][:, rows, columns] + 0.5) * CELL
-        y1, x1 = centers - sizes / 2
-        height, width = sizes
-        keep = _suppress(np.stack([x1, y1, width, height], axis=1), scores, self._nms)
-        points = maps[LANDMARKS][:, rows, columns].reshape(5, 2, -1)
-        landmarks = np.stack([points[:, 1] * width + x1, points[:, 0] * height + y1], axis=-1).transpose(1, 0, 2)
-        boxes = np.stack([x1, y1, x1 + width, y1 + height], axis=1)
-        if not (np.isfinite(heat).all() and np.isfinite(boxes).all()):
-            raise FrameError("detect.centerface: the network's output is not finite, so faces may have been missed")
-        return boxes[keep], scores[keep], _left_first(landmarks[keep])
-
-
-def _size(frame: Frame) -> tuple[int, int, bool]:
-    """Equal for frames that have the same size when upright."""
-    return frame.picture.width, frame.picture.height, frame.rotation % 180 == 90
-
-
-def _stretched(side: float) -> int:
-    return max(1, -(-round(side) // STRIDE)) * STRIDE
-
-
-def _blob(images: Sequence[NDArray[np.uint8]], size: tuple[int, int]) -> NDArray[np.float32]:
-    """`(b, 3, h, w)` float32 RGB 0..255 of pictures `(.., .., 3)` uint8 BGR."""
-    how = cv2.INTER_AREA if size[0] < images[0].shape[1] else cv2.INTER_LINEAR
-    resized = [cv2.resize(image, size, interpolation=how) for image in images]
-    return np.asarray(cv2.dnn.blobFromImages(resized, swapRB=True), np.float32)
-
-
-def _suppress(boxes: Array, scores: Array, iou: float) -> NDArray[np.int64]:
-    """Rows of the boxes `(n, 4)` x y width height to keep, best first."""
-    return np.asarray(cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, iou), np.int64).reshape(-1)
-
-
-def _left_first(landmarks: Array) -> Array:
-    """Orders each pair of eyes and mouth corners `(n, 5, 2)` from left to right."""
-    ordered = landmarks.copy()
-    for left in (0, 3):
-        pair = ordered[:, left : left + 2]
-        swapped = pair[:, 0, 0] > pair[:, 1, 0]
-        pair[swapped] = pair[swapped, ::-1]
-    return ordered
 
 
 OPERATOR = CenterFace

@@ -53,7 +53,7 @@ HINTS = {
     "SQLITE_READONLY": "it may not be written",
 }
 _MAKING = threading.Lock()
-FIRST_NAP_S, LONGEST_NAP_S = 0.002, 0.02
+FIRST_NAP_S, LONGEST_NAP_S = 0.002, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Connection:
             except sqlite3.Error:
                 self._db.close()
                 raise
-        self._seen = -1
+        self._seen, self._nap_s = -1, FIRST_NAP_S
 
     def _prepare(self, options: Options) -> None:
         self._db.execute("PRAGMA secure_delete = ON")
@@ -155,15 +155,17 @@ class Connection:
         return found
 
     def nap(self, until: float) -> None:
-        """Sleeps until another connection has committed something, or until the (monotonic) time has come."""
-        nap_s = FIRST_NAP_S
+        """Sleeps until another connection has committed something, or until the (monotonic) time has come.
+
+        Looks less and less often for as long as nothing comes, over several naps.
+        """
         while (left_s := until - time.monotonic()) > 0:
             (version,) = self.rows("PRAGMA data_version")[0]
             if version != self._seen:
-                self._seen = version
+                self._seen, self._nap_s = version, FIRST_NAP_S
                 return
-            time.sleep(min(nap_s, left_s))
-            nap_s = min(nap_s * 1.5, LONGEST_NAP_S)
+            time.sleep(min(self._nap_s, left_s))
+            self._nap_s = min(self._nap_s * 1.5, LONGEST_NAP_S)
 
     def close(self) -> None:
         with self._errors():

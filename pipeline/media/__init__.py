@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.media.decode import Decoded, Decoder, Undecodable, slot_count
     from pipeline.media.demux import Demuxer
-    from pipeline.media.encode import Clock, Encoder, masked_head
+    from pipeline.media.encode import Clock, Encoder, masked_head, working_encoder
     from pipeline.media.mux import FileMuxer, RtspPusher, container_for
 
 _HOMES = {
@@ -24,6 +24,7 @@ _HOMES = {
     "Clock": "encode",
     "Encoder": "encode",
     "masked_head": "encode",
+    "working_encoder": "encode",
     "FileMuxer": "mux",
     "RtspPusher": "mux",
     "container_for": "mux",
@@ -48,4 +49,5 @@ __all__ = [
     "container_for",
     "masked_head",
     "slot_count",
+    "working_encoder",
 ]

@@ -20,7 +20,9 @@ from operators.frame import Picture, PixelFormat
 from pipeline.media.buffers import samples, words
 from pipeline.wire import Color, Head, Packet, fraction, rational
 
-ENCODERS = ("libx264",)
+HARDWARE = ("h264_nvenc",)
+"""Encoders that `auto` tries. Only such as take planes from memory and a constant quality."""
+ENCODERS = ("libx264", *HARDWARE)
 DEFAULT_RATE = Fraction(25)
 """Frames per second where a source does not say; it steers the rate control, and no time stamp."""
 
@@ -30,13 +32,14 @@ _RGB, _BT601 = 0, 6
 
 
 class Encoder:
-    """One run of x264: one size, one format, one clock. After `flush` it is used up.
+    """One run of x264, or of a hardware encoder: one size, one format, one clock. After `flush` it is used up.
 
-    The same pictures give the same bytes, as long as options and `threads` are the same.
+    Of x264, the same pictures give the same bytes, as long as options and `threads` are the same.
 
     Args:
         head: of the source: time base, rate, sample aspect and colours are taken over.
         format, width, height: of the pictures.
+        preset: of x264; hardware has one of its own.
         crf: constant quality, 0 (lossless) to 51.
         low_latency: no packet waits for a later picture; half again as many bytes.
         options: further options of the encoder by FFmpeg's names, such as `{"tune": "film"}`; `options_of`
@@ -79,8 +82,8 @@ class Encoder:
         codec.color_primaries, codec.color_trc = self.color.primaries, self.color.transfer
         if fraction(head.sample_aspect):
             codec.sample_aspect_ratio = fraction(head.sample_aspect)
-        latency = {"tune": "zerolatency", "bf": "0"} if low_latency else {}
-        chosen = {"preset": preset, "crf": str(crf), **latency, **_known(codec, options or {})}
+        settings = _x264(preset, crf, low_latency) if encoder == "libx264" else _nvenc(crf, low_latency)
+        chosen = {**settings, **_known(codec, options or {})}
         codec.options = {**chosen, "forced-idr": "1"}
         try:
             complaints = _opened(codec, listen="x264-params" in chosen)
@@ -147,6 +150,36 @@ class Encoder:
             )
             for packet in made
         ]
+
+
+def _x264(preset: str, crf: float, low_latency: bool) -> dict[str, str]:
+    return {"preset": preset, "crf": str(crf), **({"tune": "zerolatency", "bf": "0"} if low_latency else {})}
+
+
+def _nvenc(crf: float, low_latency: bool) -> dict[str, str]:
+    tune = {"tune": "ull", "delay": "0", "zerolatency": "1"} if low_latency else {"tune": "hq"}
+    return {"preset": "p4", "rc": "vbr", "cq": str(crf), "b": "0", "bf": "0", **tune}
+
+
+def working_encoder(wanted: str, head: Head, format: PixelFormat, width: int, height: int) -> str:  # noqa: A002
+    """What `wanted` names; of `auto`, the first hardware encoder that does what is relied on here, else libx264."""
+    if wanted != "auto":
+        return wanted
+    return next((name for name in HARDWARE if works(name, head, format, width, height)), "libx264")
+
+
+def works(encoder: str, head: Head, format: PixelFormat, width: int, height: int) -> bool:  # noqa: A002
+    """Encodes a few grey pictures, and looks whether each becomes a packet, and a keyframe only where it should."""
+    planes = [np.full(shape, 1 << (format.bits - 1), format.dtype) for shape in format.plane_shapes(width, height)]
+    grey = Picture((planes[0], planes[1], planes[2]), format)
+    try:
+        run = Encoder(head, format, width, height, encoder=encoder)
+        packets = [packet for pts in range(4) for packet in run.encode(grey, pts, 1, key=pts in (0, 2))]
+        packets += run.flush()
+    except (ConfigError, FrameError):
+        return False
+    made = sorted((packet.pts, packet.key) for packet in packets)
+    return bool(run.extradata) and made == [(0, True), (1, False), (2, True), (3, False)]
 
 
 def options_of(texts: Iterable[str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -204,6 +205,16 @@ def test_a_new_size_or_clock_is_another_scene() -> None:
 
     assert [row.faces.tracks.tolist() for row in done] == [[1], [], [2]]
     assert len(track.settle(done[1], done[2:]).faces) == 0
+
+
+def test_nobody_crosses_a_cut() -> None:
+    track = Track()
+    rows = [frame(0, [face(100)]), replace(frame(1, [face(200)]), cut=True), frame(2, [face(200)])]
+
+    done = track(rows)
+
+    assert [row.faces.tracks.tolist() for row in done] == [[1], [2], [2]]
+    assert track.settle(done[0], done[1:]).faces.tracks.tolist() == [1]
 
 
 def test_streams_do_not_mix() -> None:

@@ -68,6 +68,22 @@ def test_a_new_size_comes_out_as_it_is(clips: Clips) -> None:
     assert len(set(sizes)) == 2
 
 
+def test_memory_that_is_given_back_is_used_first(clips: Clips) -> None:
+    head, packets = demux(clips("h264_plain").path)
+    used = set()
+
+    with Decoder(head, slots=64) as decoder:
+        for packet in packets[:40]:
+            decoder.send(packet)
+            while decoder.under_way:
+                for item in decoder.receive(0.5):
+                    assert isinstance(item, Decoded)
+                    used.add(item.slot)
+                    decoder.release(item.slot)
+
+    assert len(used) < 8
+
+
 @pytest.mark.parametrize(("name", "format"), [("gif", "yuv420p"), ("odd_size", "yuv444p"), ("mjpeg_avi", "yuv420p")])
 def test_other_layouts_are_converted_to_the_nearest(clips: Clips, name: str, format: str) -> None:  # noqa: A002
     head, packets = demux(clips(name).path)

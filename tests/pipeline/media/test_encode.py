@@ -7,8 +7,8 @@ import pytest
 
 from engines import ConfigError, FrameError
 from operators.frame import PIXEL_FORMATS, Picture
-from pipeline.media import Clock, Encoder, masked_head
-from pipeline.media.encode import options_of
+from pipeline.media import Clock, Encoder, masked_head, working_encoder
+from pipeline.media.encode import ENCODERS, options_of, works
 from pipeline.wire import AudioTrack, Color, Head, Packet, Rational
 
 HEAD = Head(
@@ -104,7 +104,7 @@ def test_another_size_is_refused_and_never_rescaled() -> None:
         ({"options": {"tune": "jazz"}}, "libx264 does not take .*tune=jazz"),
         ({"options": {"x264-params": "keyint=9:bframse=2"}}, "bframse"),
         ({"preset": "warp"}, "libx264 does not take preset=warp"),
-        ({"encoder": "mpeg4"}, "encoder: expected one of libx264, got 'mpeg4'"),
+        ({"encoder": "mpeg4"}, "encoder: expected one of libx264, h264_nvenc, got 'mpeg4'"),
     ],
 )
 def test_what_the_encoder_does_not_know_is_refused(arguments: dict[str, object], message: str) -> None:
@@ -163,3 +163,19 @@ def test_an_empty_unit_leaves_the_clock_alone() -> None:
     clock.stamp([])
 
     assert clock.to_bytes() == b""
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuv444p", "yuv420p10le"])
+def test_an_encoder_is_tried_before_it_is_chosen(name: str) -> None:
+    layout = PIXEL_FORMATS[name]
+
+    chosen = working_encoder("auto", HEAD, layout, 320, 240)
+
+    assert chosen in ENCODERS
+    assert works(chosen, HEAD, layout, 320, 240)
+    assert works("libx264", HEAD, layout, 320, 240)
+    assert not works("libx264", HEAD, PIXEL_FORMATS["yuv420p"], 321, 240)  # which it does not take
+
+
+def test_an_encoder_that_is_named_is_not_tried() -> None:
+    assert working_encoder("h264_nvenc", HEAD, PIXEL_FORMATS["yuv420p"], 320, 240) == "h264_nvenc"

@@ -1,0 +1,204 @@
+"""Two networks for little more than the cost of the quick one: the thorough one looks where it is needed.
+
+CenterFace, thorough, sees the whole picture when a stream begins, after a cut, when the picture has come to show
+something else, and at a slow period. In between YuNet, quick, sees the reduced picture at a fast period. What it is
+sure of is believed. What it doubts, and a face of a look before that it does not find, is shown to CenterFace in a
+small crop: so faces that only that one can tell, small, turned aside or half-hidden, stay found at a two-hundredth of
+the cost. Frames between two looks are not examined: `track` fills them from what was seen before and in the look-ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import ConfigError, Engine
+from operators.detect.finders import STRIDE, CenterFaceFinder, YuNetFinder
+from operators.detect.looks import overlaps, suppress
+from operators.frame import Array, Faces, Frame, Picture
+
+GLANCE = 48, 27
+"""Width and height of the picture in which cuts are noticed."""
+CHANGE = 6.0
+"""Glances whose samples differ by less than this on average, of 255, show the same."""
+CUT, CHANGED = 0.5, 0.5
+"""Below this correlation, two frames in a row are a cut, and a picture has changed since the last thorough look. In
+the clips of `bench.bench_video_recall` cuts have 0 to 0.25, the fastest pans 0.7 and more."""
+SAME = 0.3
+"""Boxes of two looks are one face from this overlap on (IoU)."""
+CROP_PX, CROP_FACES, CROP_LEAST_PX = 64, 2.0, 32
+"""Crops are seen at this size, are so many face sizes wide, and never less than so many pixels of the picture."""
+RETRY_S = 1.0
+"""So long a face that is not found again is looked for."""
+TOLERANCE_S = 0.002
+"""Looks are due by this much early, for clocks that are rounded."""
+
+
+@dataclass(slots=True)
+class _State:
+    """What is remembered of one stream."""
+
+    time_s: float
+    size: tuple[int, int]
+    glance: NDArray[np.float32]  # of the last frame
+    scene: NDArray[np.float32]  # the glance at the last thorough look
+    quick_s: float
+    thorough_s: float
+    boxes: Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # faces known, where seen last
+    seen_s: Array = field(default_factory=lambda: np.zeros(0))  # and when
+
+    def remember(self, found: Array) -> None:
+        """Takes faces found just now for known, beside those of a while ago that are not among them."""
+        old = _apart(self.boxes, found) & (self.time_s - self.seen_s < RETRY_S)
+        self.boxes = np.concatenate([found, self.boxes[old]])
+        self.seen_s = np.concatenate([np.full(len(found), self.time_s), self.seen_s[old]])
+
+
+class Cascade:
+    """Adds the faces of each frame it looks at, and marks the frame as examined; others pass as they came.
+
+    Periods are in seconds of the stream's clock, so that any frame rate costs alike. Nothing of it is stored with a
+    stream's state: who takes a stream over begins with a thorough look.
+
+    Args:
+        thorough: as `detect.centerface` takes it.
+        quick: as `detect.yunet` takes it.
+        quick_ms: how often a frame is looked at.
+        thorough_ms: how often the thorough one looks at the whole picture at least.
+        changed_ms: and how often at most, while the picture changes.
+        quick_px: the longer side of what the quick one sees.
+        max_px: the longer side of what the thorough one sees, at most.
+        threshold: the lowest score of a face for the thorough one, 0..1.
+        sure: the score from which on the quick one is believed, 0..1.
+        weak: the score from which on it is looked at closely what it reports, 0..1.
+        crops: how many places are looked at closely at once, at most.
+
+    Raises:
+        ConfigError: an option is out of its range.
+    """
+
+    may_rest: Literal[True] = True
+
+    def __init__(
+        self,
+        thorough: Engine,
+        quick: Engine,
+        *,
+        quick_ms: float = 200.0,
+        thorough_ms: float = 10_000.0,
+        changed_ms: float = 500.0,
+        quick_px: int = 640,
+        max_px: int = 1280,
+        threshold: float = 0.2,
+        sure: float = 0.6,
+        weak: float = 0.12,
+        crops: int = 12,
+    ) -> None:
+        scores = 0 < weak <= sure and 0 < threshold < 1
+        periods = 0 <= quick_ms <= thorough_ms and changed_ms >= 0
+        if not (scores and periods and crops >= 0 and min(quick_px, max_px) >= STRIDE):
+            raise ConfigError(
+                "detect.cascade: expected 0 < weak <= sure, 0 < threshold < 1, 0 <= quick_ms <= thorough_ms, "
+                f"changed_ms and crops from 0, quick_px and max_px from {STRIDE}; got {weak=}, {sure=}, {threshold=}, "
+                f"{quick_ms=}, {thorough_ms=}, {changed_ms=}, {crops=}, {quick_px=}, {max_px=}"
+            )
+        self._thorough = CenterFaceFinder(thorough, threshold=threshold, max_px=max_px, min_px=min(800, max_px))
+        self._quick = YuNetFinder(quick, threshold=weak, px=quick_px)
+        self._quick_s, self._thorough_s, self._changed_s = quick_ms / 1000, thorough_ms / 1000, changed_ms / 1000
+        self._sure, self._crops = sure, crops
+        self._streams: dict[str, _State] = {}
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
+        return [self._attend(frame) for frame in frames]
+
+    def _attend(self, frame: Frame) -> Frame:
+        glance = _glance(frame.picture)
+        size = (frame.picture.width, frame.picture.height)
+        state = self._streams.get(frame.stream)
+        cut = state is not None and state.size == size and _differ(state.glance, glance, CUT)
+        if state is None or state.size != size or frame.time_s < state.time_s or cut:
+            state = _State(frame.time_s, size, glance, glance, frame.time_s, -np.inf)
+        state.time_s, state.glance = frame.time_s, glance
+        if frame.time_s - state.quick_s < self._quick_s - TOLERANCE_S and state.thorough_s > -np.inf:
+            return frame
+        since_s = frame.time_s - state.thorough_s + TOLERANCE_S
+        if since_s >= self._thorough_s or (since_s >= self._changed_s and _differ(state.scene, glance, CHANGED)):
+            found = self._thorough.find([frame])[0]
+            state.thorough_s, state.scene = frame.time_s, glance
+        else:
+            found = self._look_quickly(frame, state)
+        state.remember(found.boxes)
+        state.quick_s = frame.time_s
+        self._streams[frame.stream] = state
+        return replace(frame, faces=frame.faces + found, examined=True, cut=cut)
+
+    def _look_quickly(self, frame: Frame, state: _State) -> Faces:
+        found = self._quick.find(frame)
+        sure = found[found.scores >= self._sure]
+        weak = found[found.scores < self._sure]
+        # Those seen in the last look, then what may be new, then those lost for longer.
+        recent = state.seen_s >= state.quick_s
+        doubtful = sure.boxes[:0]
+        for boxes in (state.boxes[recent], weak.boxes, state.boxes[~recent]):
+            doubtful = np.concatenate([doubtful, boxes[_apart(boxes, np.concatenate([sure.boxes, doubtful]))]])
+        close = self._look_closely(frame, doubtful[: self._crops])
+        return sure + close[_apart(close.boxes, sure.boxes)]
+
+    def _look_closely(self, frame: Frame, places: Array) -> Faces:
+        """The faces in crops around places `(n, 4)`."""
+        crops = [_around(box, frame) for box in places]
+        looked = self._thorough.find([crop for _, crop in crops], (CROP_PX, CROP_PX)) if crops else []
+        found = Faces.of()
+        for (corner, _), faces in zip(crops, looked, strict=True):
+            boxes, landmarks = faces.boxes + np.tile(corner, 2), faces.landmarks + corner
+            found += replace(faces, boxes=boxes, landmarks=landmarks)
+        return found[suppress(found.boxes, found.scores, SAME)]
+
+    def snapshot(self, stream: str) -> bytes:  # noqa: ARG002 - nothing is stored
+        return b""
+
+    def restore(self, stream: str, state: bytes) -> None:  # noqa: ARG002
+        self.forget(stream)
+
+    def forget(self, stream: str) -> None:
+        self._streams.pop(stream, None)
+
+
+def _glance(picture: Picture) -> NDArray[np.float32]:
+    """The picture's luma at the size GLANCE, 0..255; of large pictures only some samples are read."""
+    luma = picture.planes[0]
+    step = max(1, min(picture.width // (4 * GLANCE[0]), picture.height // (4 * GLANCE[1])))
+    few = np.ascontiguousarray(luma[::step, ::step])
+    glance = cv2.resize(few, GLANCE, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return np.asarray(glance / 2 ** (picture.format.bits - 8))
+
+
+def _differ(one: Array, other: Array, likeness: float) -> bool:
+    """Two glances show different things: their correlation, which a change of light leaves as it is, is below that."""
+    if float(np.abs(one - other).mean()) <= CHANGE:
+        return False
+    covariance = ((one - one.mean()) * (other - other.mean())).mean()
+    return float(covariance / max(float(one.std() * other.std()), 1.0)) < likeness
+
+
+def _apart(boxes: Array, others: Array) -> NDArray[np.bool_]:
+    """Which of the boxes `(n, 4)` are the same face as none of the others: `(n,)`."""
+    return np.asarray(overlaps(boxes, others).max(axis=1, initial=0) < SAME)
+
+
+def _around(box: Array, frame: Frame) -> tuple[Array, Frame]:
+    """Where the upper left corner of a square around a face lies, and the square as a frame."""
+    size = np.array([frame.picture.width, frame.picture.height])
+    least = max(CROP_FACES * float((box[2:] - box[:2]).max()), CROP_LEAST_PX)
+    side = min(round(least), *size.tolist())
+    corner = np.clip((box[:2] + box[2:] - side) / 2, 0, size - side).astype(int) // 2 * 2
+    x, y = corner.tolist()
+    return corner.astype(np.float32), replace(frame, picture=frame.picture.part(x, y, x + side, y + side))
+
+
+OPERATOR = Cascade

@@ -1,0 +1,133 @@
+"""The networks that find faces: what each wants to see, and how its answer is read. Operators decide when they look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from engines import Engine, FrameError
+from operators.detect.looks import left_first, on_grid, suppress, to_faces, upright_size
+from operators.frame import Array, Faces, Frame, to_bgr_of_size
+from operators.upright import upright
+
+STRIDE = 32
+"""Both want sides that are multiples of it."""
+MAX_ENLARGEMENT = 2.0
+
+CELL = 4
+INPUT, HEAT, SCALE, OFFSET, LANDMARKS = "input.1", "537", "538", "539", "540"
+
+STRIDES = (8, 16, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class CenterFaceFinder:
+    """Xu, Yan, Yang, Li, "CenterFace: Joint Face Detection and Alignment Using Face as Point", 2019. A face is one
+    point of a heat map at a quarter of the resolution; size, sub-cell offset and landmarks are read off at that point.
+
+    Attributes: as the options of `detect.centerface`.
+    """
+
+    detector: Engine
+    threshold: float = 0.2
+    max_px: int = 1920
+    min_px: int = 800
+    nms: float = 0.3
+
+    def find(self, frames: Sequence[Frame], size: tuple[int, int] | None = None) -> list[Faces]:
+        """The faces in the pictures of frames that have one size when upright.
+
+        Args:
+            size: width and height that the network is to see, multiples of STRIDE; else as the options say.
+
+        Raises:
+            FrameError: the network's output is not finite.
+        """
+        size = size or self._input_size(*upright_size(frames[0]))
+        images = []
+        for frame in frames:
+            coded = size if frame.rotation % 180 != 90 else size[::-1]
+            images.append(upright(to_bgr_of_size(frame.picture, coded), frame.rotation))
+        found = self.detector(**{INPUT: np.asarray(cv2.dnn.blobFromImages(images, swapRB=True), np.float32)})
+        return [
+            to_faces(frame, size, *self._decode({name: array[row] for name, array in found.items()}))
+            for row, frame in enumerate(frames)
+        ]
+
+    def _input_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height that the network sees: stretched up to multiples of STRIDE, as by its authors."""
+        longest = max(width, height)
+        if longest > self.max_px:
+            scale = self.max_px / longest
+        else:
+            scale = max(1.0, min(self.min_px / longest, MAX_ENLARGEMENT))
+        return on_grid(width * scale, height * scale, STRIDE)
+
+    def _decode(self, maps: Mapping[str, Array]) -> tuple[Array, Array, Array]:
+        """Boxes `(n, 4)`, scores `(n,)` and landmarks `(n, 5, 2)` in the network's pixels."""
+        heat = maps[HEAT][0]
+        rows, columns = np.nonzero(heat > self.threshold)
+        scores = heat[rows, columns]
+        # exp(8) * CELL is larger than any picture; the limit keeps a wild value from overflowing.
+        sizes = np.exp(np.minimum(maps[SCALE][:, rows, columns], 8)) * CELL
+        centers = (np.stack([rows, columns]) + maps[OFFSET][:, rows, columns] + 0.5) * CELL
+        y1, x1 = centers - sizes / 2
+        height, width = sizes
+        points = maps[LANDMARKS][:, rows, columns].reshape(5, 2, -1)
+        landmarks = np.stack([points[:, 1] * width + x1, points[:, 0] * height + y1], axis=-1).transpose(1, 0, 2)
+        boxes = np.stack([x1, y1, x1 + width, y1 + height], axis=1)
+        if not (np.isfinite(heat).all() and np.isfinite(boxes).all()):
+            raise FrameError("detect.centerface: the network's output is not finite, so faces may have been missed")
+        keep = suppress(boxes, scores, self.nms)
+        return boxes[keep], scores[keep], left_first(landmarks[keep])
+
+
+@dataclass(frozen=True, slots=True)
+class YuNetFinder:
+    """Wu, Peng, Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023, in the OpenCV zoo's export of March 2023.
+    Each cell of three grids tells how much it is a face, how far the box's centre lies from its corner, the box's size
+    and five points.
+
+    Attributes: as the options of `detect.yunet`.
+    """
+
+    detector: Engine
+    threshold: float = 0.4
+    px: int = 1280
+    nms: float = 0.3
+
+    def find(self, frame: Frame) -> Faces:
+        """The faces in its picture; raises FrameError where the network's output is not finite."""
+        width, height = upright_size(frame)
+        scale = min(self.px / max(width, height), MAX_ENLARGEMENT)
+        seen = on_grid(width * scale, height * scale, STRIDES[-1])
+        coded = seen if frame.rotation % 180 != 90 else seen[::-1]
+        image = upright(to_bgr_of_size(frame.picture, coded), frame.rotation)
+        maps = self.detector(input=np.asarray(cv2.dnn.blobFromImage(image), np.float32))
+        return to_faces(frame, seen, *self._decode(maps, seen[0]))
+
+    def _decode(self, maps: Mapping[str, Array], width: int) -> tuple[Array, Array, Array]:
+        """Boxes `(n, 4)`, scores `(n,)` and landmarks `(n, 5, 2)` in the network's pixels."""
+        parts = [self._read(maps, stride, width // stride) for stride in STRIDES]
+        boxes, scores, landmarks = (np.concatenate(column) for column in zip(*parts, strict=True))
+        if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
+            raise FrameError("detect.yunet: the network's output is not finite, so faces may have been missed")
+        keep = suppress(boxes, scores, self.nms)
+        return boxes[keep], scores[keep], left_first(landmarks[keep])
+
+    def _read(self, maps: Mapping[str, Array], stride: int, columns: int) -> tuple[Array, Array, Array]:
+        """What one grid tells: boxes, scores and landmarks as `_decode` has them, not yet suppressed."""
+        cls, obj = (np.clip(maps[f"{name}_{stride}"][0, :, 0], 0, 1) for name in ("cls", "obj"))
+        scores = np.sqrt(cls * obj)
+        cells = np.flatnonzero(~(scores <= self.threshold))  # NaN too, to be noticed
+        corners = np.stack([cells % columns, cells // columns], axis=1)
+        offsets = maps[f"bbox_{stride}"][0, cells]
+        centers = (corners + offsets[:, :2]) * stride
+        # exp(8) * 32 is larger than any picture; the limit keeps a wild value from overflowing.
+        halves = np.exp(np.minimum(offsets[:, 2:], 8)) * stride / 2
+        points = (corners[:, None] + maps[f"kps_{stride}"][0, cells].reshape(-1, 5, 2)) * stride
+        boxes = np.concatenate([centers - halves, centers + halves], axis=1)
+        return boxes, scores[cells], points

@@ -1,0 +1,64 @@
+"""What detectors share: how a picture is brought to the size a network sees, and what it found back to the picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.frame import Array, Faces, Frame
+from operators.upright import boxes_to_coded, points_to_coded
+
+
+def upright_size(frame: Frame) -> tuple[int, int]:
+    """Width and height of the picture as it is shown."""
+    width, height = frame.picture.width, frame.picture.height
+    return (height, width) if frame.rotation % 180 == 90 else (width, height)
+
+
+def on_grid(width: float, height: float, stride: int) -> tuple[int, int]:
+    """A size stretched up to multiples of the stride, at least one of it."""
+    across, down = (max(1, -(-round(side) // stride)) * stride for side in (width, height))
+    return across, down
+
+
+def to_faces(frame: Frame, seen: tuple[int, int], boxes: Array, scores: Array, landmarks: Array) -> Faces:
+    """The faces of a frame whose upright picture a network saw at size `seen`.
+
+    Args:
+        frame: the frame; its own faces are left out.
+        seen: width and height of what the network saw.
+        boxes: `(n, 4)` x1 y1 x2 y2 in the network's pixels; they may reach out of the picture.
+        scores: `(n,)`.
+        landmarks: `(n, 5, 2)` in the network's pixels.
+    """
+    width, height = upright_size(frame)
+    to_picture = np.array([width / seen[0], height / seen[1]], np.float32)
+    boxes = np.clip(boxes * np.tile(to_picture, 2), 0, (width, height, width, height))
+    coded = frame.rotation, frame.picture.width, frame.picture.height
+    points = points_to_coded(landmarks * to_picture, *coded)
+    return Faces.of(boxes_to_coded(boxes, *coded), scores, landmarks=points)
+
+
+def suppress(boxes: Array, scores: Array, iou: float) -> NDArray[np.int64]:
+    """Rows of the boxes `(n, 4)` x1 y1 x2 y2 to keep, best first: of two that overlap by more, the lesser goes."""
+    sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    return np.asarray(cv2.dnn.NMSBoxes(sides.tolist(), scores.tolist(), 0.0, iou), np.int64).reshape(-1)
+
+
+def left_first(landmarks: Array) -> Array:
+    """Orders each pair of eyes and mouth corners `(n, 5, 2)` from left to right."""
+    ordered = landmarks.copy()
+    for left in (0, 3):
+        pair = ordered[:, left : left + 2]
+        swapped = pair[:, 0, 0] > pair[:, 1, 0]
+        pair[swapped] = pair[swapped, ::-1]
+    return ordered
+
+
+def overlaps(one: Array, other: Array) -> Array:
+    """IoU `(n, m)` of boxes `(n, 4)` and `(m, 4)`, 0 where a box has no area."""
+    upper = np.maximum(one[:, None, :2], other[None, :, :2])
+    shared = np.clip(np.minimum(one[:, None, 2:], other[None, :, 2:]) - upper, 0, None).prod(axis=-1)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (one, other)]
+    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9))
