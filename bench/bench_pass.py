@@ -3,8 +3,14 @@
     python -m bench.bench_pass
 
 CPU-ms per frame of a whole process tree, as the slope between a short and a long run of the same clip, so that
-start-up (its own column) does not count. All three encode by x264 with the same preset and CRF. Peak memory is the
-largest sum of proportional set sizes over the tree, sampled.
+start-up (its own column) does not count. All encode by x264 on one thread with the same preset and CRF. Peak memory is
+the largest sum of proportional set sizes over the tree, sampled.
+
+    codec      decode + encode in one process, nothing between: the floor
+    carried    ours with nothing to find: what jail, broker, Ray and Python cost above the floor
+    ours       the whole pass
+    deface     the peer
+    n workers  ours on two copies of a clip, by as many workers; per frame of both
 """
 
 from __future__ import annotations
@@ -34,7 +40,10 @@ CLIPS = {
     "720p": "cafe_conversation_occluded.mp4",
     "1080p": "street_crowd_1080p_audio.mp4",
 }
+KINDS = ("codec", "carried", "ours", "deface", "workers")
+SCALED = "720p"
 PRESET, CRF = "veryfast", 23
+NOTHING = "steps: [{use: detect.zones, options: {boxes: []}}]\n"
 CODEC = """
 import sys, av
 source, target, preset, crf = sys.argv[1:]
@@ -123,65 +132,103 @@ def cut(source: Path, target: Path, frames: int) -> int:
     return count
 
 
-def commands(source: Path, folder: Path) -> dict[str, list[str]]:
-    python = sys.executable
-    ours = [python, "-m", "pipeline", "run", str(source), "-o", str(folder / "ours")]
+def commands(sources: list[Path], folder: Path, workers: int = 0) -> dict[str, list[str]]:
+    """How each of them is started; only ours takes several sources."""
+    source, python = str(sources[0]), sys.executable
+    ours = [python, "-m", "pipeline", "run", *map(str, sources), "-o", str(folder / "ours")]
+    ours += ["--encode", f"preset={PRESET}", "--encode", f"crf={CRF}", "--workers", str(workers)]
+    nothing = folder / "nothing.yaml"
+    nothing.write_text(NOTHING)
     options = ["-preset", PRESET, "-crf", str(CRF), "-threads", "1"]
     ffmpeg = json.dumps({"codec": "libx264", "quality": None, "ffmpeg_params": options})
-    deface = [python, "-m", "deface.deface", str(source), "-o", str(folder / "deface.mp4"), "--backend", "onnxrt"]
+    deface = [python, "-m", "deface.deface", source, "-o", str(folder / "deface.mp4"), "--backend", "onnxrt"]
     return {
-        "codec": [python, "-c", CODEC, str(source), str(folder / "codec.mp4"), PRESET, str(CRF)],
-        "ours": [*ours, "--encode", f"preset={PRESET}", "--encode", f"crf={CRF}"],
+        "codec": [python, "-c", CODEC, source, str(folder / "codec.mp4"), PRESET, str(CRF)],
+        "carried": [*ours, "--config", str(nothing)],
+        "ours": ours,
         "deface": [*deface, "--ffmpeg-config", ffmpeg],
     }
 
 
+def cost_of(
+    what: str, source: Path, lengths: tuple[int, int], *, copies: int = 1, workers: int = 0
+) -> dict[str, float]:
+    """What a frame costs, and what the start does, told from a short and a long run of the clip."""
+    costs, counts = [], []
+    for frames in lengths:
+        with tempfile.TemporaryDirectory(prefix="facewarden-bench-") as name:
+            folder = Path(name)
+            clips = [folder / f"clip{number}.mp4" for number in range(copies)]
+            counts.append(sum(cut(source, clip, frames) for clip in clips))
+            costs.append(measure(commands(clips, folder, workers)[what]))
+    (short, long), span = costs, counts[1] - counts[0]
+    cpu_ms = (long.cpu_s - short.cpu_s) / span * 1000
+    return {
+        "cpu_ms": cpu_ms,
+        "startup_cpu_s": short.cpu_s - cpu_ms * counts[0] / 1000,
+        "wall_ms": (long.wall_s - short.wall_s) / span * 1000,
+        "peak_mb": long.peak_mb,
+    }
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--short", type=int, default=50, help="frames of the short run")
-    parser.add_argument("--long", type=int, default=200, help="frames of the long run")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", type=int, default=100, help="frames of the short run")
+    parser.add_argument("--long", type=int, default=300, help="frames of the long run")
     parser.add_argument("--sizes", nargs="+", choices=CLIPS, default=list(CLIPS))
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="leave out the rest")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     data = os.environ.get("FACEWARDEN_DATA")
     if not data:
         raise SystemExit("set FACEWARDEN_DATA to the folder with the test data")
 
-    table = Table("clip", "what", "CPU-ms/frame", "start-up CPU-s", "wall ms/frame", "peak MB", title="cost of a pass")
     figures: dict[str, float] = {}
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
+    lengths = (given.short, given.long)
     for size in given.sizes:
-        slopes: dict[str, float] = {}
-        for what in ("codec", "ours", "deface"):
-            costs, counts = [], []
-            for frames in (given.short, given.long):
-                with tempfile.TemporaryDirectory(prefix="facewarden-bench-") as folder:
-                    clip = Path(folder) / "clip.mp4"
-                    counts.append(cut(Path(data) / "videos" / CLIPS[size], clip, frames))
-                    costs.append(measure(commands(clip, Path(folder))[what]))
-            span = counts[1] - counts[0]
-            slope = (costs[1].cpu_s - costs[0].cpu_s) / span * 1000
-            row = {
-                "clip": size,
-                "what": what,
-                "cpu_ms": slope,
-                "startup_cpu_s": costs[0].cpu_s - slope * counts[0] / 1000,
-                "wall_ms": (costs[1].wall_s - costs[0].wall_s) / span * 1000,
-                "peak_mb": costs[1].peak_mb,
-            }
-            slopes[what] = slope
-            rows.append(row)
-            table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
-            figures[f"{what}_cpu_ms_{size}"] = slope
-            figures[f"{what}_peak_mb_{size}"] = costs[1].peak_mb
-        figures[f"deface_over_ours_{size}"] = slopes["deface"] / slopes["ours"]
-        figures[f"ours_over_codec_{size}"] = slopes["ours"] / slopes["codec"]
-    console.print(table)
-    for name, value in figures.items():
-        if "_over_" in name:
-            console.print(f"{name}: {value:.2f}")
+        source = Path(data) / "videos" / CLIPS[size]
+        found = {}
+        for what in (what for what in KINDS[:-1] if what in given.only):
+            found[what] = cost_of(what, source, lengths)
+            rows.append({"clip": size, "what": what, **found[what]})
+            figures[f"{what}_cpu_ms_{size}"] = found[what]["cpu_ms"]
+            figures[f"{what}_peak_mb_{size}"] = found[what]["peak_mb"]
+        figures |= ratios(found, size)
+    if "workers" in given.only:
+        source = Path(data) / "videos" / CLIPS[SCALED]
+        walls = {}
+        for workers in (1, 2):
+            cost = cost_of("ours", source, lengths, copies=2, workers=workers)
+            rows.append({"clip": SCALED, "what": f"{workers} worker{'s' * (workers > 1)}", **cost})
+            walls[workers] = cost["wall_ms"]
+        figures[f"speedup_of_2_workers_{SCALED}"] = walls[1] / walls[2]
+    print_table(rows, figures)
     if given.json:
         write_report(given.json, figures, rows, seed=0)
+
+
+def ratios(found: dict[str, dict[str, float]], size: str) -> dict[str, float]:
+    """Each beside its floor and its peer, as far as they were measured."""
+    cpu = {what: cost["cpu_ms"] for what, cost in found.items()}
+    figures = {}
+    if {"codec", "ours"} <= cpu.keys():
+        figures[f"ours_over_codec_{size}"] = cpu["ours"] / cpu["codec"]
+    if {"codec", "carried"} <= cpu.keys():
+        figures[f"carrying_cpu_ms_{size}"] = cpu["carried"] - cpu["codec"]
+    if {"deface", "ours"} <= cpu.keys():
+        figures[f"deface_over_ours_{size}"] = cpu["deface"] / cpu["ours"]
+    return figures
+
+
+def print_table(rows: list[dict[str, Any]], figures: dict[str, float]) -> None:
+    table = Table("clip", "what", "CPU-ms/frame", "start-up CPU-s", "wall ms/frame", "peak MB", title="cost of a pass")
+    for row in rows:
+        table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
+    console.print(table)
+    for name, value in figures.items():
+        if not name.startswith(KINDS) or "_over_" in name:
+            console.print(f"{name}: {value:.2f}")
 
 
 if __name__ == "__main__":

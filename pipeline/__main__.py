@@ -1,4 +1,4 @@
-"""The command line: run, check, operators, models."""
+"""The command line: run, check, tune, operators, models."""
 
 from __future__ import annotations
 
@@ -7,42 +7,28 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from engines import ConfigError, FacewardenError
+from engines import ConfigError
 from pipeline import models
 from pipeline.config import Config, check, load
+from pipeline.console import console, errors, plain_errors
+from pipeline.engine_commands import engines_app
+from pipeline.tune import tune
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 models_app = typer.Typer(no_args_is_help=True, help="The networks that operators need.")
 app.add_typer(models_app, name="models")
-WIDE = None if sys.stdout.isatty() else 140
-console = Console(width=WIDE)
-errors = Console(stderr=True, width=WIDE)
+app.add_typer(engines_app, name="engines")
 
 INCOMPLETE = 1
 """Exit code: at least one source could not be read to its end, or frames were withheld."""
-WRONG = 2
-"""Exit code: nothing was started, for something asked for cannot be."""
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """A user's mistake is one sentence, not a traceback."""
-    try:
-        yield
-    except FacewardenError as error:
-        errors.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(WRONG) from error
 
 
 @app.callback(invoke_without_command=True)
@@ -85,7 +71,7 @@ def run(
     """Hides the faces in videos."""
     from pipeline.run import Run, find_sources
 
-    with _plain_errors(), tempfile.TemporaryDirectory(prefix="facewarden-demo-") as demo_folder:
+    with plain_errors(), tempfile.TemporaryDirectory(prefix="facewarden-demo-") as demo_folder:
         given = list(sources or [])
         if demo:
             from pipeline.demo import render_demo
@@ -115,18 +101,19 @@ def run(
 def _overrides(flags: dict[str, Any], config: Config) -> dict[str, Any]:
     """What the flags change in the config: top-level values, and options of the steps they belong to."""
     top = {name: flags[name] for name in ("audio", "delivery", "on_failure", "workers") if flags[name] is not None}
-    by_step = {
+    takers = {
         "deidentify.cover": ("style", "shape", "image", "scale", "cells"),
+        "detect.cascade": ("threshold", "max_px"),
         "detect.centerface": ("threshold", "max_px", "every"),
     }
     steps = [step.model_dump() for step in config.steps]
-    for use, names in by_step.items():
-        given = {name: flags[name] for name in names if flags[name] is not None}
-        matching = [step for step in steps if step["use"] == use]
-        if given and not matching:
-            raise ConfigError(f"--{next(iter(given)).replace('_', '-')}: the config has no step {use}")
+    for name in sorted({name for names in takers.values() for name in names if flags[name] is not None}):
+        matching = [step for step in steps if name in takers.get(step["use"], ())]
+        if not matching:
+            uses = " or ".join(use for use, names in takers.items() if name in names)
+            raise ConfigError(f"--{name.replace('_', '-')}: the config has no step {uses}")
         for step in matching:
-            step["options"].update(given)
+            step["options"][name] = flags[name]
     if flags["keep"]:
         cover = next((i for i, step in enumerate(steps) if step["use"].startswith("deidentify.")), len(steps))
         engines = {"descriptor": "face_descriptor", "landmarks": "face_points"}
@@ -257,9 +244,12 @@ def _stages(started: Any) -> Table:
 @app.command("check")
 def check_config(config: Annotated[str, typer.Argument(help="YAML file, or the name of a packaged one.")]) -> None:
     """Looks at a config without running it."""
-    with _plain_errors():
+    with plain_errors():
         check(load(config))
         console.print(f"{config}: fine")
+
+
+app.command()(plain_errors()(tune))
 
 
 def _option(parameter: inspect.Parameter) -> str:
@@ -274,7 +264,7 @@ def list_operators() -> None:
 
     table = Table("operator", "engines", "options", "what it does")
     for name in available():
-        with _plain_errors():
+        with plain_errors():
             cls = find(name)
         parameters = list(inspect.signature(cls).parameters.values())
         table.add_row(
@@ -289,7 +279,7 @@ def list_operators() -> None:
 @models_app.command("list")
 def list_models() -> None:
     """Lists the models with their licences and whether they are in the cache."""
-    with _plain_errors():
+    with plain_errors():
         table = Table("model", "task", "licence", "MB", "here")
         for model in models.list_models():
             here = "yes" if (models.cache_folder() / model.file).exists() else "-"
@@ -303,7 +293,7 @@ def pull_models(
     everything: Annotated[bool, typer.Option("--all", help="All that are listed.")] = False,
 ) -> None:
     """Fetches models that are missing, and checks their hashes."""
-    with _plain_errors(), console.status("") as status:
+    with plain_errors(), console.status("") as status:
         wanted = names or ([model.name for model in models.list_models()] if everything else default_models())
         for path in models.pull(wanted, lambda name, what: status.update(f"{name}: {what}")):
             console.print(path, highlight=False, soft_wrap=True)
@@ -316,7 +306,7 @@ def default_models() -> list[str]:
 @models_app.command("verify")
 def verify_models(names: Annotated[list[str] | None, typer.Argument(help="All, if none is named.")] = None) -> None:
     """Compares the cached models with their hashes."""
-    with _plain_errors():
+    with plain_errors():
         faults = models.verify(names or ())
     for name, fault in faults.items():
         console.print(f"{name}: {fault or 'fine'}", highlight=False, soft_wrap=True)

@@ -1,0 +1,114 @@
+"""Two reports of one bench, figure by figure: `python -m bench compare A.json B.json`.
+
+A change counts as better or worse where it is larger than the noise: the spread over rounds where a report holds it
+(`--repeat`), else what `--noise` assumes. Figures of different machines differ by the machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.report import SPREAD, direction, read_report
+
+Verdict = Literal["better", "worse", "same", "changed"]
+COLOURS = {"better": "green", "worse": "red", "same": "dim", "changed": "yellow"}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One figure in both reports.
+
+    Attributes:
+        noise: fraction of the former value up to which a change says nothing.
+        measured: the noise is the spread of rounds, not an assumption.
+    """
+
+    name: str
+    before: float
+    after: float
+    noise: float
+    measured: bool
+
+    @property
+    def change(self) -> float:
+        """As a fraction of the former value; infinite where that was 0."""
+        if self.before == self.after:
+            return 0.0
+        return (self.after - self.before) / abs(self.before) if self.before else float("inf")
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it is better, and `changed` where the figure's name does not say which way that is."""
+        if abs(self.change) <= self.noise:
+            return "same"
+        way = direction(self.name) * (1 if self.after > self.before else -1)
+        return "changed" if way == 0 else "better" if way > 0 else "worse"
+
+
+def differences(before: Mapping[str, float], after: Mapping[str, float], *, noise: float) -> list[Difference]:
+    """Of all figures that both have, in the order of the first."""
+    found = []
+    for name, value in before.items():
+        if name in after and not name.endswith(SPREAD):
+            spreads = [report[name + SPREAD] for report in (before, after) if name + SPREAD in report]
+            found.append(Difference(name, value, after[name], max(spreads, default=noise), bool(spreads)))
+    return found
+
+
+def remarks(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Why the two may not be compared as they are."""
+    said = [
+        f"different {what}: {before.get(what)} and {after.get(what)}"
+        for what in ("machine", "command", "seed")
+        if before.get(what) != after.get(what)
+    ]
+    said += [
+        f"{report['commit'][:10]}+ had changes that no commit holds" for report in (before, after) if _dirty(report)
+    ]
+    only = sorted(name for name in set(before["figures"]) ^ set(after["figures"]) if not name.endswith(SPREAD))
+    return said + ([f"only in one of them: {', '.join(only)}"] if only else [])
+
+
+def _dirty(report: Mapping[str, Any]) -> bool:
+    return str(report.get("commit", "")).endswith("+")
+
+
+def table_of(found: list[Difference], title: str) -> Table:
+    table = Table(title=title, caption="noise in brackets is assumed, else the spread of rounds")
+    table.add_column("figure", no_wrap=True)
+    for column in ("before", "after", "change", "noise", ""):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one in found:
+        colour, noise = COLOURS[one.verdict], f"{one.noise:.1%}" if one.measured else f"({one.noise:.0%})"
+        numbers = f"{one.before:.4g}", f"{one.after:.4g}", f"{one.change:+.1%}", noise
+        table.add_row(one.name, *numbers, f"[{colour}]{one.verdict}[/{colour}]")
+    return table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("--noise", type=float, default=0.05, help="of figures without a spread, as a fraction")
+    parser.add_argument("--fail", action="store_true", help="end with 1 if anything is worse")
+
+
+def run(given: argparse.Namespace) -> None:
+    before, after = read_report(given.before), read_report(given.after)
+    found = differences(before["figures"], after["figures"], noise=given.noise)
+    if not found:
+        raise SystemExit(f"{given.before} and {given.after} have no figure in common; compare two reports of one bench")
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    console.print(table_of(found, f"{before.get('commit', '?')[:10]} to {after.get('commit', '?')[:10]}"))
+    for remark in remarks(before, after):
+        console.print(f"note: {remark}", highlight=False)
+    worse = [one.name for one in found if one.verdict == "worse"]
+    if worse and given.fail:
+        raise SystemExit(f"worse: {', '.join(worse)}")
