@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 from engines import ConfigError
-from operators.frame import Frame
+from operators.frame import Frame, Verdict
 
 
 class Operator(Protocol):
@@ -60,6 +60,13 @@ class MayRest(Protocol):
     """
 
     may_rest: Literal[True]
+
+
+@runtime_checkable
+class Concludes(Protocol):
+    """An operator that claims something about tracks, and about a stream once all of it was seen."""
+
+    def verdicts(self, stream: str) -> list[Verdict]: ...
 
 
 def available() -> list[str]:

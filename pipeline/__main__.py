@@ -20,12 +20,14 @@ from pipeline import models
 from pipeline.config import Config, check, load
 from pipeline.console import console, errors, plain_errors
 from pipeline.engine_commands import engines_app
+from pipeline.job_commands import jobs_app
 from pipeline.tune import tune
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 models_app = typer.Typer(no_args_is_help=True, help="The networks that operators need.")
 app.add_typer(models_app, name="models")
 app.add_typer(engines_app, name="engines")
+app.add_typer(jobs_app)
 
 INCOMPLETE = 1
 """Exit code: at least one source could not be read to its end, or frames were withheld."""

@@ -443,12 +443,33 @@ Global___Ledger: _TypeAlias = Ledger  # noqa: Y015
 class Face(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ForgedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     BOX_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     TRACK_FIELD_NUMBER: _builtins.int
     KEPT_FIELD_NUMBER: _builtins.int
     SEEN_FIELD_NUMBER: _builtins.int
     LANDMARKS_FIELD_NUMBER: _builtins.int
+    FORGED_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     track: _builtins.int
     """-1: none"""
@@ -463,6 +484,10 @@ class Face(_message.Message):
     def landmarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """x y pairs, pixels"""
 
+    @_builtins.property
+    def forged(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """by detector: calibrated probability; absent where it kept silent"""
+
     def __init__(
         self,
         *,
@@ -472,10 +497,11 @@ class Face(_message.Message):
         kept: _builtins.bool = ...,
         seen: _builtins.bool = ...,
         landmarks: _abc.Iterable[_builtins.float] | None = ...,
+        forged: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "kept", b"kept", "landmarks", b"landmarks", "score", b"score", "seen", b"seen", "track", b"track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "forged", b"forged", "kept", b"kept", "landmarks", b"landmarks", "score", b"score", "seen", b"seen", "track", b"track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -528,14 +554,19 @@ class Verdict(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """"<stream>" or "<stream>/<track>" """
     model: _builtins.str
     """name and hash of what claims it"""
     probability: _builtins.float
     """absent: an abstention"""
+    words: _builtins.str
+    """for a reader, as strong as the model's card allows; empty for an abstention"""
     @_builtins.property
-    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of an abstention; else what it rests on"""
+
     def __init__(
         self,
         *,
@@ -543,10 +574,11 @@ class Verdict(_message.Message):
         model: _builtins.str = ...,
         probability: _builtins.float | None = ...,
         reasons: _abc.Iterable[_builtins.str] | None = ...,
+        words: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "probability", b"probability"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "model", b"model", "probability", b"probability", "reasons", b"reasons", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_probability", b"_probability", "model", b"model", "probability", b"probability", "reasons", b"reasons", "subject", b"subject", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__probability: _TypeAlias = _typing.Literal["probability"]  # noqa: Y015
     _WhichOneofArgType__probability: _TypeAlias = _typing.Literal["_probability", b"_probability"]  # noqa: Y015

@@ -287,6 +287,7 @@ def _frame_line(frame: FrameReport) -> dict[str, object]:
             "track": face.track,
             "seen": face.seen,
             "kept": face.kept,
+            **({"forged": {name: round(value, 4) for name, value in face.forged.items()}} if face.forged else {}),
         }
         for face in frame.faces
     ]
@@ -298,7 +299,7 @@ def _frame_line(frame: FrameReport) -> dict[str, object]:
 def _verdict_line(verdict: Verdict) -> dict[str, object]:
     probability = verdict.probability if verdict.HasField("probability") else None
     claim = {"subject": verdict.subject, "model": verdict.model, "probability": probability}
-    return {"type": "verdict", **claim, "reasons": list(verdict.reasons)}
+    return {"type": "verdict", **claim, "reasons": list(verdict.reasons), "words": verdict.words}
 
 
 def _end_line(end: End) -> dict[str, object]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from engines import FrameError, StreamError
-from operators import LooksAhead, MayRest, Operator, Remembers
+from operators import Concludes, LooksAhead, MayRest, Operator, Remembers
 from operators.frame import Frame
 from pipeline import painter
 from pipeline.accounts import Accounts
@@ -28,12 +28,12 @@ from pipeline.config import Config
 from pipeline.jail import Limits
 from pipeline.media import Decoded, Decoder, Undecodable, slot_count
 from pipeline.output import LIVE_UNIT, Output
+from pipeline.reports import report_of, verdict_of
 from pipeline.wire import (
     FATE_COVERED_WHOLE,
     FATE_MASKED,
     FATE_WITHHELD,
     End,
-    Face,
     Fate,
     FrameReport,
     Head,
@@ -41,6 +41,7 @@ from pipeline.wire import (
     Reject,
     StreamRecord,
     StreamState,
+    Verdict,
     VerdictRecord,
     fraction,
 )
@@ -133,6 +134,7 @@ class StreamWork:
         self._window: deque[_Waiting] = deque()
         self._beside: list[Message] = []  # records that go with the masked ones
         self._reports: list[FrameReport] = []
+        self._verdicts: list[Verdict] = []
         self._decoder: Decoder | None = None
         self._closing: StreamRecord | None = None
         self._closing_offset = 0
@@ -195,9 +197,10 @@ class StreamWork:
         )
         self._output.store(state)
         messages = [*self._output.take(), *self._beside]
-        if self._reports:
-            messages.append(Message(VERDICTS, VerdictRecord(frames=self._reports).SerializeToString()))
-        self._beside, self._reports = [], []
+        if self._reports or self._verdicts:
+            record = VerdictRecord(frames=self._reports, verdicts=self._verdicts)
+            messages.append(Message(VERDICTS, record.SerializeToString()))
+        self._beside, self._reports, self._verdicts = [], [], []
         self._member.commit(self.stream, messages, state.SerializeToString(), resume_offset=resume, ended=ended)
 
     def _send_now(self) -> None:
@@ -362,9 +365,12 @@ class StreamWork:
         self._count_cpu()
         closing = End(ledger=self._accounts.ledger, reason=end.reason)
         self._output.end(closing)
-        report = VerdictRecord(frames=self._reports, end=closing)
+        for _, operator in (*self._arrival, *self._release):
+            if isinstance(operator, Concludes):
+                self._verdicts += map(verdict_of, operator.verdicts(self.stream))
+        report = VerdictRecord(frames=self._reports, verdicts=self._verdicts, end=closing)
         self._beside.append(Message(VERDICTS, report.SerializeToString()))
-        self._reports = []
+        self._reports, self._verdicts = [], []
         self._send_now()
         self._commit({}, ended=True)
         self.ended = True
@@ -564,7 +570,8 @@ class StreamWork:
             ledger.faces += int((~frame.faces.kept).sum())
             ledger.kept += int(frame.faces.kept.sum())
         ledger.tracks = max(ledger.tracks, int(frame.faces.tracks.max(initial=0)))
-        self._reports.append(_report(waiting, fate, reason))
+        self._reports.append(report_of(frame, waiting.pts, fate, reason))
+        self._verdicts += map(verdict_of, frame.verdicts)
         self._next_index = frame.index + 1
         self._released_epoch_index = waiting.epoch_index + 1
         self._last_pts = waiting.pts
@@ -615,25 +622,3 @@ def _remembering(steps: Steps) -> Iterator[tuple[str, Remembers]]:
 def _snapshot(stream: str, steps: Steps) -> dict[str, bytes]:
     """What these operators remember of the stream right now."""
     return {name: operator.snapshot(stream) for name, operator in _remembering(steps)}
-
-
-def _report(waiting: _Waiting, fate: Fate.ValueType, reason: str) -> FrameReport:
-    faces = waiting.frame.faces
-    return FrameReport(
-        index=waiting.frame.index,
-        pts=waiting.pts,
-        time_s=waiting.frame.time_s,
-        fate=fate,
-        reason=reason[:500],
-        faces=[
-            Face(
-                box=faces.boxes[i].tolist(),
-                score=float(faces.scores[i]),
-                track=int(faces.tracks[i]),
-                kept=bool(faces.kept[i]),
-                seen=bool(faces.seen[i]),
-                landmarks=faces.landmarks[i].reshape(-1).tolist() if faces.seen[i] else [],
-            )
-            for i in range(len(faces))
-        ],
-    )

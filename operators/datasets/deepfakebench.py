@@ -1,0 +1,75 @@
+"""Any set in DeepfakeBench's layout (Yan et al. 2023): JSON lists of frames that were cropped by its preprocessing.
+
+    preprocessing/dataset_json/NAME.json, or dataset_json/NAME.json, or NAME.json
+        {NAME: {KIND: {"train": {[COMPRESSION:] {VIDEO: {"label": KIND, "frames": ["SET/.../000.png", ...]}}}, ...}}}
+    SET/.../000.png           beside the lists, or in datasets/rgb/
+
+Paths may be written in Windows' manner. A kind with `real` in its name is genuine. Its authors use `test` as `val` too,
+where a set has none of its own; here `train` gives up a tenth of its groups as `val` then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from engines import ConfigError
+from operators.datasets.clips import REAL, Clip, DataSet, Split, held_out
+from operators.datasets.footage import Pictures, in_order
+
+PLACES = ("preprocessing/dataset_json", "dataset_json", ".")
+SPLITS: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}
+PICTURES = (".", "datasets/rgb", "rgb", "datasets")
+
+
+def recognises(folder: Path) -> bool:
+    return any((folder / place).is_dir() for place in PLACES[:2])
+
+
+def read(folder: Path, *, name: str = "", compression: str = "c23") -> DataSet:
+    """One of the lists.
+
+    Args:
+        name: of the list; may be left out where there is only one.
+        compression: which of a list that has several.
+
+    Raises:
+        ConfigError: there is no such list, or several and none is named.
+    """
+    lists = {file.stem: file for place in PLACES[:2] for file in sorted((folder / place).glob("*.json"))}
+    if name not in lists and not (not name and len(lists) == 1):
+        raise ConfigError(f"{folder}: expected name to be one of {', '.join(sorted(lists)) or 'none'}, got {name!r}")
+    name = name or next(iter(lists))
+    kinds = next(iter(json.loads(lists[name].read_text()).values()))
+    clips = {clip.name: clip for kind, splits in kinds.items() for clip in _clips(folder, kind, splits, compression)}
+    return DataSet(name, folder, list(clips.values()))
+
+
+def _clips(folder: Path, kind: str, splits: Mapping[str, Any], compression: str) -> Iterator[Clip]:
+    label = int("real" not in kind.lower())
+    tested = set(_videos(splits.get("test", {}), compression))
+    has_val = bool(set(_videos(splits.get("val", {}), compression)) - tested)
+    for said in SPLITS:
+        for video, known in _videos(splits.get(said, {}), compression).items():
+            if said != "test" and video in tested:
+                continue
+            group = "_".join(sorted(video.split("_"))) if video.replace("_", "").isdigit() else video
+            split: Split = "val" if said == "train" and not has_val and held_out(group) else SPLITS[said]
+            pictures = Pictures(tuple(in_order(_found(folder, frame) for frame in known["frames"])))
+            yield Clip(f"{kind}/{video}", pictures, label, split, group, kind if label else REAL, cropped=True)
+
+
+def _videos(part: Mapping[str, Any], compression: str) -> Mapping[str, Any]:
+    """Videos by name, from under the compression where there is that level."""
+    if any("frames" in entry for entry in part.values()):
+        return part
+    within: Mapping[str, Any] = part.get(compression, {})
+    return within
+
+
+def _found(folder: Path, frame: str) -> Path:
+    relative = frame.replace("\\", "/").lstrip("/")
+    places = [folder / place / relative for place in PICTURES]
+    return next((place for place in places if place.is_file()), places[0])

@@ -1,0 +1,137 @@
+"""Where the pictures of a clip are: a video, image files, or members of a tar archive."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import FrameError
+
+Image = NDArray[np.uint8]
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+T = TypeVar("T")
+
+
+class Footage(Protocol):
+    """The pictures of a clip."""
+
+    def frames(self, most: int = 0) -> Iterator[tuple[int, Image]]:
+        """Indices and `(h, w, 3)` uint8 BGR pictures, in order.
+
+        Args:
+            most: how many, spread evenly over the clip; 0 for all.
+
+        Raises:
+            FrameError: it cannot be read.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFile:
+    """A video of a data set, which is trusted as far as its owners are; uploads are opened in `pipeline.media`."""
+
+    path: Path
+
+    def frames(self, most: int = 0) -> Iterator[tuple[int, Image]]:
+        video = cv2.VideoCapture(str(self.path))
+        try:
+            if not video.isOpened():
+                raise FrameError(f"{self.path}: expected a video, but it cannot be opened; fetch it again")
+            wanted = set(spread(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), most))
+            index = 0
+            while video.grab():
+                if not wanted or index in wanted:
+                    yield index, _decoded(self.path, video.retrieve()[1])
+                index += 1
+        finally:
+            video.release()
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Image files, in order."""
+
+    paths: Sequence[Path]
+
+    def frames(self, most: int = 0) -> Iterator[tuple[int, Image]]:
+        return _stills(self.paths, lambda path: path.read_bytes(), most)
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """Images in a tar archive that is not compressed, in order; nothing is unpacked."""
+
+    archive: Path
+    members: Sequence[str]
+
+    def frames(self, most: int = 0) -> Iterator[tuple[int, Image]]:
+        return _stills(self.members, self._content, most)
+
+    def _content(self, member: str) -> bytes:
+        places = _places(self.archive)
+        if member not in places:
+            raise FrameError(f"{self.archive}: no {member} in it; fetch it again")
+        start, size = places[member]
+        with self.archive.open("rb") as file:
+            file.seek(start)
+            return file.read(size)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Up to `most` of `count` indices, each in the middle of an equal part; all if `most` is 0.
+
+    >>> spread(10, 3)
+    [1, 5, 8]
+    """
+    if not most or most >= count:
+        return list(range(count))
+    return [int((part + 0.5) * count / most) for part in range(most)]
+
+
+def footage_of(path: Path) -> Footage | None:
+    """A video, or a folder of pictures in the order of their names; None if it is neither."""
+    if path.suffix.lower() in VIDEOS:
+        return VideoFile(path)
+    pictures = pictures_in(path) if path.is_dir() else []
+    return Pictures(tuple(pictures)) if pictures else None
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Image files in a folder, numbers in their names in the order of numbers."""
+    return in_order(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """By name, where one that is a number stands for that number."""
+    return sorted(paths, key=lambda path: (len(path.stem) if path.stem.isdigit() else 0, path.name))
+
+
+def _stills(names: Sequence[T], content: Callable[[T], bytes], most: int) -> Iterator[tuple[int, Image]]:
+    for index in spread(len(names), most):
+        yield index, _decoded(names[index], cv2.imdecode(np.frombuffer(content(names[index]), np.uint8), 1))
+
+
+def _decoded(name: object, image: NDArray[np.generic] | None) -> Image:
+    if image is None:
+        raise FrameError(f"{name}: expected a picture, but it cannot be decoded; fetch it again")
+    return np.asarray(image, np.uint8)
+
+
+@cache
+def _places(archive: Path) -> dict[str, tuple[int, int]]:
+    """Where each member's bytes begin, and how many there are."""
+    try:
+        with tarfile.open(archive, "r:") as tape:
+            return {m.name.removeprefix("./"): (m.offset_data, m.size) for m in tape if m.isfile()}
+    except (OSError, tarfile.TarError) as error:
+        raise FrameError(f"{archive}: expected a tar archive ({error}); fetch it again") from error

@@ -1,0 +1,215 @@
+"""From scores of faces to what is said about a track and a video: calibrated, in careful words, or not at all.
+
+The words follow what was measured. A detector whose held-out skill is weak gives at most a "weak indication", and its
+two thresholds lie so far apart that most tracks fall between them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.card import Card, Metric, read_card
+from operators.deepfake.quality import BETWEEN, MEASURES, TOO_FEW, Range
+from operators.frame import Verdict
+
+SURE = 1e-6
+"""Probabilities are kept this far from 0 and 1, so that one frame cannot outweigh all others."""
+FORGET_AFTER_FRAMES = 250
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the card says about how far a detector can be trusted.
+
+    Attributes:
+        fake: from this probability on a track is called forged; on genuine faces it gives at most 5 % false alarms.
+        real: down to this one it is called genuine.
+        skill: the lower bound of its AUC on what it has not learned from; 0 where nobody has measured it.
+        usual: the range of each of `quality.MEASURES` in the training data.
+    """
+
+    fake: float = 1.0
+    real: float = 0.0
+    skill: float = 0.0
+    usual: Mapping[str, Range] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, metrics: Mapping[str, Metric | float]) -> Self:
+        """From a card's metrics, by the names that `figures` gives."""
+
+        def number(name: str, default: float) -> float:
+            value = metrics.get(name, default)
+            return value.low if isinstance(value, Metric) else float(value)
+
+        usual = {
+            name: (number(f"{name}_low", -np.inf), number(f"{name}_high", np.inf))
+            for name in MEASURES
+            if f"{name}_low" in metrics
+        }
+        return cls(number("threshold_fake", 1.0), number("threshold_real", 0.0), number("auc", 0.0), usual)
+
+    def figures(self) -> dict[str, float]:
+        """The same as numbers by name, for a card; the skill is measured later, by `evaluate`."""
+        ends = {f"{name}_{end}": pair[i] for name, pair in self.usual.items() for i, end in enumerate(("low", "high"))}
+        return {"threshold_fake": self.fake, "threshold_real": self.real, **ends}
+
+    def judge(self, probability: float) -> tuple[str, str]:
+        """The words for a calibrated probability, and why it is no verdict, one of them empty."""
+        if probability >= self.fake:
+            return f"{self._strength()} of a forgery", ""
+        if probability <= self.real:
+            return f"no {self._strength().removeprefix('strong ')} of a forgery", ""
+        return "", BETWEEN
+
+    def between(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Of which of `(n,)` nothing can be said; NaN is among them."""
+        return ~((probabilities >= self.fake) | (probabilities <= self.real))
+
+    def _strength(self) -> str:
+        return "weak indication" if self.skill < 0.75 else "indication" if self.skill < 0.9 else "strong indication"
+
+
+def thresholds(probabilities: NDArray[Any], labels: NDArray[Any], *, errors: float = 0.05) -> tuple[float, float]:
+    """Where `fake` and `real` must lie for a fraction `errors` of genuine, and of forged, to be called wrongly.
+
+    If the classes are so well apart that the two would cross, both lie where they meet.
+    """
+    fake = float(np.quantile(probabilities[labels == 0], 1 - errors))
+    real = float(np.quantile(probabilities[labels == 1], errors))
+    return (fake, real) if real < fake else ((fake + real) / 2,) * 2
+
+
+def card_of(engine: Any) -> Card | None:
+    """The card beside an engine's file; None of a plain function.
+
+    Raises:
+        EngineError: there is a file without its card.
+    """
+    file = getattr(engine, "file", None)
+    if not isinstance(file, Path):
+        return None
+    # A plan is called after the .onnx that it was built from, `<stem>.<key>.plan`, and lies beside it.
+    return read_card(file.with_name(f"{file.stem.rpartition('.')[0]}.onnx") if file.suffix == ".plan" else file)
+
+
+def known_to(engine: Any, limits: Mapping[str, float] | None = None) -> tuple[Limits, str]:
+    """The limits of an engine and the name of its model: from its card, unless they are given."""
+    card = card_of(engine)
+    name = f"{card.name}@{card.sha256[:12]}" if card else "unnamed"
+    return Limits.of(limits if limits is not None else card.metrics if card else {}), name
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is known of one track.
+
+    Attributes:
+        judged: how many frames, or clips, were scored.
+        evidence: sum of the log odds of all of them, or of the last ones, if those alone count.
+        recent: the last log odds, oldest first, if those alone count.
+        met_at: index of the last frame that had it.
+        told_at: how many were scored when something was last said about it.
+        silent: how often each reason kept the detector silent.
+    """
+
+    judged: int = 0
+    evidence: float = 0.0
+    recent: list[float] = field(default_factory=list)
+    met_at: int = 0
+    told_at: int = 0
+    silent: dict[str, int] = field(default_factory=dict)
+
+    def add(self, probability: float, fault: str, index: int, latest: int) -> None:
+        self.met_at = index
+        if fault:
+            self.silent[fault] = self.silent.get(fault, 0) + 1
+        elif not np.isnan(probability):
+            p = min(max(probability, SURE), 1 - SURE)
+            odds = float(np.log(p / (1 - p)))
+            self.judged += 1
+            if latest:
+                self.recent = [*self.recent, odds][-latest:]
+                self.evidence = sum(self.recent)
+            else:
+                self.evidence += odds
+
+    @property
+    def probability(self) -> float:
+        """Of the mean log odds: frames of a track are too much alike to count as independent."""
+        count = len(self.recent) or self.judged
+        return float(1 / (1 + np.exp(-self.evidence / count))) if count else float("nan")
+
+
+class Standings:
+    """All tracks of all streams.
+
+    Args:
+        model: named in every verdict.
+        limits: of the detector.
+        least: how many frames, or clips, must have been scored before a track is spoken of.
+        latest: only so many of the last scores count; 0 counts all.
+    """
+
+    def __init__(self, model: str, limits: Limits, *, least: int, latest: int = 0) -> None:
+        self._model, self._limits, self._least, self._latest = model, limits, least, latest
+        self._streams: defaultdict[str, dict[int, Standing]] = defaultdict(dict)
+
+    def add(self, stream: str, track: int, index: int, probability: float, fault: str) -> None:
+        if track >= 0:
+            self._streams[stream].setdefault(track, Standing()).add(probability, fault, index, self._latest)
+
+    def due(self, stream: str, index: int, every: int) -> tuple[Verdict, ...]:
+        """Verdicts on tracks with `every` new scores since the last one. Tracks long gone are forgotten."""
+        tracks = self._streams[stream]
+        for gone in [track for track, known in tracks.items() if known.met_at < index - FORGET_AFTER_FRAMES]:
+            del tracks[gone]
+        due = [track for track, known in tracks.items() if known.judged - known.told_at >= every]
+        for track in due:
+            tracks[track].told_at = tracks[track].judged
+        return tuple(self.verdict(stream, track) for track in due)
+
+    def verdict(self, stream: str, track: int) -> Verdict:
+        """What is said about a track now."""
+        known = self._streams[stream][track]
+        subject = f"{stream}/{track}"
+        if known.judged < self._least:
+            usual = Counter(known.silent).most_common(1)
+            reasons = (usual[0][0], TOO_FEW) if usual and usual[0][1] > known.judged else (TOO_FEW,)
+            return Verdict(subject, self._model, None, reasons)
+        words, between = self._limits.judge(known.probability)
+        if between:
+            return Verdict(subject, self._model, None, (between,))
+        return Verdict(subject, self._model, known.probability, (), words)
+
+    def verdicts(self, stream: str) -> list[Verdict]:
+        """What is said about the tracks of a stream, and last, about the stream."""
+        tracks = [self.verdict(stream, track) for track in sorted(self._streams[stream])]
+        return [*tracks, of_video(stream, self._model, tracks)]
+
+    def snapshot(self, stream: str) -> bytes:
+        return json.dumps({track: asdict(known) for track, known in self._streams[stream].items()}).encode()
+
+    def restore(self, stream: str, state: bytes) -> None:
+        rows = json.loads(state).items()
+        self._streams[stream] = {int(track): Standing(**known) for track, known in rows}
+
+    def forget(self, stream: str) -> None:
+        self._streams.pop(stream, None)
+
+
+def of_video(stream: str, model: str, tracks: Sequence[Verdict]) -> Verdict:
+    """A video is as suspicious as its most suspicious track; without one that could be judged, nothing is said."""
+    judged = [verdict for verdict in tracks if verdict.probability is not None]
+    if not judged:
+        reasons = [reason for verdict in tracks for reason in verdict.reasons] or [TOO_FEW]
+        return Verdict(stream, model, None, tuple(dict.fromkeys(reasons)))
+    worst = max(judged, key=lambda verdict: verdict.probability or 0.0)
+    return Verdict(stream, model, worst.probability, (f"track {worst.subject.rsplit('/', 1)[1]}",), worst.words)

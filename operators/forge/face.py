@@ -1,0 +1,55 @@
+"""What forging takes and gives, and the one place where a changed picture is laid over the genuine one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Points = NDArray[np.floating[Any]]
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """A genuine crop.
+
+    Attributes:
+        pixels: `(s, s, 3)` uint8, R first.
+        points: `(478, 2)`, MediaPipe's mesh in pixels of the crop.
+    """
+
+    pixels: Pixels
+    points: Points
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forgery:
+    """A forged crop.
+
+    Attributes:
+        pixels: `(s, s, 3)` uint8.
+        mask: `(s, s)` uint8: 0 where nothing was changed, 255 where all is forged.
+    """
+
+    pixels: Pixels
+    mask: Pixels
+
+
+Kind = Callable[[Face, Face, Rng], Forgery]
+"""From a face, a donor (the face itself for kinds that need none) and chance."""
+
+
+def lay_over(face: Face, changed: NDArray[Any], mask: NDArray[np.floating[Any]]) -> Forgery:
+    """The changed picture `(s, s, 3)` 0..255 over the genuine one, in the weights `(s, s)` 0..1 of the mask.
+
+    Weights are rounded to 1/255 before they are used, so that the mask tells all that was done.
+    """
+    levels = np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
+    weight = levels[:, :, None].astype(np.float32) / 255
+    mixed = weight * np.clip(changed, 0, 255) + (1 - weight) * face.pixels
+    return Forgery(np.rint(mixed).astype(np.uint8), levels)

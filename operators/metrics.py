@@ -1,0 +1,170 @@
+"""How good a detector of forgeries is: figures of scores against labels, each with an interval that respects groups.
+
+Scores are higher for forgeries; labels are 1 for these and 0 for genuine faces. What is drawn anew for an interval is
+whole groups, a video or a host, for the frames of one resemble each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics
+
+Array = NDArray[Any]
+Metric = Callable[[Array, Array], float]
+"""Of labels and scores `(n,)`; NaN where it is not defined."""
+
+DRAWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def auc(labels: Array, scores: Array) -> float:
+    """The chance that a forgery scores higher than a genuine face, ties by half; NaN with one class alone."""
+    return float(metrics.roc_auc_score(labels, scores)) if _both(labels) else np.nan
+
+
+def average_precision(labels: Array, scores: Array) -> float:
+    """The area under precision over recall, in steps."""
+    return float(metrics.average_precision_score(labels, scores)) if _both(labels) else np.nan
+
+
+def equal_error_rate(labels: Array, scores: Array) -> float:
+    """Where as many genuine faces are called forged as forgeries are missed, between two points of the curve."""
+    if not _both(labels):
+        return np.nan
+    false_alarms, hits, _ = metrics.roc_curve(labels, scores)
+    above = false_alarms - (1 - hits)  # rises from -1 to 1
+    right = int(np.argmax(above >= 0))
+    left = max(0, right - 1)
+    span = above[right] - above[left]
+    way = -above[left] / span if span else 0.0
+    return float(false_alarms[left] + way * (false_alarms[right] - false_alarms[left]))
+
+
+def hits_at(false_alarms: float) -> Metric:
+    """The metric: which part of the forgeries is found when at most this part of the genuine faces is called forged."""
+
+    def metric(labels: Array, scores: Array) -> float:
+        if not _both(labels):
+            return np.nan
+        alarms, hits, _ = metrics.roc_curve(labels, scores, drop_intermediate=False)
+        return float(hits[alarms <= false_alarms].max(initial=0))
+
+    return metric
+
+
+def threshold_at(false_alarms: float, labels: Array, scores: Array) -> float:
+    """The lowest threshold at which at most this part of the genuine faces scores as high or higher."""
+    genuine = np.sort(scores[labels == 0])[::-1]
+    allowed = int(np.floor(false_alarms * len(genuine)))
+    return float(np.nextafter(genuine[allowed], np.inf)) if allowed < len(genuine) else 0.0
+
+
+def calibration_error(labels: Array, scores: Array, bins: int = 15) -> float:
+    """ECE: how far probabilities lie from what happened, over bins of equal width, weighted by how many are in each."""
+    place = np.clip((scores * bins).astype(int), 0, bins - 1)
+    count = np.bincount(place, minlength=bins)
+    gap = np.abs(np.bincount(place, labels, bins) - np.bincount(place, scores, bins))
+    return float(gap[count > 0].sum() / max(1, len(scores)))
+
+
+def risk_coverage(labels: Array, scores: Array, confidence: Array | None = None) -> tuple[Array, Array]:
+    """Error among the surest ones: coverage `(n,)` 1/n..1, and risk `(n,)`, the part of them decided wrongly at 0.5.
+
+    Args:
+        confidence: by which they are ranked; by default the distance from 0.5.
+    """
+    sure = np.abs(scores - 0.5) if confidence is None else confidence
+    order = np.argsort(-sure, kind="stable")
+    wrong = ((scores >= 0.5) != (labels == 1))[order]
+    counted = np.arange(1, len(scores) + 1)
+    return counted / len(scores), np.cumsum(wrong) / counted
+
+
+def risk_at(coverage: float) -> Metric:
+    """The metric: error among this part of the cases, the surest."""
+
+    def metric(labels: Array, scores: Array) -> float:
+        covered, risk = risk_coverage(labels, scores)
+        return float(risk[np.searchsorted(covered, coverage - 1e-9)])
+
+    return metric
+
+
+SUMMARY: dict[str, Metric] = {
+    "auc": auc,
+    "ap": average_precision,
+    "eer": equal_error_rate,
+    "tpr_at_fpr01": hits_at(0.01),
+    "ece": calibration_error,
+    "risk_at_70": risk_at(0.7),
+}
+
+
+def summary(labels: Array, scores: Array, groups: Array, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Figure]:
+    """All of `SUMMARY` with intervals by groups."""
+    return {name: interval(metric, labels, scores, groups, draws=draws, seed=seed) for name, metric in SUMMARY.items()}
+
+
+def interval(
+    metric: Metric, labels: Array, scores: Array, groups: Array, *, draws: int = DRAWS, seed: int = 0
+) -> Figure:
+    """A metric with the interval that holds the middle 95 % of its values on groups drawn with replacement."""
+    values = [metric(labels[rows], scores[rows]) for rows in _draws(groups, draws, seed)]
+    return Figure(metric(labels, scores), *_middle(values))
+
+
+def gain(
+    metric: Metric, labels: Array, scores: Array, others: Array, groups: Array, *, draws: int = DRAWS, seed: int = 0
+) -> Figure:
+    """How much higher a metric is for some scores than for others of the same cases; both see the same draws."""
+    values = [metric(labels[r], scores[r]) - metric(labels[r], others[r]) for r in _draws(groups, draws, seed)]
+    return Figure(metric(labels, scores) - metric(labels, others), *_middle(values))
+
+
+def by_clip(clips: Array, *columns: Array) -> tuple[Array, ...]:
+    """The clips' names, sorted, and of each column the mean over the rows of each clip; NaN rows are left out."""
+    names, place = np.unique(clips, return_inverse=True)
+    return names, *(_mean(place, np.asarray(column, np.float64), len(names)) for column in columns)
+
+
+def _mean(place: Array, column: Array, count: int) -> Array:
+    known = np.isfinite(column)
+    total = np.bincount(place[known], column[known], count)
+    rows = np.bincount(place[known], minlength=count)
+    return np.asarray(np.divide(total, rows, out=np.full(count, np.nan), where=rows > 0))
+
+
+def _both(labels: Array) -> bool:
+    return bool(len(labels)) and bool((labels == 1).any()) and bool((labels == 0).any())
+
+
+def _draws(groups: Array, draws: int, seed: int) -> Sequence[Array]:
+    names, place = np.unique(groups, return_inverse=True)
+    rows = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+    rng = np.random.default_rng(seed)
+    return [np.concatenate([rows[i] for i in rng.integers(0, len(names), len(names))]) for _ in range(draws)]
+
+
+def _middle(values: Sequence[float]) -> tuple[float, float]:
+    """What lies between the 2.5th and the 97.5th of a hundred; draws with one class alone are left out."""
+    known = np.asarray(values)[np.isfinite(values)]
+    if not len(known):
+        return np.nan, np.nan
+    low, high = np.quantile(known, (0.025, 0.975))
+    return float(low), float(high)

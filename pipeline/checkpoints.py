@@ -1,0 +1,75 @@
+"""From the folder of a run to networks with their cards, beside the run or beside their system."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from engines import ConfigError
+from engines.card import Card, Metric
+from pipeline.jobs import RECIPE
+from pipeline.recipes import Recipe, options_of, part
+from pipeline.report import commit
+
+SHA256_TO_COME = "0" * 64
+MADE_OF_FAIRFACE = "FairFace (Karkkainen and Joo 2021, CC BY 4.0), genuine faces alone; forgeries were made of them: "
+SHIPPED_LICENCE = "Apache-2.0"
+UNKNOWN_LICENCE = "as the data it was trained on allows"
+
+
+def recipe_of(run: Path) -> Recipe:
+    """The recipe that a run was started with.
+
+    Raises:
+        ConfigError: the folder holds no run.
+    """
+    file = run / RECIPE
+    try:
+        return Recipe.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{run}: expected the folder of a training run ({error}); train first") from error
+
+
+def export_run(run: Path, to: Path | None = None, metrics: Mapping[str, Metric | float] | None = None) -> list[Path]:
+    """Writes the networks of a run as `<variant>_<network>.onnx` with their cards.
+
+    Args:
+        to: the folder; the run's own if None.
+        metrics: held-out figures for the cards, besides those that the recipe chose its weights by.
+
+    Raises:
+        ConfigError: the run did not end.
+        EngineError: ONNX Runtime does not compute what PyTorch does.
+    """
+    from engines.export import export
+    from engines.training import WEIGHTS, read_weights
+
+    recipe = recipe_of(run)
+    weights, figures = read_weights(run / WEIGHTS)
+    written = []
+    for name, network in part(recipe.use, "train").networks(weights, **options_of(recipe)).items():
+        file = (to or run) / f"{recipe.variant}_{name}.onnx"
+        export(network, file, _card(recipe, name, {**figures, **(metrics or {})}))
+        written.append(file)
+    return written
+
+
+def _card(recipe: Recipe, network: str, metrics: Mapping[str, Metric | float]) -> Card:
+    made = recipe.forgeries
+    fairface = recipe.data.set == "fairface"
+    kinds = ", ".join(kind for kind in made.kinds if kind not in recipe.without) if made else ""
+    told = f" {made.per_real} of each in the kinds {kinds}" if made and made.per_real else ""
+    return Card(
+        name=f"{recipe.use}/{recipe.variant}_{network}",
+        task="forgery of a face",
+        licence=SHIPPED_LICENCE if fairface else UNKNOWN_LICENCE,
+        sha256=SHA256_TO_COME,
+        source=f"facewarden train {recipe.use.split('.')[-1]}-{recipe.variant} --seed {recipe.seed}",
+        data=f"{MADE_OF_FAIRFACE}{told.strip() or 'none'}" if fairface else f"{recipe.data.set}{told}",
+        recipe=recipe.model_dump_json(),
+        commit=commit(),
+        seed=recipe.seed,
+        metrics=dict(metrics),
+    )

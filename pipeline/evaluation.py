@@ -1,0 +1,219 @@
+"""What systems score crops of a set with, beside Meso4 on the same crops, with intervals by groups.
+
+A set with genuine crops alone is given forgeries first: of every kind, so that each gets a figure of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+import operators
+from engines import ConfigError, open_engine
+from operators import metrics
+from operators.cropset import CropSet
+from operators.forge.degrade import degrade
+from operators.metrics import Figure
+from pipeline.recipes import part
+
+Array = NDArray[Any]
+Row = dict[str, Any]
+
+MESONETS = ("Meso4_DF", "Meso4_F2F")
+FUSION = "fusion"
+EDGE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Scores of the same crops by name of what gave them, NaN where it kept silent.
+
+    Attributes:
+        crops: what was scored.
+        systems: `(n,)` for each system, in the order asked for, then their fusion if there are several.
+        silent: `(n,)` bool for each system, where it would have abstained at run time.
+        baselines: `(n,)` for each Meso4.
+    """
+
+    crops: CropSet
+    systems: Mapping[str, Array]
+    baselines: Mapping[str, Array]
+    silent: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> Mapping[str, Array]:
+        return {**self.systems, **self.baselines}
+
+
+def score(crops: CropSet, engines: Mapping[str, Path], weights: Path | None) -> Scored:
+    """Scores the crops by systems whose networks are given, and by Meso4 where its weights are.
+
+    Args:
+        engines: by a system's whole name, where its networks lie: a path that `_NETWORK.onnx` is put behind.
+        weights: the folder of Meso4's weights.
+    """
+    systems, silent = {}, {}
+    for use, stem in engines.items():
+        name = use.split(".")[-1]
+        systems[name], silent[name] = scores_of(use, stem, crops)
+    if len(systems) > 1:
+        systems[FUSION] = fused(list(systems.values()))
+    return Scored(crops, systems, _mesonets(crops, weights), silent)
+
+
+def shifted(crops: CropSet, strength: float, seed: int = 0) -> CropSet:
+    """The crops after light, size, blur, noise, JPEG and H.264 have been at them, each in its own way."""
+    if not strength:
+        return crops
+    pixels = np.array(crops.pixels)
+    for row in range(len(crops)):
+        rng = np.random.default_rng((seed, row))
+        pixels[row] = degrade([pixels[row]], rng, strength=strength, codec=True)[0]
+    return replace(crops, pixels=pixels)
+
+
+def scores_of(use: str, stem: Path, crops: CropSet) -> tuple[Array, Array]:
+    """The scores `(n,)` of a system whose networks are `<stem>_<network>.onnx`; and where it would abstain, bool.
+
+    The operator's module tells the latter by a function `abstains`, if it has one.
+    """
+    files = networks(stem)
+    opened = {name: open_engine(file) for name, file in files.items()}
+    operator = part(use, "operator")
+    scores = np.asarray(operator.score(opened, crops), np.float64)
+    abstains = getattr(operator, "abstains", None)
+    silent = np.asarray(abstains(opened, crops), bool) if abstains else np.zeros(len(crops), bool)
+    return scores, silent | ~np.isfinite(scores)
+
+
+def networks(stem: Path) -> dict[str, Path]:
+    """The files of a system's networks by their names.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = {file.stem.removeprefix(f"{stem.name}_"): file for file in sorted(stem.parent.glob(f"{stem.name}_*.onnx"))}
+    if not found:
+        raise ConfigError(f"{stem}_*.onnx: no network; train one, or name the folder of its run with --model")
+    return found
+
+
+def committed(use: str, variant: str) -> Path:
+    """Where the networks of a variant lie beside their system, without `_NETWORK.onnx`."""
+    return Path(operators.__file__).parent.joinpath(*use.split("."), variant)
+
+
+def fused(scores: Sequence[Array]) -> Array:
+    """The mean of the logits of those that spoke; fixed beforehand, with nothing to be fitted."""
+    stacked = logit(np.clip(np.stack(scores), EDGE, 1 - EDGE))
+    known = np.isfinite(stacked)
+    count = known.sum(axis=0)
+    total = np.where(known, stacked, 0).sum(axis=0)
+    return np.asarray(expit(np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)))
+
+
+def table(scored: Scored, *, draws: int = metrics.DRAWS, seed: int = 0) -> list[Row]:
+    """For each that scored, by frames and by clips (where clips have several): all metrics with their intervals."""
+    crops, rows = scored.crops, []
+    units: list[tuple[str, Callable[[Array], tuple[Array, Array, Array]]]] = [("frame", lambda s: _frames(crops, s))]
+    if len(np.unique(crops.clips)) < len(crops):
+        units.append(("video", lambda s: _videos(crops, s)))
+    for unit, columns in units:
+        for name, scores in scored.rows.items():
+            labels, values, groups = columns(scores)
+            spoke = np.isfinite(values)
+            figures: Mapping[str, Figure] = (
+                metrics.summary(labels[spoke], values[spoke], groups[spoke], draws=draws, seed=seed)
+                if spoke.any()
+                else dict.fromkeys(metrics.SUMMARY, Figure(np.nan, np.nan, np.nan))
+            )
+            rows.append({"what": name, "unit": unit, "cases": len(values), "coverage": float(spoke.mean()), **figures})
+    return rows
+
+
+def by_kind(scored: Scored, *, draws: int = metrics.DRAWS, seed: int = 0) -> list[Row]:
+    """The AUC of each kind of forgery against all genuine crops, for each that scored."""
+    crops, rows = scored.crops, []
+    for kind in np.unique(crops.kinds[crops.labels == 1]):
+        of_it = (crops.labels == 0) | (crops.kinds == kind)
+        row: Row = {"kind": str(kind), "cases": int((crops.kinds == kind).sum())}
+        for name, scores in scored.rows.items():
+            chosen = of_it & np.isfinite(scores)
+            row[name] = metrics.interval(
+                metrics.auc, crops.labels[chosen], scores[chosen], crops.groups[chosen], draws=draws, seed=seed
+            )
+        rows.append(row)
+    return rows
+
+
+def figures(
+    scored: Scored, rows: Sequence[Row], kinds: Sequence[Row], *, draws: int = metrics.DRAWS
+) -> dict[str, float]:
+    """Single numbers with names that stay: of the first system plainly, of others with their name behind.
+
+    The gain is over the better Meso4, on the crops that the system spoke of.
+    """
+    first = next(iter(scored.systems))
+    told: dict[str, float] = {"crops": len(scored.crops), "groups": len(np.unique(scored.crops.groups))}
+    for row in rows:
+        if row["what"] in scored.baselines:
+            continue
+        behind = ("" if row["what"] == first else f"_{row['what']}") + ("_video" if row["unit"] == "video" else "")
+        told[f"coverage{behind}"] = row["coverage"]
+        for name in metrics.SUMMARY:
+            told |= _ends(f"{name}{behind}", row[name])
+    for row in kinds:
+        told |= _ends(f"auc_kind_{row['kind']}", row[first])
+    for name, silent in scored.silent.items():
+        told |= _spoken(scored.crops, scored.systems[name], ~silent, "" if name == first else f"_{name}")
+    if scored.baselines:
+        crops = scored.crops
+        spoke = np.isfinite(scored.systems[first])
+        labels, groups = crops.labels[spoke], crops.groups[spoke]
+        aucs = {name: metrics.auc(labels, values[spoke]) for name, values in scored.baselines.items()}
+        best = max(aucs, key=lambda name: aucs[name])
+        ours, theirs = scored.systems[first][spoke], scored.baselines[best][spoke]
+        told["auc_mesonet"] = aucs[best]
+        told |= _ends("auc_gain", metrics.gain(metrics.auc, labels, ours, theirs, groups, draws=draws))
+    return told
+
+
+def _spoken(crops: CropSet, scores: Array, spoke: Array, behind: str) -> dict[str, float]:
+    """How many crops a system would have spoken of at run time, and how it does on these."""
+    labels, known = crops.labels[spoke], scores[spoke]
+    return {
+        f"spoken{behind}": float(spoke.mean()),
+        f"auc_spoken{behind}": metrics.auc(labels, known),
+        f"error_spoken{behind}": float(((known >= 0.5) != (labels == 1)).mean()) if len(known) else np.nan,
+    }
+
+
+def _frames(crops: CropSet, scores: Array) -> tuple[Array, Array, Array]:
+    return np.asarray(crops.labels), scores, np.asarray(crops.groups)
+
+
+def _videos(crops: CropSet, scores: Array) -> tuple[Array, Array, Array]:
+    """A clip's score is the mean over its frames that were spoken of."""
+    names, labels, values = metrics.by_clip(crops.clips, crops.labels, scores)
+    _, first = np.unique(crops.clips, return_index=True)
+    assert len(first) == len(names)  # noqa: S101 - both are the sorted names
+    return labels.astype(int), values, np.asarray(crops.groups)[first]
+
+
+def _mesonets(crops: CropSet, weights: Path | None) -> dict[str, Array]:
+    files = {name: weights / f"{name}.h5" for name in MESONETS} if weights else {}
+    if not all(file.is_file() for file in files.values()):
+        return {}
+    from operators.deepfake.mesonet import model
+
+    return {name: model.score(model.load(file), crops) for name, file in files.items()}
+
+
+def _ends(name: str, figure: Figure) -> dict[str, float]:
+    return {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}

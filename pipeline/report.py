@@ -1,0 +1,72 @@
+"""What a command writes with `--json FILE`: figures with stable names, and the conditions they were taken under."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+
+def write_report(
+    path: Path | None, figures: Mapping[str, float], rows: Sequence[Mapping[str, Any]] = (), seed: int | None = None
+) -> None:
+    """Writes `{"command", "commit", "machine", "seed", "figures", "rows"}` as JSON; without a path it does nothing."""
+    if path is None:
+        return
+    report = {
+        "command": command(), "commit": commit(), "machine": machine(), "seed": seed,
+        "figures": dict(figures), "rows": [dict(row) for row in rows],
+    }  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(_finite(report), indent=1, default=str, allow_nan=False) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """With null for what is not a number, for which JSON has no word."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def command() -> str:
+    """How this process was started, without the machine's own paths and without where the report goes."""
+    given = sys.argv[1:]
+    if "--json" in given:
+        where = given.index("--json")
+        given = given[:where] + given[where + 2 :]
+    return shlex.join(["facewarden", *(arg.replace(str(Path.home()), "~") for arg in given)])
+
+
+def commit() -> str:
+    """The checkout's commit, with `+` behind it when files differ from it; "unknown" outside of a checkout."""
+    root = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def machine() -> str:
+    """Processor, cores, memory and Python, in words."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
+    processor = names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
+    memory_gib = round(psutil.virtual_memory().total / 2**30)
+    return f"{processor}, {psutil.cpu_count()} cores, {memory_gib} GiB, Python {platform.python_version()}"

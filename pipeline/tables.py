@@ -1,0 +1,112 @@
+"""How evaluations are shown on the terminal, and put into reports and cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from engines.card import Metric
+from operators import metrics
+from operators.cropset import CropSet
+from operators.metrics import Figure
+from pipeline.console import console
+from pipeline.evaluation import Row, scores_of
+from pipeline.recipes import Recipe
+
+TITLES = {
+    "auc": "AUC",
+    "ap": "AP",
+    "eer": "EER",
+    "tpr_at_fpr01": "TPR at 1 % FPR",
+    "ece": "ECE",
+    "risk_at_70": "error at 70 %",
+}
+
+
+def show_scores(rows: Sequence[Row], kinds: Sequence[Row], spoken: Mapping[str, float], title: str) -> None:
+    """The table of all metrics, then that of kinds where there are several."""
+    table = Table(title=title)
+    for name in ("detector", "unit", "cases", "scored", *TITLES.values()):
+        table.add_column(name, justify="left" if name in ("detector", "unit") else "right")
+    for row in rows:
+        figures = (str(row[name]) for name in TITLES)
+        table.add_row(row["what"], row["unit"], str(row["cases"]), f"{row['coverage']:.0%}", *figures)
+    console.print(table)
+    for name, share in spoken.items():
+        console.print(f"{name} would speak of {share:.0%} of these crops at run time")
+    if len(kinds) > 1:
+        names = [name for name in kinds[0] if name not in ("kind", "cases")]
+        table = Table("kind of forgery", "cases", *names, title="AUC against all genuine crops")
+        for row in kinds:
+            table.add_row(row["kind"], str(row["cases"]), *(str(row[name]) for name in names))
+        console.print(table)
+
+
+def show_rows(rows: Sequence[Row], title: str) -> None:
+    """One line for each training and set."""
+    table = Table("training", "set", "cases", "scored", "AUC", "AUC by video", "EER", "ECE", title=title)
+    for row in rows:
+        figures = (str(row[name]) for name in ("auc", "auc_video", "eer", "ece"))
+        table.add_row(row["what"], row["set"], str(row["cases"]), f"{row['coverage']:.0%}", *figures)
+    console.print(table)
+
+
+def show_minutes(spent: Mapping[str, float]) -> None:
+    """What each phase of a training took."""
+    table = Table("phase", "minutes")
+    for phase, took in spent.items():
+        table.add_row(phase, f"{took:.1f}")
+    table.add_row("all", f"{sum(spent.values()):.1f}", style="bold")
+    console.print(table)
+
+
+def row(what: str, of: str, recipe: Recipe, run: Path, crops: CropSet, draws: int) -> Row:
+    """How a training does on a set; one that left kinds out, on these alone beside the genuine crops."""
+    rows = np.flatnonzero((crops.labels == 0) | np.isin(crops.kinds, recipe.without)) if recipe.without else None
+    if rows is not None and (crops.labels[rows] == 1).any():
+        crops = crops.where(rows)
+    scores, _ = scores_of(recipe.use, run / recipe.variant, crops)
+    spoke = np.isfinite(scores)
+    labels, groups, known = crops.labels[spoke], crops.groups[spoke], scores[spoke]
+    names, by_video, values = metrics.by_clip(crops.clips[spoke], labels, known)
+    _, first = np.unique(crops.clips[spoke], return_index=True)
+    found = {
+        name: metrics.interval(metrics.SUMMARY[name], labels, known, groups, draws=draws)
+        for name in ("auc", "eer", "ece")
+    }
+    found["auc_video"] = metrics.interval(metrics.auc, by_video.astype(int), values, groups[first], draws=draws)
+    return {"what": what, "set": of, "cases": len(crops), "clips": len(names), "coverage": float(spoke.mean()), **found}
+
+
+def row_figures(rows: Sequence[Row]) -> dict[str, float]:
+    """The AUC of each row with its interval, by stable names; and its mean over the rows of each set."""
+    told: dict[str, float] = {}
+    for each in rows:
+        name = f"auc_{each['set']}_{each['what']}".replace(" ", "_")
+        told |= {name: each["auc"].value, f"{name}_low": each["auc"].low, f"{name}_high": each["auc"].high}
+    for of in {each["set"] for each in rows}:
+        told[f"auc_{of}_mean"] = float(np.mean([each["auc"].value for each in rows if each["set"] == of]))
+    return told
+
+
+def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows for a report: intervals as lists of value, low and high."""
+    return [
+        {key: [cell.value, cell.low, cell.high] if isinstance(cell, Figure) else cell for key, cell in each.items()}
+        for each in rows
+    ]
+
+
+def card_metrics(figures: Mapping[str, float]) -> dict[str, Metric | float]:
+    """A report's figures for a card: those with an interval as one."""
+    told: dict[str, Metric | float] = {}
+    for name, value in figures.items():
+        if f"{name}_low" in figures:
+            told[name] = Metric(value=value, low=figures[f"{name}_low"], high=figures[f"{name}_high"])
+        elif not name.endswith(("_low", "_high")):
+            told[name] = value
+    return told

@@ -1,0 +1,161 @@
+"""What `train`, `export`, `evaluate` and `ablate` do, once the command line has been read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engines import ConfigError
+from engines.card import Metric
+from engines.progress import Bars, Told, minutes, timed
+from operators.cropset import CropSet, open_set
+from pipeline import evaluation, jobs, tables
+from pipeline.checkpoints import export_run, recipe_of
+from pipeline.evaluation import Row
+from pipeline.jobs import Cluster, Place
+from pipeline.recipes import Data, Forgeries, Recipe, check_recipe, load_recipe, part
+
+EVERY_KIND = Forgeries(per_real=3, seed=1)
+"""What genuine faces are given for evaluation; other chance than in training."""
+
+Values = Mapping[str, Any]
+
+
+def recipe_for(
+    name: str,
+    *,
+    data: str | None = None,
+    data_options: Mapping[str, Any] = {},
+    options: Mapping[str, Any] = {},
+    seed: int | None = None,
+) -> Recipe:
+    """The recipe of a name or file, with what the command line changes in it."""
+    recipe = load_recipe(name)
+    changed: dict[str, Any] = {"options": {**recipe.options, **options}}
+    if data is not None:
+        changed["data"] = recipe.data.model_copy(update={"set": data, "options": dict(data_options)})
+    if seed is not None:
+        changed["seed"] = seed
+    recipe = recipe.model_copy(update=changed)
+    check_recipe(recipe)
+    return recipe
+
+
+def train(recipe: Recipe, place: Place, ray_address: str | None) -> list[Path]:
+    """The networks of a whole training, in the folder of its run; prints what each phase took."""
+    folder = place.runs / _name(recipe)
+    with Cluster(ray_address) as cluster, Bars() as bars:
+        jobs.train(recipe, folder, place, cluster, bars.show)
+    with timed(folder, "export"):
+        written = export_run(folder)
+    tables.show_minutes(minutes(folder))
+    return written
+
+
+def export(run: Path, to: Path | None, reports: Sequence[Path]) -> list[Path]:
+    """The networks of a run, the figures of some reports on their cards."""
+    metrics: dict[str, Metric | float] = {}
+    for file in reports:
+        try:
+            metrics |= tables.card_metrics(json.loads(file.read_text())["figures"])
+        except (OSError, ValueError, KeyError) as error:
+            raise ConfigError(f"{file}: expected a report of evaluate --json ({error})") from error
+    return export_run(run, to, metrics)
+
+
+def evaluate(
+    names: Sequence[str], models: Sequence[Path], data: Values, place: Place, *, shift: float, draws: int,
+    ray_address: str | None,
+) -> tuple[dict[str, float], list[Row]]:  # fmt: skip
+    """Figures and rows of systems on one set, which are printed too.
+
+    Args:
+        models: folders of runs, one for each system; without, what is committed beside the systems.
+        data: what differs from the data that the first system was trained on.
+        shift: how strongly all crops are degraded before they are scored, 0..1.
+    """
+    chosen = _chosen(names, models)
+    recipe = next(iter(chosen.values()))[0]
+    wanted = _like(recipe.data, data)
+    with Cluster(ray_address) as cluster, Bars() as bars:
+        crops = evaluated_crops(wanted, place, cluster, bars.show)
+    crops = evaluation.shifted(crops, shift)
+    weights = place.data / "weights" if place.data else None
+    scored = evaluation.score(crops, {use: stem for use, (_, stem) in chosen.items()}, weights)
+    rows, kinds = evaluation.table(scored, draws=draws), evaluation.by_kind(scored, draws=draws)
+    spoken = {name: float(1 - silent.mean()) for name, silent in scored.silent.items()}
+    tables.show_scores(rows, kinds, spoken, f"{wanted.set}, {', '.join(wanted.splits)}: {len(crops)} crops")
+    return evaluation.figures(scored, rows, kinds, draws=draws), tables.plain([*rows, *kinds])
+
+
+def ablate(
+    recipe: Recipe, sets: Sequence[str], place: Place, *, leave_kinds_out: bool, only: Sequence[str], draws: int,
+    ray_address: str | None,
+) -> tuple[dict[str, float], list[Row]]:  # fmt: skip
+    """Figures and rows of several trainings that differ in one thing, on the recipe's own test split and other sets."""
+    variants = _without_each(recipe) if leave_kinds_out else _ablations(recipe)
+    wrong = [what for what in only if what not in variants]
+    if wrong:
+        raise ConfigError(f"--only: no {', '.join(wrong)}; known: {', '.join(variants)}")
+    rows: list[Row] = []
+    with Cluster(ray_address) as cluster, Bars() as bars:
+        crops = {
+            of: evaluated_crops(_like(recipe.data, {"set": of, "splits": ["test"]}), place, cluster, bars.show)
+            for of in (recipe.data.set, *sets)
+        }
+        for number, what in enumerate(only or variants):
+            bars.show("trainings", number, len(only or variants))
+            folder = place.runs / f"{_name(recipe)}-{'without-' if leave_kinds_out else ''}{what.replace(' ', '-')}"
+            jobs.train(variants[what], folder, place, cluster, bars.show)
+            export_run(folder)
+            rows += [tables.row(what, of, variants[what], folder, crops[of], draws) for of in crops]
+    tables.show_rows(rows, f"{recipe.use}: {'one kind left out' if leave_kinds_out else 'ablations'}")
+    return tables.row_figures(rows), tables.plain(rows)
+
+
+def evaluated_crops(data: Data, place: Place, cluster: Cluster, told: Told) -> CropSet:
+    """The crops of a set; one of genuine faces alone with forgeries of every kind."""
+    crops = open_set(jobs.make_crops(data, None, place, cluster, None, told))
+    if (crops.labels == 1).any():
+        return crops
+    return open_set(jobs.make_crops(data, EVERY_KIND, place, cluster, None, told))
+
+
+def _like(data: Data, changes: Values) -> Data:
+    """Data for evaluation, cut as in training; what was left out of training is not left out of another set."""
+    if changes.get("set", data.set) == data.set:
+        return data.model_copy(update=dict(changes))
+    everything = {"options": {}, "whole": False, "turned": 1.0, "most": 0, "per_clip": 32}
+    return data.model_copy(update={**everything, **changes})
+
+
+def _chosen(names: Sequence[str], models: Sequence[Path]) -> dict[str, tuple[Recipe, Path]]:
+    """Of each system its recipe, and where its networks lie: in the folder of a run, or beside the system."""
+    if models and len(models) != len(names):
+        raise ConfigError(f"--model: expected one for each of {', '.join(names)}, got {len(models)}")
+    if models:
+        runs = [(recipe_of(folder), folder) for folder in models]
+        return {recipe.use: (recipe, folder / recipe.variant) for recipe, folder in runs}
+    recipes = [load_recipe(name) for name in names]
+    return {recipe.use: (recipe, evaluation.committed(recipe.use, recipe.variant)) for recipe in recipes}
+
+
+def _ablations(recipe: Recipe) -> dict[str, Recipe]:
+    """What the system's own `ABLATIONS` make of a recipe."""
+    found: Mapping[str, Values] = getattr(part(recipe.use, "train"), "ABLATIONS", {})
+    if not found:
+        raise ConfigError(f"{recipe.use} names no ablations; train it with --option KEY=VALUE instead")
+    return {what: recipe.model_copy(update={"options": {**recipe.options, **o}}) for what, o in found.items()}
+
+
+def _without_each(recipe: Recipe) -> dict[str, Recipe]:
+    kinds = recipe.forgeries.kinds if recipe.forgeries else []
+    if len(kinds) < 2:
+        raise ConfigError("--leave-kinds-out: expected a config with forgeries of several kinds")
+    return {kind: recipe.model_copy(update={"without": [kind]}) for kind in kinds}
+
+
+def _name(recipe: Recipe) -> str:
+    return f"{recipe.use.split('.')[-1]}-{recipe.variant}"

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from engines import FrameError, open_engine
+from engines.card import Card
+from engines.export import Network, export
+from operators.cropset import CropSet
+from operators.deepfake.gazeforensics import model
+from operators.deepfake.gazeforensics.operator import GazeJudge, abstains, score
+from operators.deepfake.quality import HIDDEN, TOO_FEW, TOO_SMALL
+from operators.frame import Faces, Frame
+from tests.operators.deepfake.faces import crop_set, frame_of, mesh
+
+LIMITS = {"threshold_fake": 0.7, "threshold_real": 0.3, "auc": 0.8}
+CLIP = 4
+
+
+def encode(**inputs: Any) -> dict[str, NDArray[Any]]:
+    """The mean colour of each frame."""
+    return {"emb": inputs["face"].mean((2, 3))}
+
+
+def compare(**inputs: Any) -> dict[str, NDArray[Any]]:
+    """How much brighter the last frame is than the first: order counts."""
+    emb_seq = inputs["emb_seq"]
+    return {"fake_prob": 1 / (1 + np.exp(-(emb_seq[:, -1:, 0] - emb_seq[:, :1, 0])))}
+
+
+def judge(**options: Any) -> GazeJudge:
+    settings: dict[str, Any] = {"stride": 1, "fresh": 2, "least": 1, "every": 1, "limits": LIMITS, **options}
+    return GazeJudge(encode, compare, size=32, frames=CLIP, **settings)
+
+
+def video(n: int, *, first: int = 0) -> list[Frame]:
+    return [frame_of(mesh(150), index=index, seed=index) for index in range(first, first + n)]
+
+
+def scores_of(frames: list[Frame]) -> list[float]:
+    return [float(frame.faces.data["forged_gazeforensics"][0]) for frame in frames]
+
+
+def test_no_faces_no_score() -> None:
+    frame = frame_of()
+
+    assert judge()([frame]) == [frame]
+
+
+def test_a_clip_is_scored_when_it_is_full_and_enough_frames_are_new() -> None:
+    out = judge()(video(9))
+
+    assert [not np.isnan(score) for score in scores_of(out)] == [False] * 3 + [True, False, True, False, True, False]
+
+
+def test_scores_of_the_ring_are_those_of_the_same_frames() -> None:
+    frames = video(8)
+    seen: list[NDArray[np.float32]] = []
+
+    def remember(**inputs: Any) -> dict[str, NDArray[Any]]:
+        seen.append(encode(**inputs)["emb"])
+        return {"emb": seen[-1]}
+
+    operator = GazeJudge(remember, compare, size=32, frames=CLIP, stride=1, fresh=2, least=1, limits=LIMITS)
+    out = scores_of(operator(frames))
+
+    at_once = np.concatenate(seen)
+    for last in (3, 5, 7):
+        offline = compare(emb_seq=at_once[None, last - 3 : last + 1])["fake_prob"][0, 0]
+        assert out[last] == pytest.approx(offline, abs=1e-5)
+
+
+def test_every_frame_is_encoded_once_and_only_those_whose_turn_it_is() -> None:
+    rows: list[int] = []
+
+    def counted(**inputs: Any) -> dict[str, NDArray[Any]]:
+        rows.append(len(inputs["face"]))
+        return encode(**inputs)
+
+    operator = GazeJudge(counted, compare, size=32, frames=CLIP, stride=2, limits=LIMITS)
+    operator(video(10))
+
+    assert rows == [1] * 5
+
+
+def test_too_few_frames_are_an_abstention_never_a_zero() -> None:
+    operator = judge()
+    operator(video(CLIP - 1))
+
+    track, whole = operator.verdicts("s")
+
+    assert track.probability is None
+    assert track.reasons == (TOO_FEW,)
+    assert whole.probability is None
+
+
+def test_small_and_hidden_faces_do_not_enter() -> None:
+    operator = judge()
+    for frame in video(6):
+        small = frame_of(mesh(50), mesh(150), index=frame.index)
+        nowhere = np.full((478, 3), np.nan, np.float32)
+        faces = small.faces.with_data(mesh=np.stack([small.faces.data["mesh"][0], nowhere]))
+        operator([replace(small, faces=faces)])
+
+    assert [verdict.reasons[0] for verdict in operator.verdicts("s")[:2]] == [TOO_SMALL, HIDDEN]
+
+
+def test_a_track_goes_on_with_whoever_takes_it_over() -> None:
+    whole, first, second = judge(), judge(), judge()
+
+    expected = scores_of(whole(video(9)))
+    before = scores_of(first(video(5)))
+    second.restore("s", first.snapshot("s"))
+    after = scores_of(second(video(4, first=5)))
+
+    assert np.array_equal(expected, before + after, equal_nan=True)
+    assert second.verdicts("s") == whole.verdicts("s")
+    first.forget("s")
+    assert len(first.verdicts("s")) == 1
+
+
+def test_the_eyes_are_told_for_every_face() -> None:
+    looking = mesh(150)
+    looking[468:473, 0] += 0.1 * 24
+    looking[473:478, 0] -= 0.1 * 24
+
+    (out,) = judge()([frame_of(looking)])
+
+    right, left = out.faces.data["gaze"][0]
+    assert right[1] > 5
+    assert left[1] < -5
+    assert out.faces.data["vergence"][0] == pytest.approx(right[1] - left[1])
+    assert np.isnan(out.faces.data["eyes_agree"][0])
+
+
+def test_without_landmarks_it_says_what_to_do() -> None:
+    frame = frame_of(mesh(150))
+
+    with pytest.raises(FrameError, match=r"landmarks\.mediapipe"):
+        judge()([replace(frame, faces=Faces.of(frame.faces.boxes))])
+
+
+# -- the networks ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def net() -> model.GazeForensics:
+    torch.manual_seed(0)
+    return model.GazeForensics(model.build_trunk("resnet10"), sizes=model.SMALL).eval()
+
+
+@pytest.fixture(scope="module")
+def exported(net: model.GazeForensics, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Both networks as ONNX with their cards; each export compares it with PyTorch."""
+    folder = tmp_path_factory.mktemp("gaze")
+    frame, clip = model.example(net, 32)
+    networks = {
+        "frame": Network(model.FrameEngine(net), frame),
+        "clip": Network(model.ClipEngine(net, scale=0.8), clip),
+    }
+    card = Card(name="tiny", task="forgery", licence="none", sha256="0" * 64, source="a test")
+    for name, network in networks.items():
+        export(network, folder / f"{name}.onnx", card)
+    return {name: folder / f"{name}.onnx" for name in networks}
+
+
+def test_the_exported_networks_have_the_sheet_s_tensors_and_no_teacher(
+    net: model.GazeForensics, exported: dict[str, Path]
+) -> None:
+    shapes = {
+        name: {tensor: whole.shape for tensor, whole in (open_engine(file).inputs | open_engine(file).outputs).items()}
+        for name, file in exported.items()
+    }
+    kept = sum(p.numel() for part in (net.trunk, net.gaze_fc) for p in part.parameters())
+
+    assert shapes["frame"] == {"face": (None, 3, 32, 32), "emb": (None, 144)}
+    assert shapes["clip"] == {
+        "emb_seq": (None, 8, 144), "logits": (None, 2), "fake_prob": (None, 1), "attn": (None, 4, 8, 8)
+    }  # fmt: skip
+    assert exported["frame"].stat().st_size < 4.4 * kept, "float32 weights of one trunk, and little else"
+
+
+def test_the_two_engines_give_what_the_whole_model_gives(net: model.GazeForensics, exported: dict[str, Path]) -> None:
+    clips = torch.randn((2, 8, 3, 32, 32), generator=torch.Generator().manual_seed(1))
+    frame, clip = (open_engine(exported[name]) for name in ("frame", "clip"))
+
+    emb = frame(face=clips.flatten(0, 1).numpy())["emb"].reshape(2, 8, -1)
+    found = clip(emb_seq=emb)
+    with torch.no_grad():
+        logits, _ = net(clips)
+
+    assert np.allclose(found["logits"], logits.numpy(), atol=1e-4)
+    odds = 0.8 * (logits[:, model.FAKE] - logits[:, model.REAL])
+    assert np.allclose(found["fake_prob"][:, 0], torch.sigmoid(odds).numpy(), atol=1e-4)
+
+
+def test_a_set_is_scored_by_clip_and_stills_are_not(exported: dict[str, Path]) -> None:
+    stills = crop_set(12, 32)
+    clips = np.array(["video"] * 20 + ["still"] + ["short"] * 3 + ["other"] * 24)
+    data = CropSet(**{**stills.arrays(), "clips": clips, "frames": np.arange(48)})
+
+    engines = {name: open_engine(file) for name, file in exported.items()}
+    scores = score(engines, data)
+
+    assert np.isfinite(scores[:20]).all()
+    assert len(set(scores[:20])) == 1
+    assert np.isnan(scores[20:24]).all()
+    assert np.isfinite(scores[24:]).all()
+    assert abstains(engines, data).all(), "without thresholds nothing is claimed"

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from engines import ConfigError
+from engines.training import Run, read_weights
+from operators.deepfake.gazeforensics import model, train
+from operators.deepfake.gazeforensics.clips import Source
+from tests.operators.deepfake.faces import crop_set
+
+SHAPE: dict[str, Any] = {"trunk": "resnet10", "head": "small", "size": 32}
+QUICK: dict[str, Any] = {
+    "centre": 1.0, "epochs": 25, "clips": 16, "batch": 16, "lr": 4e-3, "held": 12, "mu": 0.1, "teacher_epochs": 0.5,
+    "teacher_batch": 4, "redraw": 0.0, "gate": 0.0, "kinds": ("swap",),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = Run(tmp_path_factory.mktemp("gaze"), device="cpu", threads=1)
+    train.train(run, crop_set(8, 64), **SHAPE, **QUICK)
+    return run.folder
+
+
+def test_it_learns_a_handful(trained: Path) -> None:
+    losses = [json.loads(line)["loss"] for line in (trained / "log.jsonl").read_text().splitlines()]
+    _, figures = read_weights(trained / "weights.pt")
+
+    assert min(losses[-5:]) < 0.3
+    assert 0 < figures["threshold_real"] <= figures["threshold_fake"] < 1
+
+
+def test_it_says_what_it_leans_on(trained: Path) -> None:
+    _, figures = read_weights(trained / "weights.pt")
+
+    assert {"val_auc_opposed", "val_auc_gaze_without_eyes", "probe_g", "probe_leaky", "teacher_ratio"} <= figures.keys()
+
+
+def test_the_two_networks_are_what_was_trained(trained: Path) -> None:
+    weights, _ = read_weights(trained / "weights.pt")
+    clips = torch.randn((2, 8, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    left = train.Trained(model.GazeForensics(model.build_trunk("resnet10"), sizes=model.SMALL))
+    left.load_state_dict(weights)
+
+    networks = train.networks(weights, **SHAPE)
+    with torch.no_grad():
+        emb = networks["frame"].module(clips.flatten(0, 1))["emb"].view(2, 8, -1)
+        found = networks["clip"].module(emb)
+        logits, _ = left.net.eval()(clips)
+
+    assert torch.allclose(found["logits"], logits, atol=1e-5)
+    odds = left.scale * (logits[:, 0] - logits[:, 1]) + left.bias
+    assert torch.allclose(found["fake_prob"][:, 0], torch.sigmoid(odds), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("correlation", "ratio", "gate", "passes"),
+    [(0.85, 1.2, 0.8, True), (0.75, 1.2, 0.8, False), (0.85, 0.9, 0.8, False), (0.1, 0.1, 0, True)],
+)
+def test_a_teacher_must_tell_gaze_and_gaze_more_than_light(
+    correlation: float, ratio: float, gate: float, passes: bool
+) -> None:
+    assert train.passes({"teacher_correlation": correlation, "teacher_ratio": ratio}, gate) is passes
+
+
+def test_a_teacher_that_has_not_learned_is_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path, device="cpu", threads=1)
+
+    with pytest.raises(ConfigError, match="teacher_epochs"):
+        train.train(run, crop_set(4, 64), **SHAPE, **{**QUICK, "gate": 0.99})
+
+
+def test_a_probe_reads_off_what_is_there() -> None:
+    rng = np.random.default_rng(0)
+    target, people = rng.normal(size=200), np.repeat(np.arange(20), 10)
+
+    there = np.column_stack([target, rng.normal(size=200)])
+    assert train.probe(there, target, people) > 0.95
+    assert train.probe(rng.normal(size=(200, 2)), target, people) < 0.1
+
+
+def test_stills_alone_or_videos_of_both_classes() -> None:
+    with pytest.raises(ConfigError, match="stills"):
+        Source(crop_set(1, 48).split("train"), frames=8, size=32)
+
+
+@pytest.mark.parametrize("name", train.ABLATIONS)
+def test_ablations_change_options_that_there_are(name: str) -> None:
+    known = inspect.signature(train.train).parameters
+
+    assert train.ABLATIONS[name].keys() <= known.keys()

@@ -1,0 +1,56 @@
+"""Trainings as they are written down: every packaged one can be meant, and what cannot is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="recipes need facewarden[train]")
+
+from engines import ConfigError
+from pipeline.models import config_folder
+from pipeline.recipes import load_recipe, systems
+
+PACKAGED = sorted(file.stem for file in (config_folder() / "train").glob("*.yaml"))
+
+
+def test_there_are_some() -> None:
+    assert {"acmf-small", "acmf-paper", "gazeforensics-small", "gazeforensics-paper"} <= set(PACKAGED)
+    assert {"deepfake.acmf", "deepfake.gazeforensics"} <= set(systems())
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_every_packaged_one_can_be_meant(name: str) -> None:
+    recipe = load_recipe(name)
+
+    assert recipe.use in systems()
+    assert name.endswith(f"-{recipe.variant}")
+
+
+def test_a_system_alone_stands_for_its_small_one() -> None:
+    assert load_recipe("acmf") == load_recipe("acmf-small")
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("use: deepfake.acmf", "data: Field required"),
+        ("use: deepfake.nothing\ndata: {set: fairface}", "has no train.py; systems that have: deepfake"),
+        ("use: deepfake.acmf\ndata: {set: fairface}\noptions: {colour: red}", "has no colour; known: trunk"),
+        ("use: deepfake.acmf\ndata: {set: x}\nforgeries: {kinds: [magic]}", "no magic; known: self_blend"),
+        ("use: deepfake.acmf\ndata: {set: x, sise: 3}", "data.sise: Extra inputs"),
+        ("- a list", "expected a mapping"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant(written: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "made.yaml"
+    file.write_text(written)
+
+    with pytest.raises(ConfigError, match=told):
+        load_recipe(file)
+
+
+def test_a_name_that_is_not_known() -> None:
+    with pytest.raises(ConfigError, match="acmf-small"):
+        load_recipe("nothing")
