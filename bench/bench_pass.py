@@ -118,17 +118,18 @@ def cut(source: Path, target: Path, frames: int) -> int:
             with av.open(str(source)) as container:
                 stream = container.streams.video[0]
                 copy = copy or out.add_stream_from_template(stream)
-                end = 0
+                begins, ends = [], []
                 packet: Any
                 for packet in container.demux(stream):
                     if packet.dts is None or count >= frames:
                         continue
-                    end = max(end, packet.pts + packet.duration)
+                    begins.append(packet.pts)
+                    ends.append(packet.pts + packet.duration)
                     packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                     packet.stream = copy
                     out.mux(packet)
                     count += 1
-                shift += end
+                shift += max(ends) - min(begins)
     return count
 
 
