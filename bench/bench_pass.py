@@ -175,7 +175,7 @@ def cost_of(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", type=int, default=100, help="frames of the short run")
-    parser.add_argument("--long", type=int, default=300, help="frames of the long run")
+    parser.add_argument("--long", type=int, default=500, help="frames of the long run")
     parser.add_argument("--sizes", nargs="+", choices=CLIPS, default=list(CLIPS))
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="leave out the rest")
     parser.add_argument("--json", type=Path)
