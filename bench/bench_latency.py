@@ -33,11 +33,11 @@ from rich.table import Table
 from bench.clips import SIZES, SQUARE, camera_clip, unmasked
 from bench.floors import encode_times_ms
 from bench.pictures import data_folder
-from bench.report import write_report
 from engines import StreamError
 from pipeline.brokers import MASKED, PACKETS, open_broker
 from pipeline.config import Config, Encode, Step, load
 from pipeline.models import pull
+from pipeline.report import write_report
 from pipeline.run import Run
 from pipeline.wire import Head, StreamRecord, fraction
 from tests.rtsp_server import RtspServer

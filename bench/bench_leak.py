@@ -44,13 +44,13 @@ from scipy.spatial.distance import cdist
 
 from bench.bench_keep import middle_face
 from bench.pictures import data_folder, decode_image, frame_of, read_images
-from bench.report import write_report
 from engines import open_engine
 from operators.deidentify.cover import SECRET_BYTES, CoverFaces
 from operators.detect.centerface import CenterFace
 from operators.frame import Array, Faces, to_bgr
 from pipeline import painter
 from pipeline.models import find_model, pull
+from pipeline.report import write_report
 
 LEARN, TUNE_LEARN = 350, 150
 DEFACE_SCALE = 1.3

@@ -31,7 +31,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench.report import write_report
+from pipeline.report import write_report
 
 console = Console()
 

@@ -37,13 +37,13 @@ from scipy.optimize import linear_sum_assignment
 
 from bench.bench_recall import deface
 from bench.pictures import data_folder
-from bench.report import write_report
 from engines import open_engine
 from operators import LooksAhead, Operator
 from operators.detect.centerface import CenterFace
 from operators.frame import PIXEL_FORMATS, Array, Cover, Frame, Picture
 from pipeline.config import load, open_steps
 from pipeline.models import find_model, pull
+from pipeline.report import write_report
 from pipeline.stream import UNSEEN_S
 
 CHOSEN_ON = (

@@ -37,9 +37,10 @@ from bench.clips import SIZES, camera_clip
 from bench.floors import Codec, broker_floor, codec_floor
 from bench.line import Line, cpu_s
 from bench.pictures import data_folder
-from bench.report import merged, write_report
+from bench.report import merged
 from pipeline.config import Config, load
 from pipeline.models import pull
+from pipeline.report import write_report
 from pipeline.trial import Clip, read_clip
 from pipeline.wire import Ledger
 

@@ -17,11 +17,21 @@ import psutil
 
 
 def write_report(
-    path: Path | None, figures: Mapping[str, float], rows: Sequence[Mapping[str, Any]] = (), seed: int | None = None
+    path: Path | str | None,
+    figures: Mapping[str, float],
+    rows: Sequence[Mapping[str, Any]] = (),
+    seed: int | None = None,
 ) -> None:
-    """Writes `{"command", "commit", "machine", "seed", "figures", "rows"}` as JSON; without a path it does nothing."""
+    """Writes `{"command", "commit", "machine", "seed", "figures", "rows"}` as JSON; without a path it does nothing.
+
+    Args:
+        figures: single numbers by names that do not change from run to run.
+        rows: the table that was printed, a mapping for each row.
+        seed: of all chance in it, where there is any.
+    """
     if path is None:
         return
+    path = Path(path)
     report = {
         "command": command(), "commit": commit(), "machine": machine(), "seed": seed,
         "figures": dict(figures), "rows": [dict(row) for row in rows],
@@ -43,11 +53,14 @@ def _finite(value: Any) -> Any:
 
 def command() -> str:
     """How this process was started, without the machine's own paths and without where the report goes."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    module = spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
+    started = ["facewarden"] if module in ("pipeline", "facewarden") else ["python", *(["-m"] if spec else []), module]
     given = sys.argv[1:]
     if "--json" in given:
         where = given.index("--json")
         given = given[:where] + given[where + 2 :]
-    return shlex.join(["facewarden", *(arg.replace(str(Path.home()), "~") for arg in given)])
+    return shlex.join([*started, *(arg.replace(str(Path.home()), "~") for arg in given)])
 
 
 def commit() -> str:

@@ -49,8 +49,8 @@ VIDEO_SUFFIXES = frozenset(
 LIVE = re.compile(r"^(rtsps?://|/dev/video\d+$)", re.IGNORECASE)
 ANONYMIZED = "_anonymized"
 TICK_S = 0.2
-OBJECT_STORE_BYTES = 80 << 20
-"""Ray's least, more or less: what actors are told and answer is small."""
+OBJECT_STORE_BYTES, OBJECT_STORE_BYTES_GPU = 80 << 20, 512 << 20
+"""Ray's least, more or less: what actors are told and answer is small, but for batches on their way to a GPU."""
 IDLE_SERVANTS = ("autoscaler/_private/monitor.py", "_private/log_monitor.py", "dashboard/dashboard.py")
 
 log = logging.getLogger(__name__)
@@ -425,7 +425,9 @@ def _start_ray(address: str | None) -> None:
             ray.init(
                 include_dashboard=False,
                 num_cpus=max(2, os.cpu_count() or 1),
-                object_store_memory=OBJECT_STORE_BYTES,
+                object_store_memory=OBJECT_STORE_BYTES_GPU if Path("/dev/nvidiactl").exists() else OBJECT_STORE_BYTES,
+                # Batches hold clear pictures, which must not end up on a disk.
+                _system_config={"automatic_object_spilling_enabled": False},
                 **quiet,
             )
             _end_idle_servants()

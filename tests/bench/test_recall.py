@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from bench.bench_recall import Tally, difference
-from bench.report import write_report
 from pipeline.calibration import match
+from pipeline.report import write_report
 
 LABELS = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], float)
 
