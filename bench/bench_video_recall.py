@@ -21,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from operators.frame import PIXEL_FORMATS, Array, Cover, Frame, Picture
 from pipeline.config import load, open_steps
 from pipeline.models import find_model, pull
 from pipeline.report import write_report
-from pipeline.stream import UNSEEN_S
+from pipeline.stream import TAIL_S
 
 CHOSEN_ON = (
     "street_crowd_1080p_audio.mp4",
@@ -206,7 +206,7 @@ def released(
     window: deque[Frame] = deque()
     examined_s = -np.inf
 
-    def release() -> Frame:
+    def release(*, last: bool = False) -> Frame:
         nonlocal examined_s
         frame = window.popleft()
         examined_s = frame.time_s if frame.examined else examined_s
@@ -217,7 +217,9 @@ def released(
         for operator in releasing:
             (frame,) = operator([frame])
         tally.cpu_s += time.process_time() - began
-        if frame.time_s - examined_s > UNSEEN_S and not any(later.examined for later in window):
+        scene = list(takewhile(lambda later: not later.cut, window))
+        tail = (last or len(scene) < len(window)) and frame.time_s - examined_s <= TAIL_S
+        if not (frame.examined or tail or any(later.examined for later in scene)):
             tally.whole += 1
             everything = Cover((0, 0, frame.picture.width, frame.picture.height), shape="box")
             frame = replace(frame, covers=(everything,))
@@ -233,7 +235,7 @@ def released(
         while window and window[-1].time_s - window[0].time_s >= lookahead_ms / 1000:
             yield release()
     while window:
-        yield release()
+        yield release(last=True)
 
 
 def count(tally: Tally, clip: str, truth: Truth, frame: int, covers: Sequence[Cover], size: tuple[int, int]) -> None:

@@ -181,14 +181,13 @@ class SharedEngine:
 
     def _try_again(self, inputs: Arrays) -> None:
         """Gives the device what runs here too; once it answers, it is back."""
-        if self._trial is None and time.monotonic() >= self._retry_at_s:
-            self._trial = self._send(inputs)
-        if self._trial is not None and ray.wait([self._trial], timeout=0)[0]:
-            trial, self._trial = self._trial, None
-            try:
+        try:
+            if self._trial is None and time.monotonic() >= self._retry_at_s:
+                self._trial = self._send(inputs)
+            if self._trial is not None and ray.wait([self._trial], timeout=0)[0]:
+                trial, self._trial = self._trial, None
                 ray.get(trial)
-            except RayError:
-                self._retry_at_s = time.monotonic() + self._retry_s
-            else:
                 log.warning("%s: the device is back", self._path.name)
                 self.lost = False
+        except RayError:
+            self._retry_at_s = time.monotonic() + self._retry_s

@@ -60,8 +60,8 @@ MOST_OPENED, MOST_FAILURES = 3, 5
 BEHIND_S, LATE_S = 0.2, 3.0
 """So far behind its camera, detectors of a live stream look less often; and frames that are this late are withheld."""
 ROUNDING_S = 0.002
-UNSEEN_S = 1.0
-"""How long after a look of the detector a track alone vouches for a frame."""
+TAIL_S = 0.25
+"""How long after the last look of a scene or stream, behind which none comes, tracks alone vouch for frames."""
 
 
 @dataclass(slots=True)
@@ -160,8 +160,8 @@ class StreamWork:
         self._cut_pts: int | None = None
         self._examined_s: float | None = None
         self._looked_s: float | None = None
-        self._rested = 0  # frames since, that detectors have left out
-        self._newest = (-1, 0)  # epoch and pts of the latest picture that has come in
+        self._unseen, self._rested = 0, False  # frames since, and whether detectors were not even asked
+        self._newest = (-1, 0)  # epoch and pts of the picture that came in last
         self._cpu: dict[str, float] = dict(state.ledger.cpu_ms)
         self._wall_before = state.ledger.wall_s
         self._head: Head | None = None
@@ -238,7 +238,7 @@ class StreamWork:
                 raise StreamError(f"{self.stream}: packet {number} is out of turn, behind packet {self._fed}")
             self._fed = body.packet.number
             if body.packet.track == 0 and body.packet.HasField("pts"):
-                self._newest = max(self._newest, (body.packet.epoch, body.packet.pts))
+                self._newest = (body.packet.epoch, body.packet.pts)
         self._queue.append((body, record))
 
     @property
@@ -353,7 +353,8 @@ class StreamWork:
             self._output.open_epoch()
         self._epoch_index = self._released_epoch_index = 0
         self._arrived_pts = self._last_pts = None
-        self._sizes = None
+        self._sizes = self._looked_s = self._examined_s = None
+        self._unseen, self._rested = 0, False
         self._take_head(record.head, self._closing_offset, self._accounts.border)
         self._commit(_snapshot(self.stream, [*self._arrival, *self._release]))
 
@@ -411,7 +412,7 @@ class StreamWork:
         self._epoch_index += 1
         if jumped:
             self._newest = (self._head.epoch, pts)
-        if self._behind_s(pts) > LATE_S:
+        if self._behind_s(pts) > LATE_S and not self._unseen:
             waiting.failed, waiting.late = "too late: the worker cannot keep up with the camera", True
         else:
             self._guard(waiting, self._look)
@@ -463,24 +464,45 @@ class StreamWork:
         return float((self._newest[1] - pts) * fraction(self._head.time_base))
 
     def _look(self, waiting: _Waiting) -> None:
-        rest = self._may_rest(waiting)
-        self._rested += rest
+        must = self._must_look(waiting)
+        rest = not must and self._behind_s(waiting.pts) > BEHIND_S
+        looked = not self._resting
+        self._unseen, self._rested = self._unseen + 1, self._rested or rest
         for name, operator in self._arrival:
-            if rest and name in self._resting:
-                continue
-            before = waiting.frame
-            with self._timed(name):
-                (waiting.frame,) = operator([before])
-            if name in self._resting and waiting.frame is not before:
-                self._looked_s, self._rested = before.time_s, 0
+            if name not in self._resting:
+                before = waiting.frame
+                with self._timed(name):
+                    (waiting.frame,) = operator([before])
+                if self._resting and not looked:
+                    # Fixed places are known in every frame: that says nothing of faces.
+                    waiting.frame = replace(waiting.frame, examined=before.examined)
+            elif not rest:
+                looked |= self._ask(waiting, name, operator, must=must)
+        if looked:
+            self._looked_s, self._unseen, self._rested = waiting.frame.time_s, 0, False
 
-    def _may_rest(self, waiting: _Waiting) -> bool:
-        """Detectors may leave a frame out if the next look comes while it is still in the look-ahead: whoever is found
-        then is covered here too."""
-        if self._looked_s is None or self._decoder is None or self._behind_s(waiting.pts) <= BEHIND_S:
-            return False
+    def _ask(self, waiting: _Waiting, name: str, detector: Operator, *, must: bool) -> bool:
+        """Whether a detector, which has periods of its own, has looked."""
+        before = waiting.frame
+        with self._timed(name):
+            (waiting.frame,) = detector([before])
+            if waiting.frame is before and must and isinstance(detector, Remembers):
+                detector.forget(self.stream)  # at a stream's first frame it does look
+                (waiting.frame,) = detector([before])
+        if self._rested and waiting.frame.cut:
+            # The cut lies somewhere in what was not looked at: tracks go over it, and hide too much.
+            waiting.frame = replace(waiting.frame, cut=False)
+        return waiting.frame is not before
+
+    def _must_look(self, waiting: _Waiting) -> bool:
+        """A look is due while the frames since the last one are still in the look-ahead, so that whoever is found now
+        is covered there too."""
+        if self._looked_s is None or self._decoder is None:
+            return True
         fit = len(self._window) + self._decoder.free - 1
-        return self._rested < fit - 1 and 0 <= waiting.frame.time_s - self._looked_s < self._lookahead_s - ROUNDING_S
+        since_s = waiting.frame.time_s - self._looked_s
+        late = self._behind_s(waiting.pts) > LATE_S
+        return late or self._unseen >= fit - 1 or not 0 <= since_s < self._lookahead_s - ROUNDING_S
 
     def _guard(self, waiting: _Waiting, work: Callable[[_Waiting], None]) -> None:
         """Runs what may fail on one frame: whatever it is, the frame is marked, and the stream goes on."""
@@ -530,12 +552,20 @@ class StreamWork:
         self._send_now()
 
     def _vouched_for(self, frame: Frame) -> bool:
-        """A detector has looked at the frame, or a tracker knows from looks before or behind it what is there."""
+        """A detector has looked at the frame, or at a later one of the same scene, from which tracks reach back."""
         if frame.examined:
             self._examined_s = frame.time_s
-        recent = self._examined_s is not None and 0 <= frame.time_s - self._examined_s <= UNSEEN_S
-        ahead = any(waiting.frame.examined for waiting in self._window)
-        return frame.examined or (bool(self._looking_ahead) and (recent or ahead))
+            return True
+        for later in self._window:
+            if later.opens_epoch or later.frame.cut:
+                break
+            if later.frame.examined and not later.failed:
+                return bool(self._looking_ahead)
+        else:
+            if self._closing is None:
+                return False
+        recent = self._examined_s is not None and 0 <= frame.time_s - self._examined_s <= TAIL_S
+        return recent and bool(self._looking_ahead)
 
     def _encode(self, waiting: _Waiting) -> None:
         try:

@@ -76,7 +76,7 @@ class Cascade:
         threshold: the lowest score of a face for the thorough one, 0..1.
         sure: the score from which on the quick one is believed, 0..1.
         weak: the score from which on it is looked at closely what it reports, 0..1.
-        crops: how many places are looked at closely at once, at most.
+        crops: how many places are looked at closely at once, at most, beside those of faces seen in the last look.
 
     Raises:
         ConfigError: an option is out of its range.
@@ -141,12 +141,16 @@ class Cascade:
         found = self._quick.find(frame)
         sure = found[found.scores >= self._sure]
         weak = found[found.scores < self._sure]
-        # Those seen in the last look, then what may be new, then those lost for longer.
+        # Those seen in the last look, all of them; then what may be new, and those lost for longer.
         recent = state.seen_s >= state.quick_s
-        doubtful = sure.boxes[:0]
-        for boxes in (state.boxes[recent], weak.boxes, state.boxes[~recent]):
-            doubtful = np.concatenate([doubtful, boxes[_apart(boxes, np.concatenate([sure.boxes, doubtful]))]])
-        close = self._look_closely(frame, doubtful[: self._crops])
+        known = state.boxes[recent]
+        known = known[_apart(known, sure.boxes)]
+        others = sure.boxes[:0]
+        for boxes in (weak.boxes, state.boxes[~recent]):
+            found_before = np.concatenate([sure.boxes, known, others])
+            others = np.concatenate([others, boxes[_apart(boxes, found_before)]])
+        doubtful = np.concatenate([known, others[: self._crops]])
+        close = self._look_closely(frame, doubtful)
         return sure + close[_apart(close.boxes, sure.boxes)]
 
     def _look_closely(self, frame: Frame, places: Array) -> Faces:
