@@ -182,6 +182,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
             self._seek_back(partition, stream.resume)
         self._stale.clear()
         for partition in self._fresh:
+            self._seek_to_commit(partition)
             self._owned[partition] = {
                 name: _Stream(Joiner(PACKETS, name), entry.resume, entry.resume, ended=entry.ended)
                 for name, entry in self._table.partition(partition).items()
@@ -194,6 +195,20 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
         offset = OffsetAndMetadata(self._offset(partition, {}), "", -1)
         with translated(self._name):
             self._consumer.commit({self._settings.place(PACKETS, partition): offset}, timeout_ms=10_000)
+
+    def _seek_to_commit(self, partition: int) -> None:
+        """Reads a new partition from where the group has come to.
+
+        The library does so only where it was somebody else's: one that is given back in a rebalance it reads on, though
+        what it had read before was dropped when it was taken.
+        """
+        place = self._settings.place(PACKETS, partition)
+        committed = self._consumer.committed(place, timeout_ms=10_000)
+        self._arrived.pop(partition, None)
+        if committed is None:
+            self._consumer.seek_to_beginning(place)
+        else:
+            self._consumer.seek(place, committed)
 
     def _seek_back(self, partition: int, offset: int) -> None:
         """Reads from `offset` again; streams that had been served beyond it are not served twice."""

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.brokers import INGEST, PACKETS, BrokerError, open_broker
 from pipeline.brokers.kafka_client import Settings, Transactions, send_all
+from pipeline.brokers.kafka_member import KafkaMember
 from pipeline.brokers.kafka_table import Entry, compacted
 from tests.pipeline.brokers.conftest import Place, collect, messages, numbered, poll_both, values
 
@@ -94,3 +95,20 @@ def test_no_old_value_is_told_while_a_newer_one_may_be_behind_an_open_transactio
     assert broker.latest(INGEST, "cam") == b"new"
     for transactions in (killed, heir):
         transactions.close()
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("place", ["kafka"], indirect=True)
+def test_what_a_rebalance_takes_and_gives_back_is_read_again_from_its_commit(place: Place) -> None:
+    writer, member = place.writer(), place.member()
+    writer.write("cam", messages(*numbered(0, 3)), b"")
+    found = collect(member.poll, 3)
+    member.commit("cam", [], b"", resume_offset=found[0].next_offset)
+    assert isinstance(member, KafkaMember)
+    owned = set(member._consumer.assignment())
+    member.on_partitions_revoked(owned)
+    member.on_partitions_assigned(owned)
+
+    assert member.poll(0.1) == []
+    assert member.streams() == frozenset()
+    assert values(collect(member.poll, 2)) == numbered(1, 3)
