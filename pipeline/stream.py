@@ -335,10 +335,11 @@ class StreamWork:
 
     def _close_epoch(self) -> None:
         """All frames of the source's epoch are out: settle what never came, commit, begin what comes next."""
-        record, self._closing = self._closing, None
+        record = self._closing
         assert record is not None  # noqa: S101
         while self._window:
             self._release_first()
+        self._closing = None
         for number in sorted(self._accounts.expected):
             self._lose_silent(number)
         if self._decoder is not None:

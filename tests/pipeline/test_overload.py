@@ -32,11 +32,35 @@ class Looker:
         return [replace(frame, faces=frame.faces + Faces.of([[10, 10, 40, 40]]), examined=True) for frame in frames]
 
 
-def work_at_once(folder: Path, frames: int, *, live: bool) -> tuple[Looker, Watch, Nowhere]:
+class Dozer(Looker):
+    """Looks at the first frame of a stream only, as one whose period is longer than the look-ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awake = True
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
+        if not self.awake:
+            return list(frames)
+        self.awake = False
+        return super().__call__(frames)
+
+    def snapshot(self, stream: str) -> bytes:  # noqa: ARG002
+        return b""
+
+    def restore(self, stream: str, state: bytes) -> None: ...
+
+    def forget(self, stream: str) -> None:  # noqa: ARG002
+        self.awake = True
+
+
+def work_at_once(
+    folder: Path, frames: int, *, live: bool, looker: Looker | None = None
+) -> tuple[Looker, Watch, Nowhere]:
     """Gives a worker all packets before it has begun."""
     chaos.make_clip(folder / "clip.mp4", frames, gop=20)
     clip = read_clip(folder / "clip.mp4", frames=frames, live=live)
-    looker, watch, member = Looker(), Watch(), Nowhere()
+    looker, watch, member = looker or Looker(), Watch(), Nowhere()
     operators = {"looker": looker, **open_steps(CONFIG), "watch": watch}
     work = StreamWork("clip", member, operators, CONFIG, {})
     end = StreamRecord(end=End(ledger=Ledger(packets=frames)))
@@ -73,3 +97,20 @@ def test_what_comes_too_late_is_withheld(tmp_path: Path) -> None:
     assert ledger.shown == frames - (FPS - 1)
     assert min(looker.looked) == min(watch.covers) == FPS - 1
     assert {len(covers) for covers in watch.covers.values()} == {2}
+
+
+def test_a_detector_looks_before_what_it_left_out_is_released(tmp_path: Path) -> None:
+    dozer, _, member = work_at_once(tmp_path, 25, live=False, looker=Dozer())
+
+    assert dozer.looked == [0, 5, 10, 15, 20]
+    assert member.stored.ledger.shown == 25
+    assert member.stored.ledger.covered_whole == 0
+
+
+def test_what_no_look_vouches_for_is_covered_whole(tmp_path: Path) -> None:
+    class Asleep(Dozer):
+        def forget(self, stream: str) -> None: ...
+
+    _, _, member = work_at_once(tmp_path, 25, live=False, looker=Asleep())
+
+    assert member.stored.ledger.covered_whole >= 18
