@@ -39,6 +39,7 @@ from bench.bench_recall import deface
 from bench.pictures import data_folder
 from engines import open_engine
 from operators import LooksAhead, Operator
+from operators.boxes import iou
 from operators.detect.centerface import CenterFace
 from operators.frame import PIXEL_FORMATS, Array, Cover, Frame, Picture
 from pipeline.config import load, open_steps
@@ -114,15 +115,7 @@ def joined(main: Array, other: Array) -> Array:
     """Detections `(n, 5)`, and those of another look that overlap with none of them."""
     if not len(main) or not len(other):
         return np.concatenate([main, other])
-    return np.concatenate([main, other[overlaps(main, other).max(axis=0) < LINK_IOU]])
-
-
-def overlaps(a: Array, b: Array) -> Array:
-    """IoU `(n, m)` of boxes `(n, 4+)` and `(m, 4+)`."""
-    upper = np.maximum(a[:, None, :2], b[None, :, :2])
-    shared = np.clip(np.minimum(a[:, None, 2:4], b[None, :, 2:4]) - upper, 0, None).prod(axis=-1)
-    areas = [(each[:, 2:4] - each[:, :2]).prod(axis=1) for each in (a, b)]
-    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9))
+    return np.concatenate([main, other[iou(main, other).max(axis=0) < LINK_IOU]])
 
 
 def without(detections: Array, places: Sequence[tuple[int, int, int, int]]) -> Array:
@@ -141,9 +134,9 @@ def link(detections: Sequence[Array], times: Sequence[float]) -> Truth:
         open_ = [t for t in tracks if times[frame] - times[t[-1][0]] <= GAP_S]
         taken = np.zeros(len(found), np.bool_)
         if open_ and len(found):
-            iou = overlaps(np.array([t[-1][1] for t in open_]), found)
-            for row, column in zip(*linear_sum_assignment(iou, maximize=True), strict=True):
-                if iou[row, column] >= LINK_IOU:
+            overlap = iou(np.array([t[-1][1] for t in open_]), found)
+            for row, column in zip(*linear_sum_assignment(overlap, maximize=True), strict=True):
+                if overlap[row, column] >= LINK_IOU:
                     open_[row].append((frame, found[column]))
                     taken[column] = True
         tracks += [[(frame, each)] for each in found[~taken]]

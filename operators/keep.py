@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import ConfigError, EngineError
+from operators.boxes import iou
 from operators.frame import Array, Frame
 from operators.upright import boxes_to_upright, upright
 
@@ -120,7 +121,7 @@ class Keep:
         x1, y1, x2, y2 = box.tolist()
         here = (x1, y1, x2, y2)
         if not frame.faces.seen[row] or min(x2 - x1, y2 - y1) < self._min_px:
-            if known is None or _iou(here, known.box) < SAME_PLACE_IOU:
+            if known is None or iou(np.array([here]), np.array([known.box]))[0, 0] < SAME_PLACE_IOU:
                 return Standing(0, frame.index, here, frame.index)
             return replace(known, met_at=frame.index)
         if known is not None and frame.index < known.compare_at:
@@ -187,14 +188,6 @@ class Descriptor:
     def _describe(self, rgb: Array, square: Any) -> NDArray[np.float64]:
         chip = self._dlib.get_face_chip(rgb, self._points(rgb, square), size=CHIP_PX, padding=CHIP_PADDING)
         return np.array(self._network.compute_face_descriptor(chip))
-
-
-def _iou(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    overlap = max(0.0, width) * max(0.0, height)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return overlap / max(sum(areas) - overlap, 1e-9)
 
 
 OPERATOR = Keep

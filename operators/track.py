@@ -19,6 +19,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from engines import ConfigError, FrameError, StreamError
+from operators.boxes import area, intersection, iou
 from operators.frame import Array, Faces, Frame
 
 TRACK = np.dtype(
@@ -145,8 +146,8 @@ class Track:
 
     def _affinity(self, predicted: Array, boxes: Array) -> Array:
         """`(tracks, faces)`: the overlap where it suffices, less where centres are near, 0 where it is another face."""
-        overlap = _iou(predicted, boxes)
-        sizes = np.sqrt(_area(predicted))[:, None], np.sqrt(_area(boxes))[None]
+        overlap = iou(predicted, boxes)
+        sizes = np.sqrt(area(predicted))[:, None], np.sqrt(area(boxes))[None]
         smaller, larger = np.minimum(*sizes), np.maximum(*sizes)
         apart = np.linalg.norm(_center(predicted)[:, None] - _center(boxes)[None], axis=-1)
         nearness = 1 - apart / np.maximum(self._match_distance * larger, 1e-9)
@@ -287,7 +288,7 @@ def _between(faces: Faces, row: int, until_s: float, box: Array) -> Array:
     part = age / max(age + until_s, 1e-9)
     filled = (1 - part) * faces.data["hit_box"][row] + part * box
     predicted = faces.boxes[row]
-    if _iou(filled[None], predicted[None])[0, 0] >= DISAGREE_IOU:
+    if iou(filled[None], predicted[None])[0, 0] >= DISAGREE_IOU:
         return np.asarray(filled)
     return np.asarray(np.concatenate([np.minimum(filled[:2], predicted[:2]), np.maximum(filled[2:], predicted[2:])]))
 
@@ -304,7 +305,7 @@ def _carried_back(first: Frame, row: int, ahead: Sequence[Frame], before_s: floa
 
 
 def _covered(box: Array, boxes: Array) -> bool:
-    return bool((_intersection(box[None], boxes) >= WITHIN * _area(box[None])).any())
+    return bool((intersection(box[None], boxes) >= WITHIN * area(box[None])).any())
 
 
 def _enlarged(box: Array) -> Array:
@@ -314,24 +315,6 @@ def _enlarged(box: Array) -> Array:
 
 def _center(boxes: Array) -> Array:
     return np.asarray((boxes[..., :2] + boxes[..., 2:]) / 2)
-
-
-def _area(boxes: Array) -> Array:
-    return np.asarray(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1))
-
-
-def _intersection(a: Array, b: Array) -> Array:
-    """Areas `(n, m)` that boxes `(n, 4)` share with boxes `(m, 4)`."""
-    upper = np.maximum(a[:, None, :2], b[None, :, :2])
-    lower = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    return np.asarray(np.clip(lower - upper, 0, None).prod(axis=-1))
-
-
-def _iou(a: Array, b: Array) -> Array:
-    """Overlap `(n, m)` of boxes `(n, 4)` and `(m, 4)`, 0..1; 0 where a box has no area."""
-    shared = _intersection(a, b)
-    union = _area(a)[:, None] + _area(b)[None] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
 
 
 OPERATOR = Track

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engines import Engine, FacewardenError
 from operators import Operator
+from operators.boxes import iou
 from operators.frame import Array
 from pipeline.stills import Labelled
 
@@ -53,12 +54,9 @@ def recall(opener: Opener, engine: Engine, pictures: Sequence[Labelled]) -> floa
 def match(labels: Array, boxes: Array, scores: Array) -> NDArray[np.bool_]:
     """Which of the labels `(n, 4)` are found: best-scored boxes `(m, 4)` choose first, each label is chosen once."""
     found = np.zeros(len(labels), np.bool_)
-    corner = np.maximum(labels[:, None, :2], boxes[None, :, :2])
-    overlap = np.clip(np.minimum(labels[:, None, 2:], boxes[None, :, 2:]) - corner, 0, None).prod(axis=2)
-    areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (labels, boxes)]
-    iou = overlap / (areas[0][:, None] + areas[1][None] - overlap)
+    overlap = iou(labels, boxes)
     for best in np.argsort(-scores):
-        free = np.where(found, 0, iou[:, best])
+        free = np.where(found, 0, overlap[:, best])
         if free.max() >= IOU:
             found[free.argmax()] = True
     return found

@@ -19,6 +19,7 @@ import numpy as np
 
 from engines import ConfigError
 from operators import find
+from operators.boxes import area, intersection
 from operators.frame import Array
 from pipeline.config import Config
 from pipeline.trial import Trial
@@ -226,11 +227,7 @@ def recall(truth: Truth, covers: Truth) -> tuple[float, int]:
 
 def _covered(boxes: Array, covers: Array) -> Array:
     """Which of the boxes `(n, 4)` lie in one of the covers `(m, 4)` well enough: `(n,)` bool."""
-    upper = np.maximum(boxes[:, None, :2], covers[None, :, :2])
-    lower = np.minimum(boxes[:, None, 2:], covers[None, :, 2:])
-    shared = np.clip(lower - upper, 0, None).prod(axis=-1)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return np.asarray(shared.max(axis=1, initial=0) >= COVERED * area)
+    return np.asarray(intersection(boxes, covers).max(axis=1, initial=0) >= COVERED * area(boxes))
 
 
 class Tuner:

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import ConfigError, Engine
+from operators.boxes import iou
 from operators.detect.finders import STRIDE, CenterFaceFinder, YuNetFinder
-from operators.detect.looks import overlaps, suppress
+from operators.detect.looks import suppress
 from operators.frame import Array, Faces, Frame, Picture
 
 GLANCE = 48, 27
@@ -192,7 +193,7 @@ def _differ(one: Array, other: Array, likeness: float) -> bool:
 
 def _apart(boxes: Array, others: Array) -> NDArray[np.bool_]:
     """Which of the boxes `(n, 4)` are the same face as none of the others: `(n,)`."""
-    return np.asarray(overlaps(boxes, others).max(axis=1, initial=0) < SAME)
+    return np.asarray(iou(boxes, others).max(axis=1, initial=0) < SAME)
 
 
 def _around(box: Array, frame: Frame) -> tuple[Array, Frame]:

@@ -54,11 +54,3 @@ def left_first(landmarks: Array) -> Array:
         swapped = pair[:, 0, 0] > pair[:, 1, 0]
         pair[swapped] = pair[swapped, ::-1]
     return ordered
-
-
-def overlaps(one: Array, other: Array) -> Array:
-    """IoU `(n, m)` of boxes `(n, 4)` and `(m, 4)`, 0 where a box has no area."""
-    upper = np.maximum(one[:, None, :2], other[None, :, :2])
-    shared = np.clip(np.minimum(one[:, None, 2:], other[None, :, 2:]) - upper, 0, None).prod(axis=-1)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (one, other)]
-    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9))

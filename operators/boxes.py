@@ -1,0 +1,26 @@
+"""Geometry of boxes `(n, 4)` x1 y1 x2 y2."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from operators.frame import Array
+
+
+def area(boxes: Array) -> Array:
+    """`(n,)`, 0 for a box whose sides are out of order."""
+    return np.asarray(np.clip(boxes[:, 2:4] - boxes[:, :2], 0, None).prod(axis=1))
+
+
+def intersection(one: Array, other: Array) -> Array:
+    """Areas `(n, m)` that boxes `(n, 4)` share with boxes `(m, 4)`."""
+    upper = np.maximum(one[:, None, :2], other[None, :, :2])
+    lower = np.minimum(one[:, None, 2:4], other[None, :, 2:4])
+    return np.asarray(np.clip(lower - upper, 0, None).prod(axis=-1))
+
+
+def iou(one: Array, other: Array) -> Array:
+    """Overlap `(n, m)` of boxes `(n, 4)` and `(m, 4)`, 0..1; 0 where a box has no area."""
+    shared = intersection(one, other)
+    union = area(one)[:, None] + area(other)[None] - shared
+    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))
