@@ -18,13 +18,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.pictures import data_folder, decode_image, frame_of, read_images
+from bench.data import data_folder
 from engines import open_engine
 from operators.detect.centerface import CenterFace
 from operators.frame import Array
 from operators.keep import Descriptor
 from pipeline.models import find_model, pull
 from pipeline.report import write_report
+from pipeline.stills import decode_image, frame_of, read_images
 
 HEIGHTS_PX = (0, 48, 32, 24)  # 0: as it is
 DISTANCES = (0.4, 0.45, 0.5, 0.55, 0.6)

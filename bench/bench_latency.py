@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.clips import SIZES, SQUARE, camera_clip, unmasked
+from bench.data import data_folder
 from bench.floors import encode_times_ms
-from bench.pictures import data_folder
 from engines import StreamError
 from pipeline.brokers import MASKED, PACKETS, open_broker
 from pipeline.config import Config, Encode, Step, load
@@ -232,7 +232,7 @@ def run(given: argparse.Namespace) -> None:
             with cameras(clip, given.streams) as urls:
                 row = drive(urls, overload, seconds=given.overload_seconds, warm_up_s=0)
             rows.append({"what": "overload", **row})
-    lookahead_ms = 250.0 if config.lookahead_ms is None else config.lookahead_ms
+    lookahead_ms = config.wait_ms(live=True)
     console.print(table_of(rows))
     console.print(f"of the added time {lookahead_ms:.0f} ms are look-ahead")
     write_report(given.json, figures_of(rows, lookahead_ms), rows)

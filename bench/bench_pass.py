@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -31,15 +30,12 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from bench.clips import SIZES
+from bench.data import data_folder
 from pipeline.report import write_report
 
 console = Console()
 
-CLIPS = {
-    "360p": "stage_performance_audio.mp4",
-    "720p": "cafe_conversation_occluded.mp4",
-    "1080p": "street_crowd_1080p_audio.mp4",
-}
 KINDS = ("codec", "carried", "ours", "deface", "workers")
 SCALED = "720p"
 PRESET, CRF = "veryfast", 23
@@ -176,19 +172,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", type=int, default=100, help="frames of the short run")
     parser.add_argument("--long", type=int, default=500, help="frames of the long run")
-    parser.add_argument("--sizes", nargs="+", choices=CLIPS, default=list(CLIPS))
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS), help="leave out the rest")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    data = os.environ.get("FACEWARDEN_DATA")
-    if not data:
-        raise SystemExit("set FACEWARDEN_DATA to the folder with the test data")
+    videos = data_folder() / "videos"
 
     figures: dict[str, float] = {}
     rows: list[dict[str, Any]] = []
     lengths = (given.short, given.long)
     for size in given.sizes:
-        source = Path(data) / "videos" / CLIPS[size]
+        source = videos / SIZES[size]
         found = {}
         for what in (what for what in KINDS[:-1] if what in given.only):
             found[what] = cost_of(what, source, lengths)
@@ -197,7 +191,7 @@ def main() -> None:
             figures[f"{what}_peak_mb_{size}"] = found[what]["peak_mb"]
         figures |= ratios(found, size)
     if "workers" in given.only:
-        source = Path(data) / "videos" / CLIPS[SCALED]
+        source = videos / SIZES[SCALED]
         walls = {}
         for workers in (1, 2):
             cost = cost_of("ours", source, lengths, copies=2, workers=workers)

@@ -24,13 +24,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.pictures import data_folder, decode_image, frame_of, read_images
+from bench.data import data_folder
 from engines import open_engine
 from operators.detect.centerface import CenterFace
 from operators.frame import Array
 from pipeline.calibration import IOU, match
 from pipeline.models import find_model, pull
 from pipeline.report import write_report
+from pipeline.stills import decode_image, frame_of, read_images
 
 HEIGHTS_PX = {"<16": (0, 16), "16-24": (16, 24), "24-48": (24, 48), ">=48": (48, np.inf)}
 Detector = Callable[[NDArray[np.uint8]], tuple[Array, Array]]

@@ -36,13 +36,13 @@ from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 
 from bench.bench_recall import deface
-from bench.pictures import data_folder
+from bench.data import data_folder
 from engines import open_engine
 from operators import LooksAhead, Operator
 from operators.boxes import iou
 from operators.detect.centerface import CenterFace
 from operators.frame import PIXEL_FORMATS, Array, Cover, Frame, Picture
-from pipeline.config import load, open_steps
+from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load, open_steps
 from pipeline.models import find_model, pull
 from pipeline.report import write_report
 from pipeline.stream import TAIL_S
@@ -59,8 +59,7 @@ LOOKED_AT = (
     "podium_two_men_320x240_audio.mp4",
     "fisheye_dinner_2560x1920_audio.mp4",
 )
-LOOKAHEAD_MS = {"ours": 750.0, "ours_live": 250.0}
-"""Of files and of live streams, as `pipeline.config` has them by default."""
+WAITS_MS = {"ours": LOOKAHEAD_MS, "ours_live": LIVE_LOOKAHEAD_MS}
 NO_FACES = {"street_crowd_1080p_audio.mp4": [(900, 120, 1160, 330)]}
 """Where detectors agree on faces and the eye does not, x1 y1 x2 y2 in pixels: a coat of arms on a wall."""
 COVERED = 0.8
@@ -257,10 +256,10 @@ def measure(path: Path, config: str, most: int | None) -> tuple[dict[str, Tally]
         times.append(frame.time_s)
     truth = link(seen, times)
 
-    tallies = {"deface": Tally()} | {name: Tally() for name in LOOKAHEAD_MS}
+    tallies = {"deface": Tally()} | {name: Tally() for name in WAITS_MS}
     for index, boxes in enumerate(theirs):
         count(tallies["deface"], path.name, truth, index, scaled(boxes, DEFACE_SCALE), size)
-    for name, lookahead_ms in LOOKAHEAD_MS.items():
+    for name, lookahead_ms in WAITS_MS.items():
         operators = list(open_steps(load(config)).values())
         for frame in released(operators, islice(read_frames(path), most), lookahead_ms, tallies[name]):
             count(tallies[name], path.name, truth, frame.index, frame.covers, size)

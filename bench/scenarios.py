@@ -34,9 +34,9 @@ from rich.table import Table
 
 from bench.bounds import Floors, Spent, advice
 from bench.clips import SIZES, camera_clip
+from bench.data import data_folder
 from bench.floors import Codec, broker_floor, codec_floor
 from bench.line import Line, cpu_s
-from bench.pictures import data_folder
 from bench.report import merged
 from pipeline.config import Config, load
 from pipeline.models import pull

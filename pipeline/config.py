@@ -24,6 +24,9 @@ from pipeline.models import config_folder, find_model
 Delivery = Literal["auto", "transactional", "low_latency"]
 OnFailure = Literal["auto", "cover", "withhold"]
 
+LOOKAHEAD_MS, LIVE_LOOKAHEAD_MS = 750.0, 250.0
+"""How long frames of files and of cameras wait, where the config says nothing."""
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -99,6 +102,12 @@ class Config(Section):
     backlog: int = Field(default=1024, ge=64)
     workers: int = Field(default=0, ge=0)
     ingest_limit: int = Field(default=4, ge=1)
+
+    def wait_ms(self, *, live: bool) -> float:
+        """How long frames wait in the look-ahead."""
+        if self.lookahead_ms is not None:
+            return self.lookahead_ms
+        return LIVE_LOOKAHEAD_MS if live else LOOKAHEAD_MS
 
 
 def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = None) -> Config:

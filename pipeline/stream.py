@@ -450,8 +450,7 @@ class StreamWork:
 
     @property
     def _lookahead_s(self) -> float:
-        default = 250.0 if self.live else 750.0
-        return (default if self._config.lookahead_ms is None else self._config.lookahead_ms) / 1000
+        return self._config.wait_ms(live=self.live) / 1000
 
     @property
     def live(self) -> bool:

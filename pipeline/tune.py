@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
@@ -13,19 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from engines import ConfigError
 from operators.frame import Array
 from pipeline.config import Config, check, load, open_steps
+from pipeline.console import console
 
 if TYPE_CHECKING:
     from pipeline.trial import Clip, Trial
     from pipeline.tuner import Score, Truth, Tuner
 
-console = Console(width=None if sys.stdout.isatty() else 140)
 COLUMNS = ("file", "frame", "xmin", "ymin", "xmax", "ymax")
 
 
@@ -58,10 +56,16 @@ def tune(
     taken = _read_clips(clips, frames, live)
     labels = None if truth is None else read_truth(truth, taken)
     longest_px = max(max(clip.head.width, clip.head.height) for clip in taken)
-    wait_ms = (250.0 if live else 750.0) if chosen.lookahead_ms is None else chosen.lookahead_ms
     with _bar() as bar:
         attempt = partial(_attempt, taken, bar, bar.add_task("", total=None))
-        tuner = Tuner(chosen, knobs(chosen, longest_px=longest_px), attempt, wanted, wait_ms=wait_ms, truth=labels)
+        tuner = Tuner(
+            chosen,
+            knobs(chosen, longest_px=longest_px),
+            attempt,
+            wanted,
+            wait_ms=chosen.wait_ms(live=live),
+            truth=labels,
+        )
         best = tuner.search()
     console.print(_table(tuner))
     if misses := best.misses(tuner.slo):

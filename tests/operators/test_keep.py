@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.pictures import frame_of
 from engines import ConfigError, EngineError
 from operators.frame import Faces, Frame
 from operators.keep import Descriptor, Keep
+from pipeline.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from bench import chaos
-from bench.pictures import frame_of
 from engines import StreamError
 from operators.frame import Faces, Frame
 from pipeline.config import Config, Step, open_steps
+from pipeline.stills import frame_of
 from pipeline.trial import WARM_UP, Watch, read_clip, try_out
 
 FRAMES = 40

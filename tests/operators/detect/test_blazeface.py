@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.pictures import frame_of
 from engines import EngineError
 from operators.detect.blazeface import BlazeFace
+from pipeline.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.pictures import frame_of
 from engines import ConfigError, open_engine
 from operators.detect.cascade import Cascade
 from operators.frame import Frame
+from pipeline.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.pictures import frame_of
 from engines import ConfigError, EngineError, FrameError, open_engine
 from operators.detect.centerface import CenterFace
 from operators.frame import Faces
+from pipeline.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.pictures import frame_of
 from engines import ConfigError, FrameError, open_engine
 from operators.detect.yunet import YuNet
+from pipeline.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

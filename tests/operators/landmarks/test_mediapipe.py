@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.pictures import frame_of
 from engines import EngineError
 from operators.frame import Faces, Frame
 from operators.landmarks.mediapipe import Landmarker
+from pipeline.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

@@ -1,13 +1,9 @@
-"""Where the data sets of benches are, and still pictures as frames."""
+"""Where the data sets of benches are."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-
-from pipeline.stills import decode_image, frame_of, picture_of, read_images
-
-__all__ = ["data_folder", "decode_image", "frame_of", "picture_of", "read_images"]
 
 
 def data_folder() -> Path:
