@@ -54,11 +54,11 @@ class _Table:
 
     def add(self, number: int, picture: Picture, cover: Cover) -> None:
         """Adds a cover of the picture of that number, unless it lies outside of it."""
-        box = x1, y1, x2, y2 = painter._at_least_a_pixel(cover.box)
-        inner = painter._visible(picture, box)
-        if inner is None:
+        place = painter.place_of(picture, cover)
+        if place is None:
             return
-        soft_x, soft_y = cover.feather * (x2 - x1), cover.feather * (y2 - y1)
+        box, inner, outer = place
+        x1, y1, x2, y2 = box
         table = np.zeros(1, kernels.COVER)
         entry = table[0]
         entry["planes"] = [plane_entry(plane) for plane in picture.planes]
@@ -68,20 +68,16 @@ class _Table:
         entry["light"], entry["light_share"] = number, 1 / (lines * picture.width)
         entry["centre_x"], entry["centre_y"] = (x1 + x2) / 2, (y1 + y2) / 2
         entry["per_x"], entry["per_y"], entry["reach"] = 2 / (x2 - x1), 2 / (y2 - y1), 1 + 2 * cover.feather
-        entry["inner"] = inner
-        entry["outer"] = outer = painter._visible(picture, (x1 - soft_x, y1 - soft_y, x2 + soft_x, y2 + soft_y))
+        entry["inner"], entry["outer"] = inner, outer
         entry["style"], entry["is_box"] = STYLES[cover.style], cover.shape == "box"
-        entry["across"], entry["down"] = across, down = painter._grid(box, cover, inner)
+        entry["across"], entry["down"] = across, down = painter.grid_of(box, cover, inner)
         if cover.style == "solid":
-            colour = painter._to_planes(np.array([[cover.color]], np.float32), picture)
-            entry["colours"] = np.rint(np.ravel(colour))
+            entry["colours"] = painter.colour_of(picture, cover)
         elif cover.style == "image":
-            assert outer is not None  # noqa: S101 - it contains `inner`
-            patches = painter._patches(picture, box, cover, 0, inner, outer)
-            uploaded = [self._device.upload(patch) for patch in patches]
+            uploaded = [self._device.upload(patch) for patch in painter.patches_of(picture, cover, place, light=0)]
             self._patches += uploaded
             entry["patches"] = [plane_entry(patch) for patch in uploaded]
         else:
             entry["keep"], entry["noise"] = painter.KEEP, sum(map(len, self.noise))
-            self.noise.append(painter._noise(cover.seed, cover.cells)[:down, :across].reshape(-1, 3))
+            self.noise.append(painter.noise_of(cover.seed, cover.cells)[:down, :across].reshape(-1, 3))
         self.covers.append(table)

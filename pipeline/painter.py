@@ -114,18 +114,35 @@ def cover_whole(picture: Picture) -> None:
         plane[...] = round(float(cv2.mean(plane)[0]))
 
 
-def _paint(picture: Picture, cover: Cover, light: float) -> None:
+class Place(NamedTuple):
+    """Where a cover lies: its box, and the pixels of the picture in it without and with the soft edge."""
+
+    box: Box
+    inner: Rect
+    outer: Rect
+
+
+def place_of(picture: Picture, cover: Cover) -> Place | None:
+    """Where a cover lies, None if that is outside of the picture."""
     box = x1, y1, x2, y2 = _at_least_a_pixel(cover.box)
     inner = _visible(picture, box)
     if inner is None:
-        return
+        return None
     soft_x, soft_y = cover.feather * (x2 - x1), cover.feather * (y2 - y1)
     outer = _visible(picture, (x1 - soft_x, y1 - soft_y, x2 + soft_x, y2 + soft_y))
     assert outer is not None  # noqa: S101 - it contains `inner`
+    return Place(box, inner, outer)
+
+
+def _paint(picture: Picture, cover: Cover, light: float) -> None:
+    place = place_of(picture, cover)
+    if place is None:
+        return
+    box, _, outer = place
     steps = _steps(picture)
     dtype: Any = picture.format.dtype
     luma, chroma = (_opacity(box, cover, outer, step).astype(dtype, copy=False) for step in steps[:2])
-    patches = _patches(picture, box, cover, light, inner, outer)
+    patches = patches_of(picture, cover, place, light)
     for plane, step, opaque, patch in zip(_writable(picture), steps, (luma, chroma, chroma), patches, strict=True):
         under = plane[_window(outer, step)]
         # Each rounded by itself: under the shape nothing of what is hidden shows through, not even in the last bit.
@@ -133,13 +150,17 @@ def _paint(picture: Picture, cover: Cover, light: float) -> None:
         cv2.add(painted, cv2.multiply(under, OPAQUE - opaque, scale=1 / OPAQUE), dst=under)
 
 
-def _patches(picture: Picture, box: Box, cover: Cover, light: float, inner: Rect, outer: Rect) -> Iterator[Array]:
-    """What to paint, of each plane, in the size of `outer` there."""
+def patches_of(picture: Picture, cover: Cover, place: Place, light: float) -> Iterator[Array]:
+    """What to paint, of each plane, in the size of the place's `outer` there.
+
+    Args:
+        light: the mean of the picture's luma, which blur and mosaic pale towards.
+    """
+    box, inner, outer = place
     dtype = picture.format.dtype
     if cover.style == "solid":
-        colour = np.array([[cover.color]], np.float32)
-        for step, plane in zip(_steps(picture), _to_planes(colour, picture), strict=True):
-            yield np.full(_shape(outer, step), np.rint(plane[0, 0]), dtype)
+        for step, value in zip(_steps(picture), colour_of(picture, cover), strict=True):
+            yield np.full(_shape(outer, step), value, dtype)
     elif cover.style == "image":
         stretched = _stretched(cover, box, outer)
         for step, plane in zip(_steps(picture), _to_planes(stretched, picture), strict=True):
@@ -155,14 +176,19 @@ def _patches(picture: Picture, box: Box, cover: Cover, light: float, inner: Rect
             yield _enlarged(cells[..., number], cover.style, step, inner, outer)
 
 
+def colour_of(picture: Picture, cover: Cover) -> Array:
+    """A solid cover's colour in the picture's planes, `(3,)`, rounded."""
+    return np.asarray(np.rint(np.ravel(_to_planes(np.array([[cover.color]], np.float32), picture))))
+
+
 def _cells(picture: Picture, box: Box, cover: Cover, light: float, inner: Rect) -> Array:
     """What blur and mosaic leave: `(rows, columns, 3)` noisy and paled means of the planes within `inner`."""
-    columns, rows = grid = _grid(box, cover, inner)
+    columns, rows = grid = grid_of(box, cover, inner)
     unit = 1 << (picture.format.bits - 8)
     middle = np.array([light, 128 * unit, 128 * unit], np.float32)
     planes = zip(picture.planes, _steps(picture), strict=True)
     means = np.stack([_means(plane[_window(inner, step)], grid) for plane, step in planes], axis=-1)
-    cells = middle + KEEP * (means - middle) + unit * _noise(cover.seed, cover.cells)[:rows, :columns]
+    cells = middle + KEEP * (means - middle) + unit * noise_of(cover.seed, cover.cells)[:rows, :columns]
     return np.asarray(np.clip(np.rint(cells), 0, 256 * unit - 1), picture.format.dtype)
 
 
@@ -174,7 +200,7 @@ def _means(samples: Array, grid: tuple[int, int]) -> Array:
 
 
 @lru_cache(maxsize=256)
-def _noise(seed: int, cells: int) -> NDArray[np.float32]:
+def noise_of(seed: int, cells: int) -> NDArray[np.float32]:
     """`(cells, cells, 3)`, of each cell and plane, in units of 8 bits."""
     drawn = np.random.default_rng(seed).standard_normal((3, 1 + cells, cells), np.float32)
     noise = SHARED * drawn[:, 0, 0] + OWN * drawn[:, 1:].transpose(1, 2, 0)
@@ -191,7 +217,7 @@ def _enlarged(cells: Array, style: Style, step: tuple[int, int], inner: Rect, ou
     return np.asarray(cv2.copyMakeBorder(patch, top, bottom, left, right, cv2.BORDER_REPLICATE))
 
 
-def _grid(box: Box, cover: Cover, inner: Rect) -> tuple[int, int]:
+def grid_of(box: Box, cover: Cover, inner: Rect) -> tuple[int, int]:
     """How many cells across and down `inner`: as many as the box has, less where it reaches out of the picture."""
     x1, y1, x2, y2 = box
     sides = ((inner.x2 - inner.x1, x2 - x1), (inner.y2 - inner.y1, y2 - y1))
