@@ -88,7 +88,7 @@ def scores_of(use: str, stem: Path, crops: CropSet) -> tuple[Array, Array]:
     operator = part(use, "operator")
     scores = np.asarray(operator.score(opened, crops), np.float64)
     abstains = getattr(operator, "abstains", None)
-    silent = np.asarray(abstains(opened, crops), bool) if abstains else np.zeros(len(crops), bool)
+    silent = np.asarray(abstains(opened, crops, scores), bool) if abstains else np.zeros(len(crops), bool)
     return scores, silent | ~np.isfinite(scores)
 
 

@@ -104,6 +104,28 @@ class Normalise(nn.Module):
         return (x - self.mean) / self.deviation
 
 
+class Calibrated(nn.Module):
+    """Logits `(n, 2)` to the calibrated probability `(n, 1)` of a forgery.
+
+    Args:
+        scale, bias: the probability is the logistic function of scale * (fake - real) + bias.
+        fake: which of the two logits speaks for a forgery.
+    """
+
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, scale: float, bias: float, *, fake: int) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.tensor(scale))
+        self.register_buffer("bias", torch.tensor(bias))
+        self.fake = fake
+
+    def forward(self, logits: Tensor) -> Tensor:
+        fake, real = logits[:, self.fake : self.fake + 1], logits[:, 1 - self.fake : 2 - self.fake]
+        return torch.sigmoid(self.scale * (fake - real) + self.bias)
+
+
 def pair_ranking(fake: Tensor, real: Tensor) -> Tensor:
     """Mean of -log sigmoid(fake - real): each forgery `(n,)` should score above its own original; ln 2 if blind."""
     return F.softplus(real - fake).mean()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from engines import ConfigError
-from operators.deepfake.model import MobileNetCut, Normalise
+from operators.deepfake.model import Calibrated, MobileNetCut, Normalise
 
 Variant = Literal["spatial_abs", "spatial_signed", "spectral"]
 VARIANTS: tuple[Variant, ...] = ("spatial_abs", "spatial_signed", "spectral")
@@ -171,25 +171,20 @@ class Exported(nn.Module):
     """What becomes the ONNX file: the class map in closed form, for Grad-CAM needs a backward pass, and no masking.
 
     Args:
-        scale, bias: of the calibrated `fake_prob`, the logistic function of scale * (fake - real) + bias.
+        scale, bias: of the calibrated `fake_prob`.
     """
-
-    scale: Tensor
-    bias: Tensor
 
     def __init__(self, detector: Detector, *, scale: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()
         self.detector = detector
-        self.register_buffer("scale", torch.tensor(scale))
-        self.register_buffer("bias", torch.tensor(bias))
+        self.calibrated = Calibrated(scale, bias, fake=1)
 
     def forward(self, face: Tensor) -> dict[str, Tensor]:
         last = self.detector.trunk.finish(self.detector.trunk.attend(face))
         logits = self.detector.head(last.mean((2, 3))).float()
         weight = self.detector.head.weight
         cam = F.relu(F.conv2d(last, (weight[1] - weight[0]).view(1, -1, 1, 1)))  # (n, 1, 7, 7)
-        fake = torch.sigmoid(self.scale * (logits[:, 1:] - logits[:, :1]) + self.bias)
-        return {"logits": logits, "fake_prob": fake, "cam_fake": cam.float()}
+        return {"logits": logits, "fake_prob": self.calibrated(logits), "cam_fake": cam.float()}
 
 
 MINI: dict[str, Any] = {

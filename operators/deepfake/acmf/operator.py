@@ -119,13 +119,13 @@ def score(engines: Mapping[str, Engine], crop_set: CropSet) -> NDArray[np.float6
     return np.concatenate([np.zeros(0), *scores])
 
 
-def abstains(engines: Mapping[str, Engine], crop_set: CropSet) -> NDArray[np.bool_]:
-    """Of which crops `(n,)` nothing would be claimed: for what they are like, or for what they score."""
+def abstains(engines: Mapping[str, Engine], crop_set: CropSet, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Of which crops `(n,)` nothing would be claimed: for what they are like, or for what they score `(n,)`."""
     detector = engines["detector"]
     limits, _ = known_to(detector)
     faults = [quality.faults(quality.measure(pixels), limits.usual) for pixels in _batches(detector, crop_set)]
     unfit = np.array([bool(fault) for batch in faults for fault in batch], bool)
-    return unfit | limits.between(score(engines, crop_set))
+    return unfit | limits.between(scores)
 
 
 def _batches(detector: Engine, crop_set: CropSet) -> Iterator[NDArray[np.uint8]]:

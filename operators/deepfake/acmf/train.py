@@ -231,8 +231,7 @@ def video_tta(
         video = _faces(videos, looked, size)
         chance = torch.Generator().manual_seed(seed)
         adapted = model.adapt(exported.detector, video, draw, generator=chance)
-        real, fake = model.video_logits(adapted, video)
-        scores[rows] = torch.sigmoid(exported.scale * (fake - real) + exported.bias).item()
+        scores[rows] = exported.calibrated(model.video_logits(adapted, video)[None]).item()
     return scores
 
 

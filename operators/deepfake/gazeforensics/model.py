@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from engines import ConfigError
-from operators.deepfake.model import MobileNetCut
+from operators.deepfake.model import Calibrated, MobileNetCut
 
 FAKE, REAL = 0, 1
 Mode = Literal["full", "freeze"]
@@ -233,11 +233,8 @@ class ClipEngine(nn.Module):
     """What becomes `gaze_clip.onnx`. The last linear layers of Q, K, V are folded into the attention's own.
 
     Args:
-        scale, bias: of the calibrated `fake_prob`, the logistic function of scale * (fake - real) + bias.
+        scale, bias: of the calibrated `fake_prob`.
     """
-
-    scale: Tensor
-    bias: Tensor
 
     def __init__(self, model: GazeForensics, *, scale: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()
@@ -245,14 +242,12 @@ class ClipEngine(nn.Module):
         self.q, self.k, self.v = fold(model.q, inner.q), fold(model.k, inner.k), fold(model.v, inner.v)
         self.heads, self.out = model.sizes.heads, inner.out
         self.comp, self.last = model.comp, model.last
-        self.register_buffer("scale", torch.tensor(scale))
-        self.register_buffer("bias", torch.tensor(bias))
+        self.calibrated = Calibrated(scale, bias, fake=FAKE)
 
     def forward(self, emb_seq: Tensor) -> dict[str, Tensor]:
         mixed, weights = attend(self.q(emb_seq), self.k(emb_seq), self.v(emb_seq), self.out, self.heads)
         logits = self.last(self.comp(mixed).flatten(1)).float()
-        fake = torch.sigmoid(self.scale * (logits[:, :1] - logits[:, 1:]) + self.bias)
-        return {"logits": logits, "fake_prob": fake, "attn": weights}
+        return {"logits": logits, "fake_prob": self.calibrated(logits), "attn": weights}
 
 
 def fold(layers: nn.Sequential, behind: nn.Linear) -> nn.Sequential:

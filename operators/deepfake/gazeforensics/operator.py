@@ -227,15 +227,15 @@ def score(engines: Mapping[str, Engine], crop_set: CropSet) -> NDArray[np.float6
     return scores
 
 
-def abstains(engines: Mapping[str, Engine], crop_set: CropSet) -> NDArray[np.bool_]:
-    """Of which crops `(n,)` nothing would be claimed: for what they are like, or for what their clip scores."""
+def abstains(engines: Mapping[str, Engine], crop_set: CropSet, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Of which crops `(n,)` nothing would be claimed: for what they are like, or for what their clip scores `(n,)`."""
     limits, _ = known_to(engines["clip"])
     size, _ = _shape(engines)
     unfit = np.empty(len(crop_set), bool)
     for first in range(0, len(crop_set), BATCH):
         pixels = crops.resize(np.asarray(crop_set.pixels[first : first + BATCH]), size)
         unfit[first : first + BATCH] = [bool(f) for f in quality.faults(quality.measure(pixels), limits.usual)]
-    return unfit | limits.between(score(engines, crop_set))
+    return unfit | limits.between(scores)
 
 
 def _centre(clip: Engine) -> float:

@@ -27,7 +27,7 @@ from operators.deepfake.gazeforensics import model
 from operators.deepfake.gazeforensics.clips import Source, Table
 from operators.deepfake.gazeforensics.data import GAZE_KINDS, HIDES, KINDS, Clip, prepared, teaching
 from operators.deepfake.gazeforensics.model import Bins, GazeForensics, GazeNet, Mode, Sizes, Teacher
-from operators.deepfake.model import placed
+from operators.deepfake.model import Calibrated, placed
 from operators.deepfake.pairs import Ahead, halves
 from operators.deepfake.scores import Limits, thresholds
 from operators.forge.gaze import shift_irises
@@ -153,14 +153,9 @@ def train(
 class Trained(nn.Module):
     """What a training leaves: the clip model with its calibration."""
 
-    scale: Tensor
-    bias: Tensor
-
     def __init__(self, net: GazeForensics, *, scale: float = 1.0, bias: float = 0.0) -> None:
         super().__init__()
-        self.net = net
-        self.register_buffer("scale", torch.tensor(scale))
-        self.register_buffer("bias", torch.tensor(bias))
+        self.net, self.calibrated = net, Calibrated(scale, bias, fake=model.FAKE)
 
 
 def networks(
@@ -179,7 +174,7 @@ def networks(
     trained.load_state_dict(weights, strict=True)
     net = trained.net.eval()
     frame, clip = model.example(net, size)
-    clip_engine = model.ClipEngine(net, scale=trained.scale.item(), bias=trained.bias.item())
+    clip_engine = model.ClipEngine(net, scale=trained.calibrated.scale.item(), bias=trained.calibrated.bias.item())
     return {"frame": Network(model.FrameEngine(net).eval(), frame), "clip": Network(clip_engine.eval(), clip)}
 
 

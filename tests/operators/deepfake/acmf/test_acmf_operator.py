@@ -149,7 +149,7 @@ def test_all_crops_of_a_set_are_scored_and_the_card_says_of_which_nothing_is_cla
 
     def abstained(**metrics: float) -> float:
         write_card(exported, card.model_copy(update={"metrics": metrics}))
-        return float(abstains(engine, data).mean())
+        return float(abstains(engine, data, score(engine, data)).mean())
 
     assert scores.shape == (len(data),)
     assert ((scores > 0) & (scores < 1)).all()
