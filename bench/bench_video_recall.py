@@ -43,9 +43,9 @@ from operators.boxes import iou
 from operators.detect.centerface import CenterFace
 from operators.frame import PIXEL_FORMATS, Array, Cover, Frame, Picture
 from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load, open_steps
+from pipeline.looking import TAIL_S
 from pipeline.models import find_model, pull
 from pipeline.report import write_report
-from pipeline.stream import TAIL_S
 
 CHOSEN_ON = (
     "street_crowd_1080p_audio.mp4",

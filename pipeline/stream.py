@@ -19,13 +19,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from engines import FrameError, StreamError
-from operators import Concludes, LooksAhead, MayRest, Operator, Remembers
+from operators import Operator
 from operators.frame import Frame
 from pipeline import painter
 from pipeline.accounts import Accounts
 from pipeline.brokers import REJECTS, VERDICTS, Member, Message, Record
 from pipeline.config import Config
 from pipeline.jail import Limits
+from pipeline.looking import LATE_S, Looking, Waiting
 from pipeline.media import Decoded, Decoder, Undecodable, slot_count
 from pipeline.output import LIVE_UNIT, Output
 from pipeline.reports import report_of, verdict_of
@@ -57,27 +58,6 @@ UNDER_WAY = 8
 NO_PACKET, FAILURES = -1, -2
 """In the counts of deaths: decoders that died with nothing to do, as of broken extradata; and whatever else failed."""
 MOST_OPENED, MOST_FAILURES = 3, 5
-BEHIND_S, LATE_S = 0.2, 3.0
-"""So far behind its camera, detectors of a live stream look less often; and frames that are this late are withheld."""
-ROUNDING_S = 0.002
-TAIL_S = 0.25
-"""How long after the last look of a scene or stream, behind which none comes, tracks alone vouch for frames."""
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A decoded frame in the look-ahead."""
-
-    frame: Frame
-    number: int
-    pts: int
-    duration: int
-    slot: int
-    epoch_index: int
-    failed: str = ""
-    cut: Mapping[str, bytes] | None = None  # what the operators remembered before this frame, if a unit may end here
-    opens_epoch: bool = False
-    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +102,12 @@ class StreamWork:
         self._limits = Limits(
             memory_bytes=config.jail.memory_mb << 20, timeout_s=config.jail.timeout_s, max_pixels=config.jail.max_pixels
         )
-        last_ahead = max((i for i, op in enumerate(operators.values()) if isinstance(op, LooksAhead)), default=-1)
-        self._arrival = list(operators.items())[: last_ahead + 1]
-        self._release = list(operators.items())[last_ahead + 1 :]
-        self._looking_ahead = [(name, op) for name, op in self._arrival if isinstance(op, LooksAhead)]
-        self._resting = {name for name, op in self._arrival if isinstance(op, MayRest)}
+        self._looking = Looking(stream, operators, self._timed)
 
         self._queue: deque[tuple[StreamRecord, Record]] = deque()
         self._fed: int | None = None
         self._came: deque[Decoded | Undecodable] = deque()
-        self._window: deque[_Waiting] = deque()
+        self._window: deque[Waiting] = deque()
         self._beside: list[Message] = []  # records that go with the masked ones
         self._reports: list[FrameReport] = []
         self._verdicts: list[Verdict] = []
@@ -158,18 +134,12 @@ class StreamWork:
         self._last_pts = self._arrived_pts = state.last_pts if state.epoch_index else None
         self._since_cut = 0
         self._cut_pts: int | None = None
-        self._examined_s: float | None = None
-        self._looked_s: float | None = None
-        self._unseen, self._rested = 0, False  # frames since, and whether detectors were not even asked
         self._newest = (-1, 0)  # epoch and pts of the picture that came in last
         self._cpu: dict[str, float] = dict(state.ledger.cpu_ms)
         self._wall_before = state.ledger.wall_s
         self._head: Head | None = None
         self._marks: deque[_Mark] = deque()
-        for name, operator in _remembering([*self._arrival, *self._release]):
-            operator.forget(self.stream)
-            if name in state.operators:
-                operator.restore(self.stream, state.operators[name])
+        self._looking.begin(state.operators)
         if state.HasField("source"):
             self._take_head(state.source, state.resume_offset, 0)
             # No two encoder runs may share an epoch, so its number is stored before anything is sent under it.
@@ -354,10 +324,10 @@ class StreamWork:
             self._output.open_epoch()
         self._epoch_index = self._released_epoch_index = 0
         self._arrived_pts = self._last_pts = None
-        self._sizes = self._looked_s = self._examined_s = None
-        self._unseen, self._rested = 0, False
+        self._sizes = None
+        self._looking.begin_epoch()
         self._take_head(record.head, self._closing_offset, self._accounts.border)
-        self._commit(_snapshot(self.stream, [*self._arrival, *self._release]))
+        self._commit({**self._looking.arrived(), **self._looking.released()})
 
     def _finish(self, end: End) -> None:
         self._accounts.close()
@@ -367,9 +337,7 @@ class StreamWork:
         self._count_cpu()
         closing = End(ledger=self._accounts.ledger, reason=end.reason)
         self._output.end(closing)
-        for _, operator in (*self._arrival, *self._release):
-            if isinstance(operator, Concludes):
-                self._verdicts += map(verdict_of, operator.verdicts(self.stream))
+        self._verdicts += map(verdict_of, self._looking.conclude())
         report = VerdictRecord(frames=self._reports, verdicts=self._verdicts, end=closing)
         self._beside.append(Message(VERDICTS, report.SerializeToString()))
         self._reports, self._verdicts = [], []
@@ -396,7 +364,7 @@ class StreamWork:
         opens = jumped or (self._sizes is not None and sizes != self._sizes)
         self._sizes = sizes
         base = fraction(self._head.time_base)
-        waiting = _Waiting(
+        waiting = Waiting(
             Frame(self.stream, self._index, float(pts * base), picture, rotation=self._head.rotation),
             decoded.number,
             pts,
@@ -406,14 +374,14 @@ class StreamWork:
             opens_epoch=opens,
         )
         if opens or self._may_cut(packet.key, pts, base):
-            waiting.cut = _snapshot(self.stream, self._arrival)
+            waiting.cut = self._looking.arrived()
             self._since_cut, self._cut_pts = 0, pts
         self._since_cut += 1
         self._index += 1
         self._epoch_index += 1
         if jumped:
             self._newest = (self._head.epoch, pts)
-        if self._behind_s(pts) > LATE_S and not self._unseen:
+        if self._behind_s(pts) > LATE_S and not self._looking.unseen:
             waiting.failed, waiting.late = "too late: the worker cannot keep up with the camera", True
         else:
             self._guard(waiting, self._look)
@@ -463,48 +431,13 @@ class StreamWork:
             return 0.0
         return float((self._newest[1] - pts) * fraction(self._head.time_base))
 
-    def _look(self, waiting: _Waiting) -> None:
-        must = self._must_look(waiting)
-        rest = not must and self._behind_s(waiting.pts) > BEHIND_S
-        looked = not self._resting
-        self._unseen, self._rested = self._unseen + 1, self._rested or rest
-        for name, operator in self._arrival:
-            if name not in self._resting:
-                before = waiting.frame
-                with self._timed(name):
-                    (waiting.frame,) = operator([before])
-                if self._resting and not looked:
-                    # Fixed places are known in every frame: that says nothing of faces.
-                    waiting.frame = replace(waiting.frame, examined=before.examined)
-            elif not rest:
-                looked |= self._ask(waiting, name, operator, must=must)
-        if looked:
-            self._looked_s, self._unseen, self._rested = waiting.frame.time_s, 0, False
+    def _look(self, waiting: Waiting) -> None:
+        assert self._decoder is not None  # noqa: S101
+        behind_s = self._behind_s(waiting.pts)
+        places = len(self._window) + self._decoder.free - 2
+        self._looking.look(waiting, behind_s=behind_s, places=places, wait_s=self._lookahead_s)
 
-    def _ask(self, waiting: _Waiting, name: str, detector: Operator, *, must: bool) -> bool:
-        """Whether a detector, which has periods of its own, has looked."""
-        before = waiting.frame
-        with self._timed(name):
-            (waiting.frame,) = detector([before])
-            if waiting.frame is before and must and isinstance(detector, Remembers):
-                detector.forget(self.stream)  # at a stream's first frame it does look
-                (waiting.frame,) = detector([before])
-        if self._rested and waiting.frame.cut:
-            # The cut lies somewhere in what was not looked at: tracks go over it, and hide too much.
-            waiting.frame = replace(waiting.frame, cut=False)
-        return waiting.frame is not before
-
-    def _must_look(self, waiting: _Waiting) -> bool:
-        """A look is due while the frames since the last one are still in the look-ahead, so that whoever is found now
-        is covered there too."""
-        if self._looked_s is None or self._decoder is None:
-            return True
-        fit = len(self._window) + self._decoder.free - 1
-        since_s = waiting.frame.time_s - self._looked_s
-        late = self._behind_s(waiting.pts) > LATE_S
-        return late or self._unseen >= fit - 1 or not 0 <= since_s < self._lookahead_s - ROUNDING_S
-
-    def _guard(self, waiting: _Waiting, work: Callable[[_Waiting], None]) -> None:
+    def _guard(self, waiting: Waiting, work: Callable[[Waiting], None]) -> None:
         """Runs what may fail on one frame: whatever it is, the frame is marked, and the stream goes on."""
         try:
             work(waiting)
@@ -528,7 +461,7 @@ class StreamWork:
         if waiting.cut is not None and (self._output.frames or waiting.opens_epoch):
             if waiting.opens_epoch:
                 self._output.open_epoch()
-            self._commit({**waiting.cut, **_snapshot(self.stream, self._release)})
+            self._commit({**waiting.cut, **self._looking.released()})
         if not waiting.failed:
             self._guard(waiting, self._cover)
         fate, picture = FATE_MASKED, waiting.frame.picture
@@ -551,23 +484,7 @@ class StreamWork:
         self._account(waiting, fate, reason)
         self._send_now()
 
-    def _vouched_for(self, frame: Frame) -> bool:
-        """A detector has looked at the frame, or at a later one of the same scene, from which tracks reach back."""
-        if frame.examined:
-            self._examined_s = frame.time_s
-            return True
-        for later in self._window:
-            if later.opens_epoch or later.frame.cut:
-                break
-            if later.frame.examined and not later.failed:
-                return bool(self._looking_ahead)
-        else:
-            if self._closing is None:
-                return False
-        recent = self._examined_s is not None and 0 <= frame.time_s - self._examined_s <= TAIL_S
-        return recent and bool(self._looking_ahead)
-
-    def _encode(self, waiting: _Waiting) -> None:
+    def _encode(self, waiting: Waiting) -> None:
         try:
             with self._timed("encode"):
                 self._output.encode(waiting.frame.picture, waiting.frame.index, waiting.pts, waiting.duration)
@@ -575,22 +492,14 @@ class StreamWork:
             # It has swallowed frames that were counted as shown: only a new life can bring them back.
             raise StreamError(f"{self.stream}: the encoder failed: {error}") from error
 
-    def _cover(self, waiting: _Waiting) -> None:
-        frame = waiting.frame
-        following = [later.frame for later in self._window if not later.failed]
-        for name, looking in self._looking_ahead:
-            with self._timed(name):
-                frame = looking.settle(frame, following)
-        for name, operator in self._release:
-            with self._timed(name):
-                (frame,) = operator([frame])
-        waiting.frame = frame
-        if not self._vouched_for(frame):
+    def _cover(self, waiting: Waiting) -> None:
+        waiting.frame = self._looking.settle(waiting.frame, self._window)
+        if not self._looking.vouches_for(waiting.frame, self._window, last=self._closing is not None):
             raise FrameError("no detector has looked at this frame or near it")
         with self._timed("paint"):
-            painter.paint(frame)
+            painter.paint(waiting.frame)
 
-    def _account(self, waiting: _Waiting, fate: Fate.ValueType, reason: str) -> None:
+    def _account(self, waiting: Waiting, fate: Fate.ValueType, reason: str) -> None:
         frame, ledger = waiting.frame, self._accounts.ledger
         if fate == FATE_WITHHELD:
             ledger.withheld["late" if waiting.late else "not_examined" if waiting.failed else "unencodable"] += 1
@@ -638,17 +547,4 @@ class StreamWork:
         if self._decoder is not None:
             self._decoder.close()
             self._decoder = None
-        for _, operator in _remembering([*self._arrival, *self._release]):
-            operator.forget(self.stream)
-
-
-Steps = list[tuple[str, Operator]]
-
-
-def _remembering(steps: Steps) -> Iterator[tuple[str, Remembers]]:
-    return ((name, operator) for name, operator in steps if isinstance(operator, Remembers))
-
-
-def _snapshot(stream: str, steps: Steps) -> dict[str, bytes]:
-    """What these operators remember of the stream right now."""
-    return {name: operator.snapshot(stream) for name, operator in _remembering(steps)}
+        self._looking.forget()

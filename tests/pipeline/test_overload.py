@@ -10,7 +10,8 @@ from typing import Literal
 from bench import chaos
 from operators.frame import Faces, Frame
 from pipeline.config import Config, Step, open_steps
-from pipeline.stream import LATE_S, StreamWork
+from pipeline.looking import LATE_S
+from pipeline.stream import StreamWork
 from pipeline.trial import Nowhere, Watch, read_clip, record_of
 from pipeline.wire import End, Ledger, StreamRecord
 

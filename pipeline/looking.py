@@ -1,0 +1,179 @@
+"""The operators of a run on the frames of one stream: when detectors look, what is looked ahead at, and which frames
+a look vouches for.
+
+A look behind a frame tells nothing of a face that appeared in between. So detectors are made to look while the frames
+since their last look are still in the look-ahead, whether they rest, have periods or places in memory are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+from operators import Concludes, LooksAhead, MayRest, Operator, Remembers
+from operators.frame import Frame, Verdict
+
+BEHIND_S, LATE_S = 0.2, 3.0
+"""So far behind its camera, detectors of a live stream look less often; and frames that are this late are withheld."""
+ROUNDING_S = 0.002
+TAIL_S = 0.25
+"""How long after the last look of a scene or stream, behind which none comes, tracks alone vouch for frames."""
+
+Steps = list[tuple[str, Operator]]
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A decoded frame in the look-ahead."""
+
+    frame: Frame
+    number: int
+    pts: int
+    duration: int
+    slot: int
+    epoch_index: int
+    failed: str = ""
+    cut: Mapping[str, bytes] | None = None  # what the operators remembered before this frame, if a unit may end here
+    opens_epoch: bool = False
+    late: bool = False
+
+
+class Looking:
+    """All steps on one stream.
+
+    Args:
+        operators: opened steps by name; shared with other streams, state is keyed by stream.
+        timed: counts the time within it for a stage of that name.
+
+    Attributes:
+        unseen: frames since the last look.
+    """
+
+    def __init__(
+        self, stream: str, operators: Mapping[str, Operator], timed: Callable[[str], AbstractContextManager[None]]
+    ) -> None:
+        self._stream, self._timed = stream, timed
+        last_ahead = max((i for i, op in enumerate(operators.values()) if isinstance(op, LooksAhead)), default=-1)
+        self._arrival = list(operators.items())[: last_ahead + 1]
+        self._release = list(operators.items())[last_ahead + 1 :]
+        self._looking_ahead = [(name, op) for name, op in self._arrival if isinstance(op, LooksAhead)]
+        self._resting = {name for name, op in self._arrival if isinstance(op, MayRest)}
+        self.begin_epoch()
+
+    # -- what operators remember -------------------------------------------------------------------
+
+    def begin(self, stored: Mapping[str, bytes]) -> None:
+        """Gives operators what was stored of the stream, and nothing else to remember of it."""
+        for name, operator in _remembering([*self._arrival, *self._release]):
+            operator.forget(self._stream)
+            if name in stored:
+                operator.restore(self._stream, stored[name])
+
+    def begin_epoch(self) -> None:
+        """No look before it counts in a new epoch."""
+        self._examined_s: float | None = None
+        self._looked_s: float | None = None
+        self.unseen, self._rested = 0, False  # whether detectors were not even asked
+
+    def arrived(self) -> dict[str, bytes]:
+        """What the operators remember that frames have gone through on arrival."""
+        return self._snapshot(self._arrival)
+
+    def released(self) -> dict[str, bytes]:
+        """What those remember that frames go through when they are released."""
+        return self._snapshot(self._release)
+
+    def _snapshot(self, steps: Steps) -> dict[str, bytes]:
+        return {name: operator.snapshot(self._stream) for name, operator in _remembering(steps)}
+
+    def conclude(self) -> list[Verdict]:
+        """What operators claim about the stream as a whole."""
+        concluding = (op for _, op in (*self._arrival, *self._release) if isinstance(op, Concludes))
+        return [verdict for operator in concluding for verdict in operator.verdicts(self._stream)]
+
+    def forget(self) -> None:
+        for _, operator in _remembering([*self._arrival, *self._release]):
+            operator.forget(self._stream)
+
+    # -- frames ------------------------------------------------------------------------------------
+
+    def look(self, waiting: Waiting, *, behind_s: float, places: int, wait_s: float) -> None:
+        """Takes a frame that has arrived through the steps up to the last one that looks ahead.
+
+        Args:
+            behind_s: how far behind its camera the stream is.
+            places: how many frames since the last look fit into memory.
+            wait_s: how long frames wait in the look-ahead.
+        """
+        must = self._must_look(waiting.frame, behind_s, places, wait_s)
+        rest = not must and behind_s > BEHIND_S
+        looked = not self._resting
+        self.unseen, self._rested = self.unseen + 1, self._rested or rest
+        for name, operator in self._arrival:
+            before = waiting.frame
+            if name not in self._resting:
+                with self._timed(name):
+                    (waiting.frame,) = operator([before])
+                if self._resting and not looked:
+                    # Fixed places are known in every frame: that says nothing of faces.
+                    waiting.frame = replace(waiting.frame, examined=before.examined)
+            elif not rest:
+                waiting.frame = self._ask(before, name, operator, must=must)
+                looked |= waiting.frame is not before
+        if looked:
+            self._looked_s, self.unseen, self._rested = waiting.frame.time_s, 0, False
+
+    def _ask(self, before: Frame, name: str, detector: Operator, *, must: bool) -> Frame:
+        """The frame as a detector that has periods of its own hands it on: the same object if it has not looked."""
+        with self._timed(name):
+            (frame,) = detector([before])
+            if frame is before and must and isinstance(detector, Remembers):
+                detector.forget(self._stream)  # at a stream's first frame it does look
+                (frame,) = detector([before])
+        if self._rested and frame.cut:
+            # The cut lies somewhere in what was not looked at: tracks go over it, and hide too much.
+            frame = replace(frame, cut=False)
+        return frame
+
+    def _must_look(self, frame: Frame, behind_s: float, places: int, wait_s: float) -> bool:
+        if self._looked_s is None:
+            return True
+        in_time = 0 <= frame.time_s - self._looked_s < wait_s - ROUNDING_S
+        return behind_s > LATE_S or self.unseen >= places or not in_time
+
+    def settle(self, frame: Frame, window: Sequence[Waiting]) -> Frame:
+        """A frame that is to be released, with covers, through the rest of the steps; `window` waits behind it."""
+        following = [later.frame for later in window if not later.failed]
+        for name, looking in self._looking_ahead:
+            with self._timed(name):
+                frame = looking.settle(frame, following)
+        for name, operator in self._release:
+            with self._timed(name):
+                (frame,) = operator([frame])
+        return frame
+
+    def vouches_for(self, frame: Frame, window: Sequence[Waiting], *, last: bool) -> bool:
+        """A detector has looked at the frame, or at a later one of the same scene, from which tracks reach back.
+
+        Args:
+            window: frames that wait behind it.
+            last: no others will come behind these.
+        """
+        if frame.examined:
+            self._examined_s = frame.time_s
+            return True
+        for later in window:
+            if later.opens_epoch or later.frame.cut:
+                break
+            if later.frame.examined and not later.failed:
+                return bool(self._looking_ahead)
+        else:
+            if not last:
+                return False
+        recent = self._examined_s is not None and 0 <= frame.time_s - self._examined_s <= TAIL_S
+        return recent and bool(self._looking_ahead)
+
+
+def _remembering(steps: Steps) -> Iterator[tuple[str, Remembers]]:
+    return ((name, operator) for name, operator in steps if isinstance(operator, Remembers))
