@@ -169,6 +169,31 @@ class Run:
         return self.folder / name
 
 
+class Best:
+    """The weights with the best AUC so far; kept in checkpoints."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.auc = 0.0
+        self._weights = _copied(module)
+
+    def offer(self, module: torch.nn.Module, auc: float) -> None:
+        if auc >= self.auc:
+            self.auc, self._weights = auc, _copied(module)
+
+    def give(self, module: torch.nn.Module) -> None:
+        module.load_state_dict(self._weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"auc": self.auc, "weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.auc, self._weights = state["auc"], state["weights"]
+
+
+def _copied(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
 def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """The weights and figures that `Run.finish` wrote.
 

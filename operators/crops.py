@@ -7,7 +7,7 @@ operator, cuts it here, and a golden test holds the pixels. On a GPU `engines.ke
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -89,6 +89,12 @@ def resize(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     how = cv2.INTER_AREA if size < crops.shape[1] else cv2.INTER_LINEAR
     resized = [cv2.resize(crop, (size, size), interpolation=how) for crop in crops]
     return np.asarray(resized, np.uint8).reshape(-1, size, size, 3)
+
+
+def batches(pixels: NDArray[np.uint8], size: int, most: int = 32) -> Iterator[NDArray[np.uint8]]:
+    """Crops `(n, s, s, 3)`, which may lie on disk, at that size and in their order, at most so many at a time."""
+    for first in range(0, len(pixels), most):
+        yield resize(np.asarray(pixels[first : first + most]), size)
 
 
 def to_input(

@@ -6,7 +6,6 @@ disk. It is there as a whole or not at all. How it is made, `prepare.py` and `fo
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import ConfigError
+from engines.files import sha256_of
 
 Array = NDArray[Any]
 
@@ -84,7 +84,7 @@ class CropSet:
 def folder_for(cache: Path, recipe: Mapping[str, Any]) -> Path:
     """Where the set of a recipe lies: named by what it is, and by a hash of everything that decides its content."""
     told = json.dumps(recipe, sort_keys=True, default=str).encode()
-    return cache / f"{recipe.get('name', 'crops')}-{hashlib.sha256(told).hexdigest()[:12]}"
+    return cache / f"{recipe.get('name', 'crops')}-{sha256_of(told)[:12]}"
 
 
 def save(parts: Sequence[CropSet], folder: Path, recipe: Mapping[str, Any]) -> None:

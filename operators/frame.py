@@ -273,6 +273,12 @@ class Frame:
         """The picture as `(h, w, 3)` uint8 BGR; converted once, on first use. Do not write into it."""
         return to_bgr(self.picture)
 
+    @cached_property
+    def detections(self) -> list[tuple[int, int]]:
+        """Row and track of each face that a detector saw. Plain, and kept: `track` asks for every pair of frames."""
+        pairs = zip(self.faces.tracks.tolist(), self.faces.seen.tolist(), strict=True)
+        return [(row, number) for row, (number, seen) in enumerate(pairs) if seen]
+
 
 def to_bgr(picture: Picture) -> NDArray[np.uint8]:
     """Converts planes to `(h, w, 3)` uint8 BGR, by cv2's BT.601 limited-range table.

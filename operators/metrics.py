@@ -83,14 +83,12 @@ def calibration_error(labels: Array, scores: Array, bins: int = 15) -> float:
     return float(gap[count > 0].sum() / max(1, len(scores)))
 
 
-def risk_coverage(labels: Array, scores: Array, confidence: Array | None = None) -> tuple[Array, Array]:
+def risk_coverage(labels: Array, scores: Array) -> tuple[Array, Array]:
     """Error among the surest ones: coverage `(n,)` 1/n..1, and risk `(n,)`, the part of them decided wrongly at 0.5.
 
-    Args:
-        confidence: by which they are ranked; by default the distance from 0.5.
+    The surest are those whose scores lie farthest from 0.5.
     """
-    sure = np.abs(scores - 0.5) if confidence is None else confidence
-    order = np.argsort(-sure, kind="stable")
+    order = np.argsort(-np.abs(scores - 0.5), kind="stable")
     wrong = ((scores >= 0.5) != (labels == 1))[order]
     counted = np.arange(1, len(scores) + 1)
     return counted / len(scores), np.cumsum(wrong) / counted
@@ -116,17 +114,25 @@ SUMMARY: dict[str, Metric] = {
 }
 
 
-def summary(labels: Array, scores: Array, groups: Array, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Figure]:
-    """All of `SUMMARY` with intervals by groups."""
-    return {name: interval(metric, labels, scores, groups, draws=draws, seed=seed) for name, metric in SUMMARY.items()}
+def summary(
+    labels: Array,
+    scores: Array,
+    groups: Array,
+    *,
+    names: Sequence[str] = tuple(SUMMARY),
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, Figure]:
+    """Those of `SUMMARY` with these names, with intervals by groups; all of them see the same draws."""
+    drawn = _draws(groups, draws, seed)
+    return {name: _figure(SUMMARY[name], labels, scores, drawn) for name in names}
 
 
 def interval(
     metric: Metric, labels: Array, scores: Array, groups: Array, *, draws: int = DRAWS, seed: int = 0
 ) -> Figure:
     """A metric with the interval that holds the middle 95 % of its values on groups drawn with replacement."""
-    values = [metric(labels[rows], scores[rows]) for rows in _draws(groups, draws, seed)]
-    return Figure(metric(labels, scores), *_middle(values))
+    return _figure(metric, labels, scores, _draws(groups, draws, seed))
 
 
 def gain(
@@ -148,6 +154,11 @@ def _mean(place: Array, column: Array, count: int) -> Array:
     total = np.bincount(place[known], column[known], count)
     rows = np.bincount(place[known], minlength=count)
     return np.asarray(np.divide(total, rows, out=np.full(count, np.nan), where=rows > 0))
+
+
+def _figure(metric: Metric, labels: Array, scores: Array, drawn: Sequence[Array]) -> Figure:
+    values = [metric(labels[rows], scores[rows]) for rows in drawn]
+    return Figure(metric(labels, scores), *_middle(values))
 
 
 def _both(labels: Array) -> bool:

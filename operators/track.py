@@ -12,7 +12,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -215,7 +214,7 @@ class Track:
             before_s = later.time_s - frame.time_s
             if before_s > self._back_s and examined:
                 break
-            for row, number in _detections(later.faces):
+            for row, number in later.detections:
                 if number in known:
                     continue
                 known.add(number)
@@ -270,16 +269,9 @@ def _same_run(frame: Frame, ahead: Sequence[Frame]) -> Iterator[Frame]:
 def _sightings(ahead: Sequence[Frame], track: int) -> Iterator[tuple[float, Array]]:
     """Time and box of each detection of that track."""
     for later in ahead:
-        for row, number in _detections(later.faces):
+        for row, number in later.detections:
             if number == track:
                 yield later.time_s, later.faces.boxes[row]
-
-
-@lru_cache(maxsize=1024)
-def _detections(faces: Faces) -> list[tuple[int, int]]:
-    """Row and track of each face that a detector saw. Plain lists, kept: this runs for every pair of frames."""
-    pairs = zip(faces.tracks.tolist(), faces.seen.tolist(), strict=True)
-    return [(row, number) for row, (number, seen) in enumerate(pairs) if seen]
 
 
 def _between(faces: Faces, row: int, until_s: float, box: Array) -> Array:

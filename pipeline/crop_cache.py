@@ -6,20 +6,20 @@ hold pictures of people: the folder is its owner's alone, and can be deleted at 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from engines import ConfigError
+from engines.files import sha256_of
 from engines.progress import Told
 from operators.cropset import CropSet, folder_for, open_set, save
 from operators.datasets import Clip, DataSet
-from operators.forge.cache import forgeries, unforged
+from operators.forge.cache import Donors, forgeries, need_donors, unforged
 from pipeline.config import Config, Step, open_steps
 from pipeline.models import cache_folder, find_model
 from pipeline.prepare import Cutting, prepare
@@ -52,7 +52,7 @@ def prepared(data: Data, found: DataSet, *, cache: Path | None = None, spread: S
     clips = _some([clip for clip in found.clips if not data.splits or clip.split in data.splits], data.most)
     if not clips:
         raise ConfigError(f"{found.folder}: no clips in {', '.join(data.splits)}; name other splits")
-    names = hashlib.sha256("\n".join(clip.name for clip in clips).encode()).hexdigest()
+    names = sha256_of("\n".join(clip.name for clip in clips).encode())
     cutting = data.cutting
     recipe = {
         "name": found.name, "made": MADE, "folder": found.folder.name, "clips": names, "cutting": asdict(cutting),
@@ -78,13 +78,14 @@ def forged(genuine: Path, wanted: Forgeries, *, spread: Spread = map, told: Told
     """The folder of a prepared set's genuine crops with forgeries behind them."""
     recipe = {"name": f"{genuine.name}-forged", "made": MADE, **wanted.model_dump()}
     folder = folder_for(genuine.parent, recipe)
-    if folder.is_dir() or not wanted.per_real or not wanted.kinds:
-        return folder if folder.is_dir() else genuine
+    if folder.is_dir():
+        return folder
+    if not wanted.per_real or not wanted.kinds:
+        return genuine
     whole = open_set(genuine)
     rows = np.flatnonzero(np.asarray(whole.labels) == 0)
     shards = [rows[start : start + SHARD_FRAMES] for start in range(0, len(rows), SHARD_FRAMES)]
-    first = unforged(whole)
-    parts = [first]
+    parts = [unforged(whole)]
     for number, made in enumerate(spread(partial(_forge, genuine=genuine, wanted=wanted), shards), 1):
         parts.append(_renumbered(made, rows))
         told("forging", number, len(shards), {"forgeries": sum(map(len, parts[1:]))})
@@ -104,7 +105,14 @@ def _prepare(clips: Sequence[Clip], *, steps: list[Step], cutting: Cutting) -> C
 
 
 def _forge(rows: Sequence[int], *, genuine: Path, wanted: Forgeries) -> CropSet:
-    return forgeries(open_set(genuine), rows, wanted.kinds, wanted.per_real, wanted.seed)
+    donors = _donors(genuine) if need_donors(wanted.kinds) else None
+    return forgeries(open_set(genuine), rows, wanted.kinds, wanted.per_real, wanted.seed, donors)
+
+
+@lru_cache(maxsize=1)
+def _donors(genuine: Path) -> Donors:
+    """Kept: a worker forges many pieces of one set, and all of its pixels are read for this."""
+    return Donors(open_set(genuine))
 
 
 def _renumbered(made: CropSet, rows: Any) -> CropSet:

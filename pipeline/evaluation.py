@@ -5,7 +5,7 @@ A set with genuine crops alone is given forgeries first: of every kind, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 import operators
-from engines import ConfigError, open_engine
+from engines import ConfigError, Engine, open_engine
 from operators import metrics
 from operators.cropset import CropSet
 from operators.forge.degrade import degrade
 from operators.metrics import Figure
-from pipeline.recipes import part
+from pipeline.recipes import Recipe, part
 
 Array = NDArray[Any]
 Row = dict[str, Any]
@@ -61,7 +61,9 @@ def score(crops: CropSet, engines: Mapping[str, Path], weights: Path | None) -> 
     systems, silent = {}, {}
     for use, stem in engines.items():
         name = use.split(".")[-1]
-        systems[name], silent[name] = scores_of(use, stem, crops)
+        opened = open_networks(stem)
+        systems[name] = scores_of(use, opened, crops)
+        silent[name] = silent_of(use, opened, crops, systems[name])
     if len(systems) > 1:
         systems[FUSION] = fused(list(systems.values()))
     return Scored(crops, systems, _mesonets(crops, weights), silent)
@@ -78,18 +80,28 @@ def shifted(crops: CropSet, strength: float, seed: int = 0) -> CropSet:
     return replace(crops, pixels=pixels)
 
 
-def scores_of(use: str, stem: Path, crops: CropSet) -> tuple[Array, Array]:
-    """The scores `(n,)` of a system whose networks are `<stem>_<network>.onnx`; and where it would abstain, bool.
+def scores_of(use: str, opened: Mapping[str, Engine], crops: CropSet) -> Array:
+    """The scores `(n,)` of a system by its networks, NaN where it keeps silent."""
+    return np.asarray(part(use, "operator").score(opened, crops), np.float64)
 
-    The operator's module tells the latter by a function `abstains`, if it has one.
+
+def silent_of(use: str, opened: Mapping[str, Engine], crops: CropSet, scores: Array) -> Array:
+    """Where a system that gave these scores would abstain at run time, `(n,)` bool.
+
+    The operator's module tells it by a function `abstains`, if it has one.
     """
-    files = networks(stem)
-    opened = {name: open_engine(file) for name, file in files.items()}
-    operator = part(use, "operator")
-    scores = np.asarray(operator.score(opened, crops), np.float64)
-    abstains = getattr(operator, "abstains", None)
+    abstains = getattr(part(use, "operator"), "abstains", None)
     silent = np.asarray(abstains(opened, crops, scores), bool) if abstains else np.zeros(len(crops), bool)
-    return scores, silent | ~np.isfinite(scores)
+    return np.asarray(silent | ~np.isfinite(scores))
+
+
+def open_networks(stem: Path) -> dict[str, Engine]:
+    """The networks of a system, which are `<stem>_<network>.onnx`, by their names.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    return {name: open_engine(file) for name, file in networks(stem).items()}
 
 
 def networks(stem: Path) -> dict[str, Path]:
@@ -127,13 +139,9 @@ def table(scored: Scored, *, draws: int = metrics.DRAWS, seed: int = 0) -> list[
     for unit, columns in units:
         for name, scores in scored.rows.items():
             labels, values, groups = columns(scores)
-            spoke = np.isfinite(values)
-            figures: Mapping[str, Figure] = (
-                metrics.summary(labels[spoke], values[spoke], groups[spoke], draws=draws, seed=seed)
-                if spoke.any()
-                else dict.fromkeys(metrics.SUMMARY, Figure(np.nan, np.nan, np.nan))
-            )
-            rows.append({"what": name, "unit": unit, "cases": len(values), "coverage": float(spoke.mean()), **figures})
+            told = _summary(labels, values, groups, metrics.SUMMARY, draws, seed)
+            coverage = float(np.isfinite(values).mean())
+            rows.append({"what": name, "unit": unit, "cases": len(values), "coverage": coverage, **told})
     return rows
 
 
@@ -182,6 +190,40 @@ def figures(
         told["auc_mesonet"] = aucs[best]
         told |= _ends("auc_gain", metrics.gain(metrics.auc, labels, ours, theirs, groups, draws=draws))
     return told
+
+
+def row(what: str, of: str, recipe: Recipe, run: Path, crops: CropSet, draws: int) -> Row:
+    """How a training does on a set; one that left kinds out, on these alone beside the genuine crops."""
+    rows = np.flatnonzero((crops.labels == 0) | np.isin(crops.kinds, recipe.without)) if recipe.without else None
+    if rows is not None and (crops.labels[rows] == 1).any():
+        crops = crops.where(rows)
+    scores = scores_of(recipe.use, open_networks(run / recipe.variant), crops)
+    videos = _videos(crops, scores)
+    told = _summary(*_frames(crops, scores), ("auc", "eer", "ece"), draws)
+    told["auc_video"] = _summary(*videos, ("auc",), draws)["auc"]
+    clips, coverage = int(np.isfinite(videos[1]).sum()), float(np.isfinite(scores).mean())
+    return {"what": what, "set": of, "cases": len(crops), "clips": clips, "coverage": coverage, **told}
+
+
+def row_figures(rows: Sequence[Row]) -> dict[str, float]:
+    """The AUC of each row with its interval, by stable names; and its mean over the rows of each set."""
+    told: dict[str, float] = {}
+    for each in rows:
+        told |= _ends(f"auc_{each['set']}_{each['what']}".replace(" ", "_"), each["auc"])
+    for of in {each["set"] for each in rows}:
+        told[f"auc_{of}_mean"] = float(np.mean([each["auc"].value for each in rows if each["set"] == of]))
+    return told
+
+
+def _summary(
+    labels: Array, values: Array, groups: Array, names: Iterable[str], draws: int, seed: int = 0
+) -> dict[str, Figure]:
+    """These metrics of the cases that were spoken of; NaN where there are none."""
+    spoke = np.isfinite(values)
+    if not spoke.any():
+        return dict.fromkeys(names, Figure(np.nan, np.nan, np.nan))
+    chosen = labels[spoke], values[spoke], groups[spoke]
+    return metrics.summary(*chosen, names=tuple(names), draws=draws, seed=seed)
 
 
 def _spoken(crops: CropSet, scores: Array, spoke: Array, behind: str) -> dict[str, float]:

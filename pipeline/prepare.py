@@ -13,6 +13,7 @@ import numpy as np
 
 from engines import FrameError
 from operators import Operator, crops
+from operators.boxes import area
 from operators.cropset import CropSet
 from operators.datasets import Clip
 from operators.datasets.footage import Image
@@ -102,9 +103,7 @@ def _cut(image: Image, faces: Faces, clip: Clip, index: int, cutting: Cutting) -
     seen = np.isfinite(meshes).all(axis=(1, 2))
     if not seen.any():
         return
-    boxes = faces.boxes
-    areas = np.where(seen, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), -1)
-    mesh = meshes[[int(areas.argmax())]]
+    mesh = meshes[[int(np.where(seen, area(faces.boxes), -1).argmax())]]
     if (cutting.whole and not _inside(mesh[0], image)) or turned_away(mesh[0]) > cutting.turned:
         return
     places = crops.squares(mesh, cutting.size, margin=cutting.margin, level=cutting.level)

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 
 from engines.card import Metric
-from operators import metrics
-from operators.cropset import CropSet
 from operators.metrics import Figure
 from pipeline.console import console
-from pipeline.evaluation import Row, scores_of
-from pipeline.recipes import Recipe
+from pipeline.evaluation import Row
 
 TITLES = {
     "auc": "AUC",
@@ -62,35 +57,6 @@ def show_minutes(spent: Mapping[str, float]) -> None:
         table.add_row(phase, f"{took:.1f}")
     table.add_row("all", f"{sum(spent.values()):.1f}", style="bold")
     console.print(table)
-
-
-def row(what: str, of: str, recipe: Recipe, run: Path, crops: CropSet, draws: int) -> Row:
-    """How a training does on a set; one that left kinds out, on these alone beside the genuine crops."""
-    rows = np.flatnonzero((crops.labels == 0) | np.isin(crops.kinds, recipe.without)) if recipe.without else None
-    if rows is not None and (crops.labels[rows] == 1).any():
-        crops = crops.where(rows)
-    scores, _ = scores_of(recipe.use, run / recipe.variant, crops)
-    spoke = np.isfinite(scores)
-    labels, groups, known = crops.labels[spoke], crops.groups[spoke], scores[spoke]
-    names, by_video, values = metrics.by_clip(crops.clips[spoke], labels, known)
-    _, first = np.unique(crops.clips[spoke], return_index=True)
-    found = {
-        name: metrics.interval(metrics.SUMMARY[name], labels, known, groups, draws=draws)
-        for name in ("auc", "eer", "ece")
-    }
-    found["auc_video"] = metrics.interval(metrics.auc, by_video.astype(int), values, groups[first], draws=draws)
-    return {"what": what, "set": of, "cases": len(crops), "clips": len(names), "coverage": float(spoke.mean()), **found}
-
-
-def row_figures(rows: Sequence[Row]) -> dict[str, float]:
-    """The AUC of each row with its interval, by stable names; and its mean over the rows of each set."""
-    told: dict[str, float] = {}
-    for each in rows:
-        name = f"auc_{each['set']}_{each['what']}".replace(" ", "_")
-        told |= {name: each["auc"].value, f"{name}_low": each["auc"].low, f"{name}_high": each["auc"].high}
-    for of in {each["set"] for each in rows}:
-        told[f"auc_{of}_mean"] = float(np.mean([each["auc"].value for each in rows if each["set"] == of]))
-    return told
 
 
 def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from engines.progress import Bars, Told, minutes, timed
 from operators.cropset import CropSet, open_set
 from pipeline import evaluation, jobs, tables
 from pipeline.checkpoints import export_run, recipe_of
+from pipeline.crop_cache import forged
 from pipeline.evaluation import Row
 from pipeline.jobs import Cluster, Place
 from pipeline.recipes import Data, Forgeries, Recipe, check_recipe, load_recipe, part
@@ -110,17 +111,18 @@ def ablate(
             folder = place.runs / f"{_name(recipe)}-{'without-' if leave_kinds_out else ''}{what.replace(' ', '-')}"
             jobs.train(variants[what], folder, place, cluster, bars.show)
             export_run(folder)
-            rows += [tables.row(what, of, variants[what], folder, crops[of], draws) for of in crops]
+            rows += [evaluation.row(what, of, variants[what], folder, crops[of], draws) for of in crops]
     tables.show_rows(rows, f"{recipe.use}: {'one kind left out' if leave_kinds_out else 'ablations'}")
-    return tables.row_figures(rows), tables.plain(rows)
+    return evaluation.row_figures(rows), tables.plain(rows)
 
 
 def evaluated_crops(data: Data, place: Place, cluster: Cluster, told: Told) -> CropSet:
     """The crops of a set; one of genuine faces alone with forgeries of every kind."""
-    crops = open_set(jobs.make_crops(data, None, place, cluster, None, told))
+    folder = jobs.make_crops(data, None, place, cluster, None, told)
+    crops = open_set(folder)
     if (crops.labels == 1).any():
         return crops
-    return open_set(jobs.make_crops(data, EVERY_KIND, place, cluster, None, told))
+    return open_set(forged(folder, EVERY_KIND, spread=cluster.spread, told=told))
 
 
 def _like(data: Data, changes: Values) -> Data:

@@ -9,12 +9,11 @@ list splits by video: a celebrity may be in `test` and in `train`. A group is a 
 
 from __future__ import annotations
 
-from itertools import chain
 from pathlib import Path
 
 from engines import ConfigError
 from operators.datasets.clips import REAL, Clip, DataSet, Split, held_out
-from operators.datasets.footage import footage_of
+from operators.datasets.footage import footage_in
 
 TEST_LIST = "List_of_testing_videos.txt"
 FOLDERS = {"Celeb-real": 0, "YouTube-real": 0, "Celeb-synthesis": 1}
@@ -33,13 +32,10 @@ def read(folder: Path) -> DataSet:
     listed = _listed(folder / TEST_LIST)
     clips = []
     for name, label in FOLDERS.items():
-        for path in sorted(chain((folder / name).glob("*.mp4"), (folder / name).glob("*/"))):
-            footage = footage_of(path)
-            if footage is None:
-                continue
-            known = f"{name}/{path.stem}"
-            split: Split = "test" if known in listed else "val" if held_out(_person(path.stem)) else "train"
-            group = f"{_person(path.stem)} ({'test' if split == 'test' else 'train'})"
+        for stem, footage in footage_in(folder / name):
+            known = f"{name}/{stem}"
+            split: Split = "test" if known in listed else "val" if held_out(_person(stem)) else "train"
+            group = f"{_person(stem)} ({'test' if split == 'test' else 'train'})"
             clips.append(Clip(known, footage, label, split, group, REAL if label == 0 else "Celeb-synthesis"))
     return DataSet("celebdf", folder, clips)
 

@@ -12,6 +12,7 @@ from engines import ConfigError
 from operators.datasets.footage import Footage
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 REAL = "real"
 
 

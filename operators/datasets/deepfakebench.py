@@ -1,6 +1,6 @@
 """Any set in DeepfakeBench's layout (Yan et al. 2023): JSON lists of frames that were cropped by its preprocessing.
 
-    preprocessing/dataset_json/NAME.json, or dataset_json/NAME.json, or NAME.json
+    preprocessing/dataset_json/NAME.json, or dataset_json/NAME.json
         {NAME: {KIND: {"train": {[COMPRESSION:] {VIDEO: {"label": KIND, "frames": ["SET/.../000.png", ...]}}}, ...}}}
     SET/.../000.png           beside the lists, or in datasets/rgb/
 
@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from engines import ConfigError
-from operators.datasets.clips import REAL, Clip, DataSet, Split, held_out
+from operators.datasets.clips import REAL, SPLITS, Clip, DataSet, Split, held_out
 from operators.datasets.footage import Pictures, in_order
 
-PLACES = ("preprocessing/dataset_json", "dataset_json", ".")
-SPLITS: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}
+PLACES = ("preprocessing/dataset_json", "dataset_json")
 PICTURES = (".", "datasets/rgb", "rgb", "datasets")
 
 
 def recognises(folder: Path) -> bool:
-    return any((folder / place).is_dir() for place in PLACES[:2])
+    return any((folder / place).is_dir() for place in PLACES)
 
 
 def read(folder: Path, *, name: str = "", compression: str = "c23") -> DataSet:
@@ -38,7 +37,7 @@ def read(folder: Path, *, name: str = "", compression: str = "c23") -> DataSet:
     Raises:
         ConfigError: there is no such list, or several and none is named.
     """
-    lists = {file.stem: file for place in PLACES[:2] for file in sorted((folder / place).glob("*.json"))}
+    lists = {file.stem: file for place in PLACES for file in sorted((folder / place).glob("*.json"))}
     if name not in lists and not (not name and len(lists) == 1):
         raise ConfigError(f"{folder}: expected name to be one of {', '.join(sorted(lists)) or 'none'}, got {name!r}")
     name = name or next(iter(lists))
@@ -56,7 +55,7 @@ def _clips(folder: Path, kind: str, splits: Mapping[str, Any], compression: str)
             if said != "test" and video in tested:
                 continue
             group = "_".join(sorted(video.split("_"))) if video.replace("_", "").isdigit() else video
-            split: Split = "val" if said == "train" and not has_val and held_out(group) else SPLITS[said]
+            split: Split = "val" if said == "train" and not has_val and held_out(group) else said
             pictures = Pictures(tuple(in_order(_found(folder, frame) for frame in known["frames"])))
             yield Clip(f"{kind}/{video}", pictures, label, split, group, kind if label else REAL, cropped=True)
 

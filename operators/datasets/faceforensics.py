@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 
 from engines import ConfigError
-from operators.datasets.clips import REAL, Clip, DataSet, Split
-from operators.datasets.footage import Footage, footage_of
+from operators.datasets.clips import REAL, SPLITS, Clip, DataSet, Split
+from operators.datasets.footage import Footage, footage_in
 
 KINDS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures")
 COMPRESSIONS = {"raw": "raw", "c0": "raw", "c23": "c23", "c40": "c40"}
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def recognises(folder: Path) -> bool:
@@ -83,11 +81,7 @@ def _acted(folder: Path, kind: str) -> Iterator[Clip]:
         yield Clip(f"{kind}/{name}", footage, int(kind != REAL), "test", f"actor {name.split('_')[0]}", kind)
 
 
-def _footage(folder: Path) -> Iterator[tuple[str, Footage]]:
+def _footage(folder: Path) -> list[tuple[str, Footage]]:
     """What lies in the first of the folders that a set may have: videos, or pictures taken out of them."""
-    for within in ("videos", "images", "frames"):
-        paths = sorted(chain((folder / within).glob("*.mp4"), (folder / within).glob("*/")))
-        found = [(path.stem, footage) for path in paths if (footage := footage_of(path)) is not None]
-        if found:
-            yield from found
-            return
+    places = (footage_in(folder / within) for within in ("videos", "images", "frames"))
+    return next(filter(None, places), [])

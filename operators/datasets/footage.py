@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -104,6 +105,12 @@ def footage_of(path: Path) -> Footage | None:
         return VideoFile(path)
     pictures = pictures_in(path) if path.is_dir() else []
     return Pictures(tuple(pictures)) if pictures else None
+
+
+def footage_in(folder: Path) -> list[tuple[str, Footage]]:
+    """Names and footage of what lies in a folder, in order: MP4 files, and folders of pictures."""
+    paths = sorted(chain(folder.glob("*.mp4"), folder.glob("*/")))
+    return [(path.stem, footage) for path in paths if (footage := footage_of(path)) is not None]
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -12,8 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import ConfigError
-from operators import crops
+from operators import crops, metrics
 from operators.cropset import CropSet
+from operators.deepfake import quality
+from operators.deepfake.calibration import Temperature, fit_temperature
+from operators.deepfake.scores import Limits, thresholds
 from operators.forge.degrade import degrade
 
 Batch = TypeVar("Batch")
@@ -122,3 +125,23 @@ def halves(groups: NDArray[np.str_]) -> NDArray[np.bool_]:
     names, inverse = np.unique(groups, return_inverse=True)
     chosen = np.random.default_rng(0).permutation(len(names)) < len(names) // 2
     return np.asarray(chosen[inverse], np.bool_)
+
+
+def calibrate(
+    plain: NDArray[np.float64], labels: NDArray[np.int64], fit: NDArray[np.bool_], images: NDArray[np.uint8]
+) -> tuple[Temperature, float, Limits]:
+    """What makes scores into probabilities, how far off these are, and how far the detector can be trusted.
+
+    Args:
+        plain: scores `(n,)` in 0..1, before calibration.
+        fit: `(n,)`, the half by which temperature and thresholds are chosen; the error is that of the other.
+        images: what was scored, `(n, s, s, 3)`.
+
+    Raises:
+        ConfigError: the half has one class alone.
+    """
+    temperature = fit_temperature(plain[fit], labels[fit])
+    probabilities = temperature(plain)
+    fake, real = thresholds(probabilities[fit], labels[fit])
+    error = metrics.calibration_error(labels[~fit], probabilities[~fit])
+    return temperature, error, Limits(fake=fake, real=real, usual=quality.ranges(quality.measure(images)))

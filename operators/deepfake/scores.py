@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.card import Card, Metric, read_card
-from operators.deepfake.quality import BETWEEN, MEASURES, TOO_FEW, Range
+from operators import crops
+from operators.deepfake.quality import BETWEEN, MEASURES, TOO_FEW, Range, faults, measure
 from operators.frame import Verdict
 
 SURE = 1e-6
@@ -105,6 +106,14 @@ def known_to(engine: Any, limits: Mapping[str, float] | None = None) -> tuple[Li
     card = card_of(engine)
     name = f"{card.name}@{card.sha256[:12]}" if card else "unnamed"
     return Limits.of(limits if limits is not None else card.metrics if card else {}), name
+
+
+def unspoken(engine: Any, pixels: NDArray[np.uint8], size: int, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Of which crops `(n, s, s, 3)` nothing is claimed, by an engine's card: for what they are like at the size at
+    which they are looked at, or for what they score `(n,)`."""
+    limits, _ = known_to(engine)
+    told = [faults(measure(batch), limits.usual) for batch in crops.batches(pixels, size)]
+    return np.array([bool(fault) for batch in told for fault in batch], bool) | limits.between(scores)
 
 
 @dataclass(slots=True)

@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 
 from engines import Engine, FrameError
-from operators.detect.looks import left_first, on_grid, suppress, to_faces, upright_size
-from operators.frame import Array, Faces, Frame, to_bgr_of_size
-from operators.upright import upright
+from operators.detect.looks import left_first, on_grid, seen_upright, suppress, to_faces, upright_size
+from operators.frame import Array, Faces, Frame
 
 STRIDE = 32
 """Both want sides that are multiples of it."""
@@ -47,10 +46,7 @@ class CenterFaceFinder:
             FrameError: the network's output is not finite.
         """
         size = size or self._input_size(*upright_size(frames[0]))
-        images = []
-        for frame in frames:
-            coded = size if frame.rotation % 180 != 90 else size[::-1]
-            images.append(upright(to_bgr_of_size(frame.picture, coded), frame.rotation))
+        images = [seen_upright(frame, size) for frame in frames]
         found = self.detector(**{INPUT: np.asarray(cv2.dnn.blobFromImages(images, swapRB=True), np.float32)})
         return [
             to_faces(frame, size, *self._decode({name: array[row] for name, array in found.items()}))
@@ -104,8 +100,7 @@ class YuNetFinder:
         width, height = upright_size(frame)
         scale = min(self.px / max(width, height), MAX_ENLARGEMENT)
         seen = on_grid(width * scale, height * scale, STRIDES[-1])
-        coded = seen if frame.rotation % 180 != 90 else seen[::-1]
-        image = upright(to_bgr_of_size(frame.picture, coded), frame.rotation)
+        image = seen_upright(frame, seen)
         maps = self.detector(input=np.asarray(cv2.dnn.blobFromImage(image), np.float32))
         return to_faces(frame, seen, *self._decode(maps, seen[0]))
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.frame import Array, Faces, Frame
-from operators.upright import boxes_to_coded, points_to_coded
+from operators.frame import Array, Faces, Frame, to_bgr_of_size
+from operators.upright import boxes_to_coded, points_to_coded, upright
 
 
 def upright_size(frame: Frame) -> tuple[int, int]:
@@ -20,6 +20,12 @@ def on_grid(width: float, height: float, stride: int) -> tuple[int, int]:
     """A size stretched up to multiples of the stride, at least one of it."""
     across, down = (max(1, -(-round(side) // stride)) * stride for side in (width, height))
     return across, down
+
+
+def seen_upright(frame: Frame, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture as it is shown, as BGR of that width and height, both even."""
+    coded = size if frame.rotation % 180 != 90 else size[::-1]
+    return upright(to_bgr_of_size(frame.picture, coded), frame.rotation)
 
 
 def to_faces(frame: Frame, seen: tuple[int, int], boxes: Array, scores: Array, landmarks: Array) -> Faces:

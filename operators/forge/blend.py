@@ -15,14 +15,6 @@ from operators.forge.warp import warp
 MIN_PX = 8
 
 
-def swap(face: Face, donor: Face, rng: Rng) -> Forgery:
-    """The donor's face warped to the landmarks, its colours matched, under a soft mask."""
-    mask = face_mask(face.points, len(face.pixels), rng)
-    placed = _placed(donor, face)
-    coloured = matched(placed, face.pixels, mask, float(rng.uniform(0.7, 1)))
-    return lay_over(face, resampled(coloured, float(rng.uniform(0.5, 1))), mask)
-
-
 def swap_seamless(face: Face, donor: Face, rng: Rng) -> Forgery:
     """The donor's face from chin to hairline, its gradients kept and its border taken from the face."""
     mask = oval_mask(face.points, len(face.pixels), float(rng.uniform(0.015, 0.04)))
@@ -31,16 +23,25 @@ def swap_seamless(face: Face, donor: Face, rng: Rng) -> Forgery:
     return lay_over(face, _poisson(np.rint(coloured).astype(np.uint8), face.pixels, mask), mask)
 
 
-def swap_region(region: Callable[..., Mask]) -> Kind:
-    """The kind that takes one region of the donor, drawn by `region(points, size, rng)`."""
+def swap_region(region: Callable[..., Mask], *, coarsest: float = 0.6) -> Kind:
+    """The kind that takes one region of the donor, warped to the landmarks, its colours matched, under a soft mask.
+
+    Args:
+        region: draws the mask, `region(points, size, rng)`.
+        coarsest: the least resolution that the donor's pixels are brought to, as a part of their own.
+    """
 
     def kind(face: Face, donor: Face, rng: Rng) -> Forgery:
         mask = region(face.points, len(face.pixels), rng)
         placed = _placed(donor, face)
         coloured = matched(placed, face.pixels, mask, float(rng.uniform(0.7, 1)))
-        return lay_over(face, resampled(coloured, float(rng.uniform(0.6, 1))), mask)
+        return lay_over(face, resampled(coloured, float(rng.uniform(coarsest, 1))), mask)
 
     return kind
+
+
+swap = swap_region(face_mask, coarsest=0.5)
+"""The donor's face, as far as `face_mask` draws it."""
 
 
 def _placed(donor: Face, face: Face) -> Pixels:

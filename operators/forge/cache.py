@@ -25,6 +25,11 @@ TONE_WEIGHT = 0.3
 MASK_FRACTION = 4
 
 
+def need_donors(kinds: Sequence[str]) -> bool:
+    """Whether any of the kinds is made with another person's face."""
+    return not NEEDS_DONOR.isdisjoint(kinds)
+
+
 def unforged(genuine: CropSet) -> CropSet:
     """The genuine crops of a set with their masks, which are empty: what forgeries are put behind."""
     genuine = genuine.where(np.flatnonzero(genuine.labels == 0))
@@ -32,13 +37,22 @@ def unforged(genuine: CropSet) -> CropSet:
     return replace(genuine, masks=np.zeros((len(genuine), side, side), np.uint8))
 
 
-def forgeries(genuine: CropSet, rows: Sequence[int], kinds: Sequence[str], per_real: int, seed: int) -> CropSet:
+def forgeries(
+    genuine: CropSet,
+    rows: Sequence[int],
+    kinds: Sequence[str],
+    per_real: int,
+    seed: int,
+    donors: Donors | None = None,
+) -> CropSet:
     """Forgeries of some rows, `per_real` of each in different kinds; their origins are these rows.
 
     Args:
         genuine: the whole set, for donors.
+        donors: of this set, where they are at hand; else they are made, if a kind needs them.
     """
-    donors = Donors(genuine) if NEEDS_DONOR.intersection(kinds) else None
+    if donors is None and need_donors(kinds):
+        donors = Donors(genuine)
     side = genuine.size // MASK_FRACTION
     made, drawn, masks = [], [], []
     for row in rows:

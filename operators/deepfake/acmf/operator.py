@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,11 +13,10 @@ from engines import Engine, FrameError
 from operators import crops
 from operators.cropset import CropSet
 from operators.deepfake import quality
-from operators.deepfake.scores import Standings, known_to
+from operators.deepfake.scores import Standings, known_to, unspoken
 from operators.frame import Frame, Verdict
 
 SIZE = 128
-BATCH = 32
 
 
 class ForgeryScorer:
@@ -115,23 +114,15 @@ class ForgeryScorer:
 def score(engines: Mapping[str, Engine], crop_set: CropSet) -> NDArray[np.float64]:
     """The probability `(n,)` that each crop is forged."""
     detector = engines["detector"]
-    scores = [detector(face=crops.to_input(pixels))["fake_prob"][:, 0] for pixels in _batches(detector, crop_set)]
+    batches = crops.batches(crop_set.pixels, _size_of(detector))
+    scores = [detector(face=crops.to_input(pixels))["fake_prob"][:, 0] for pixels in batches]
     return np.concatenate([np.zeros(0), *scores])
 
 
 def abstains(engines: Mapping[str, Engine], crop_set: CropSet, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Of which crops `(n,)` nothing would be claimed: for what they are like, or for what they score `(n,)`."""
     detector = engines["detector"]
-    limits, _ = known_to(detector)
-    faults = [quality.faults(quality.measure(pixels), limits.usual) for pixels in _batches(detector, crop_set)]
-    unfit = np.array([bool(fault) for batch in faults for fault in batch], bool)
-    return unfit | limits.between(scores)
-
-
-def _batches(detector: Engine, crop_set: CropSet) -> Iterator[NDArray[np.uint8]]:
-    size = _size_of(detector)
-    for first in range(0, len(crop_set), BATCH):
-        yield crops.resize(np.asarray(crop_set.pixels[first : first + BATCH]), size)
+    return unspoken(detector, crop_set.pixels, _size_of(detector), scores)
 
 
 def _size_of(detector: Any) -> int:

@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.export import Network
-from engines.training import Run, Stateful, averaged, warm_cosine
+from engines.training import Best, Run, Stateful, averaged, warm_cosine
 from operators import crops, metrics
 from operators.cropset import CropSet
-from operators.deepfake import quality
 from operators.deepfake.acmf import model
 from operators.deepfake.acmf.model import Detector, Exported, Variant
-from operators.deepfake.calibration import fit_temperature
 from operators.deepfake.model import mask_loss, pair_ranking, placed
-from operators.deepfake.pairs import Ahead, PairBatch, Pairs, halves
-from operators.deepfake.scores import Limits, thresholds
+from operators.deepfake.pairs import Ahead, PairBatch, Pairs, calibrate, halves
 from operators.forge.degrade import jpeg
 
 BETAS = (0.9, 0.95)
@@ -103,7 +100,7 @@ def train(
             loss = loss + ranking * pair_ranking(forged[paired], real[paired])
         return loss, faces
 
-    best = _Best(detector)
+    best = Best(detector)
     total = max(1, round(epochs * per_epoch))
     warm = min(0.5, warm_up_epochs * per_epoch / total)
     optimiser = torch.optim.AdamW(detector.parameters(), lr=lr, betas=BETAS, weight_decay=weight_decay)
@@ -145,7 +142,7 @@ def _attend(
     detector: Detector,
     loss_of: Any,
     pairs: Pairs,
-    best: _Best,
+    best: Best,
     held: _Held,
     *,
     epochs: float,
@@ -254,16 +251,11 @@ class _Held:
         """The network with its calibration, and what the card has to say about it, measured on the other half."""
         odds = _odds(detector, self._faces, run)
         plain = 1 / (1 + np.exp(-odds.astype(np.float64)))
-        fit, check = self._calibrates, ~self._calibrates
-        temperature = fit_temperature(plain[fit], self._labels[fit])
-        probabilities = temperature(plain)
-        fake, real = thresholds(probabilities[fit], self._labels[fit])
-        images = _images(self._faces)
-        limits = Limits(fake=fake, real=real, usual=quality.ranges(quality.measure(images)))
-        figures = {"val_ece": metrics.calibration_error(self._labels[check], probabilities[check])}
-        figures |= self._probes(detector, images[check], self._labels[check], run)
+        images, check = _images(self._faces), ~self._calibrates
+        temperature, error, limits = calibrate(plain, self._labels, self._calibrates, images)
+        probes = self._probes(detector, images[check], self._labels[check], run)
         exported = Exported(detector, scale=temperature.scale, bias=temperature.bias)
-        return exported, {**figures, **limits.figures()}
+        return exported, {"val_ece": error, **probes, **limits.figures()}
 
     def _probes(
         self, detector: Detector, images: NDArray[np.uint8], labels: NDArray[np.int64], run: Run
@@ -278,28 +270,6 @@ class _Held:
             "val_auc_blurred": metrics.auc(labels, _odds(detector, crops.to_input(blurred), run)),
             "val_auc_jpeg_alone": metrics.auc(np.repeat([0, 1], len(genuine)), told),
         }
-
-
-class _Best:
-    """The weights with the best AUC so far; kept in checkpoints."""
-
-    def __init__(self, detector: Detector) -> None:
-        self.auc = 0.0
-        self._weights = {name: value.clone() for name, value in detector.state_dict().items()}
-
-    def offer(self, detector: nn.Module, auc: float) -> None:
-        if auc >= self.auc:
-            self.auc = auc
-            self._weights = {name: value.clone() for name, value in detector.state_dict().items()}
-
-    def give(self, detector: Detector) -> None:
-        detector.load_state_dict(self._weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"auc": self.auc, "weights": self._weights}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.auc, self._weights = state["auc"], state["weights"]
 
 
 def _step(loss: Tensor, detector: Detector, optimiser: torch.optim.Optimizer) -> None:

@@ -117,18 +117,24 @@ class Table:
     ) -> None:
         self._source, self._count, self._redraw, self._chance, self._encode = source, count, redraw, chance, encode
         self._versions = np.full(count, -1)
+        self._epoch = -1
         self.frames: NDArray[np.uint8] = np.zeros(0, np.uint8)
         self.targets: NDArray[np.float32] = np.zeros(0, np.float32)
         self.real = np.arange(count) % 2
 
     def at(self, epoch: int) -> None:
         """Brings the table to an epoch: the same clips, whether or not the epochs before were seen."""
+        if epoch == self._epoch:
+            return
         wanted = np.zeros(self._count, int)
         for passed in range(1, epoch + 1):
             wanted += self._chance("redraw", passed).random(self._count) < self._redraw
         new = np.flatnonzero(wanted != self._versions)
-        if not len(new):
-            return
+        if len(new):
+            self._renew(new, wanted)
+        self._epoch = epoch
+
+    def _renew(self, new: NDArray[np.int64], wanted: NDArray[np.int64]) -> None:
         with ThreadPoolExecutor(2, thread_name_prefix="clips") as pool:
             clips = np.stack(list(pool.map(self._made, new.tolist(), wanted[new].tolist())))
         targets = self._encode(clips)

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators import crops
-from operators.crops import CONTOUR
 from operators.cropset import CropSet
 from operators.deepfake import eyes
 from operators.forge.colour import matched
 from operators.forge.degrade import jpeg
 from operators.forge.face import Face, Pixels, lay_over
-from operators.forge.gaze import shift_irises
+from operators.forge.gaze import MOST, shift_irises
 from operators.forge.regions import LEFT_EYE, LIPS, RIGHT_EYE, eyes_mask, face_mask
 from operators.forge.warp import warp
 
@@ -33,8 +32,6 @@ KINDS = ("opposed", "jittered", "eyes", "swap")
 """Forgeries of clips: irises against each other; irises that jump; the eyes, or the whole face, of another person,
 blended anew in each frame."""
 GAZE_KINDS = ("opposed", "jittered")
-MOST_ACROSS, MOST_DOWN = 0.25, 0.12
-"""How far irises move in clips, in widths of the eye."""
 TEACHER_ACROSS, TEACHER_DOWN = 0.35, 0.25
 HIDES = {"eyes": (RIGHT_EYE, LEFT_EYE), "mouth": (LIPS,)}
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -64,7 +61,7 @@ def render(face: Face, donor: Face, kind: str, rng: Rng, *, frames: int, size: i
     Args:
         hidden: `eyes` or `mouth` are covered in every frame, to see whether the detector needs them.
     """
-    gaze = smooth_path(rng, frames, 2) * (MOST_ACROSS, MOST_DOWN)
+    gaze = smooth_path(rng, frames, 2) * MOST
     right, left = gaze, gaze
     if kind == "opposed":
         left = gaze * (-1, 1)
@@ -104,7 +101,7 @@ def _blender(face: Face, donor: Face, kind: str, rng: Rng) -> Callable[[], Pixel
     """Gives the still of each frame, before irises are moved: for the blended kinds another one at each call."""
     if kind not in ("eyes", "swap"):
         return lambda: face.pixels
-    placed = warp(donor.pixels, donor.points[:CONTOUR], face.points[:CONTOUR])
+    placed = warp(donor.pixels, donor.points, face.points)
     region = eyes_mask if kind == "eyes" else face_mask
     size = len(face.pixels)
     coloured = matched(placed, face.pixels, region(face.points, size, rng), 0.9)

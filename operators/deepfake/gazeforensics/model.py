@@ -332,14 +332,14 @@ def gaze_weight(epoch: int, epochs: int, start: float = 4.0) -> float:
     return start * 0.01 ** (epoch / epochs)
 
 
-def classification(logits: Tensor, real: Tensor, *, smoothing: float = 0.0) -> Tensor:
+def classification(logits: Tensor, real: Tensor) -> Tensor:
     """BCE of the softmax of `(b, 2)` against labels `(b,)`, 1 for real: each of its terms is -log p of the label."""
-    return F.cross_entropy(logits.float(), real.long(), label_smoothing=smoothing)
+    return F.cross_entropy(logits.float(), real.long())
 
 
-def clip_loss(logits: Tensor, real: Tensor, g: Tensor, target: Tensor, mu: float, *, smoothing: float = 0.0) -> Tensor:
+def clip_loss(logits: Tensor, real: Tensor, g: Tensor, target: Tensor, mu: float) -> Tensor:
     """L = BCE + mu MSE(g, T), the MSE over all numbers of all frames."""
-    return classification(logits, real, smoothing=smoothing) + mu * F.mse_loss(g.float(), target.float())
+    return classification(logits, real) + mu * F.mse_loss(g.float(), target.float())
 
 
 def example(model: GazeForensics, size: int = 224) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -17,7 +17,7 @@ from operators import crops
 from operators.cropset import CropSet
 from operators.deepfake import eyes, quality
 from operators.deepfake.gazeforensics.data import prepared, testing_rows, videos_of
-from operators.deepfake.scores import FORGET_AFTER_FRAMES, Standings, card_of, known_to
+from operators.deepfake.scores import FORGET_AFTER_FRAMES, Standings, card_of, known_to, unspoken
 from operators.frame import Array, Frame, Verdict
 
 SIZE, FRAMES = 96, 8
@@ -229,13 +229,8 @@ def score(engines: Mapping[str, Engine], crop_set: CropSet) -> NDArray[np.float6
 
 def abstains(engines: Mapping[str, Engine], crop_set: CropSet, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Of which crops `(n,)` nothing would be claimed: for what they are like, or for what their clip scores `(n,)`."""
-    limits, _ = known_to(engines["clip"])
     size, _ = _shape(engines)
-    unfit = np.empty(len(crop_set), bool)
-    for first in range(0, len(crop_set), BATCH):
-        pixels = crops.resize(np.asarray(crop_set.pixels[first : first + BATCH]), size)
-        unfit[first : first + BATCH] = [bool(f) for f in quality.faults(quality.measure(pixels), limits.usual)]
-    return unfit | limits.between(scores)
+    return unspoken(engines["clip"], crop_set.pixels, size, scores)
 
 
 def _centre(clip: Engine) -> float:

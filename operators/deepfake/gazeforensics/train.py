@@ -18,18 +18,15 @@ from torch import Tensor, nn
 
 from engines import ConfigError
 from engines.export import Network
-from engines.training import Run
+from engines.training import Best, Run
 from operators import crops, metrics
 from operators.cropset import CropSet
-from operators.deepfake import quality
-from operators.deepfake.calibration import fit_temperature
 from operators.deepfake.gazeforensics import model
 from operators.deepfake.gazeforensics.clips import Source, Table
 from operators.deepfake.gazeforensics.data import GAZE_KINDS, HIDES, KINDS, Clip, prepared, teaching
 from operators.deepfake.gazeforensics.model import Bins, GazeForensics, GazeNet, Mode, Sizes, Teacher
 from operators.deepfake.model import Calibrated, placed
-from operators.deepfake.pairs import Ahead, halves
-from operators.deepfake.scores import Limits, thresholds
+from operators.deepfake.pairs import Ahead, calibrate, halves
 from operators.forge.gaze import shift_irises
 
 PAPER_CENTRE = 177 / 224
@@ -121,7 +118,7 @@ def train(
         return np.concatenate([teacher(_input(part, size, centre, run)).cpu().numpy() for part in cut])
 
     table = Table(parts["train"], clips, redraw=redraw, chance=run.rng, encode=targets)
-    best = _Best(net)
+    best = Best(net)
     per_epoch = max(1, clips // batch)
     for step in run.steps(epochs * per_epoch, "training", model=net, optimiser=optimiser, schedule=schedule, best=best):
         epoch, place = divmod(step, per_epoch)
@@ -141,7 +138,7 @@ def train(
                 schedule.step()
             best.offer(net, held_out.auc(net, run))
         run.log(step, loss=loss.detach(), val_auc=best.auc)
-    net.load_state_dict(best.weights)
+    best.give(net)
 
     with run.phase("calibration"):
         trained_net, found = held_out.calibrated(net, run)
@@ -290,12 +287,7 @@ class _Held:
 
     def calibrated(self, net: GazeForensics, run: Run) -> tuple[Trained, dict[str, float]]:
         plain = probabilities(net, self._frames, self._size, self._centre, run)
-        fit, check = self._calibrates, ~self._calibrates
-        temperature = fit_temperature(plain[fit], self._labels[fit])
-        scores = temperature(plain)
-        fake, real = thresholds(scores[fit], self._labels[fit])
-        limits = Limits(fake=fake, real=real, usual=quality.ranges(quality.measure(self._frames[:, 0])))
-        error = metrics.calibration_error(self._labels[check], scores[check])
+        temperature, error, limits = calibrate(plain, self._labels, self._calibrates, self._frames[:, 0])
         return Trained(net, scale=temperature.scale, bias=temperature.bias), {"val_ece": error, **limits.figures()}
 
 
@@ -358,25 +350,6 @@ def probabilities(
             found.append(torch.softmax(logits.float(), 1)[:, model.FAKE].cpu().numpy())
     net.train(was)
     return np.concatenate(found).astype(np.float64)
-
-
-class _Best:
-    """The weights with the best AUC so far; kept in checkpoints."""
-
-    def __init__(self, net: nn.Module) -> None:
-        self.auc = 0.0
-        self.weights = {name: value.clone() for name, value in net.state_dict().items()}
-
-    def offer(self, net: nn.Module, auc: float) -> None:
-        if auc >= self.auc:
-            self.auc = auc
-            self.weights = {name: value.clone() for name, value in net.state_dict().items()}
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"auc": self.auc, "weights": self.weights}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.auc, self.weights = state["auc"], state["weights"]
 
 
 def _input(clips: NDArray[np.uint8], size: int, centre: float, run: Run) -> Tensor:

@@ -13,7 +13,7 @@ from engines import EngineError
 from operators import crops
 from operators.cropset import CropSet
 
-SIZE, BATCH = 256, 32
+SIZE = 256
 KERAS_EPSILON = 1e-3
 
 
@@ -57,12 +57,10 @@ def load(weights: Path) -> Meso4:
 
 def score(model: Meso4, crop_set: CropSet) -> NDArray[np.float64]:
     """How forged each crop looks, `(n,)` 0..1."""
-    scores = np.empty(len(crop_set))
+    inputs = (torch.from_numpy(crops.to_input(pixels)) for pixels in crops.batches(crop_set.pixels, SIZE))
     with torch.inference_mode():
-        for first in range(0, len(crop_set), BATCH):
-            pixels = crops.resize(np.asarray(crop_set.pixels[first : first + BATCH]), SIZE)
-            scores[first : first + BATCH] = 1 - model(torch.from_numpy(crops.to_input(pixels))).numpy()
-    return scores
+        scores = [1 - model(faces).numpy() for faces in inputs]
+    return np.concatenate([np.zeros(0), *scores])
 
 
 def _fill(layer: nn.Module, arrays: dict[str, NDArray[np.float32]]) -> None:
