@@ -35,7 +35,7 @@ from bench.data import data_folder
 from bench.floors import encode_times_ms
 from engines import StreamError
 from pipeline.brokers import MASKED, PACKETS, open_broker
-from pipeline.config import Config, Encode, Step, load
+from pipeline.config import Config, Encode, Step, load, models_of
 from pipeline.models import pull
 from pipeline.report import write_report
 from pipeline.run import Run
@@ -210,7 +210,7 @@ def run(given: argparse.Namespace) -> None:
         return
     config = config_of(given.config, given.encode, thorough=False)
     overload = config_of(given.config, given.encode, thorough=True)
-    pull(sorted({model for step in (*config.steps, THOROUGH) for model in step.engines.values() if "/" not in model}))
+    pull(models_of([*config.steps, THOROUGH]))
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="facewarden-bench-") as folder:
         clip = Path(folder) / "camera.mp4"

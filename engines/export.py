@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from engines import EngineError
-from engines.card import Card, Plan, Range, card_file
+from engines.card import Card, Plan, Range, write_card
 from engines.files import sha256_of, write_whole
 from engines.ort import OrtRuntime
 from engines.parity import Difference, compare
@@ -75,7 +75,7 @@ def export(network: Network, file: Path, card: Card) -> list[Difference]:
     full = card.model_copy(update={"sha256": sha256_of(content), "plan": card.plan or Plan(profile=profile)})
     file.parent.mkdir(parents=True, exist_ok=True)
     # A card without its file says so when it is read; a file with another's card would not.
-    write_whole(card_file(file), (full.model_dump_json(indent=1, exclude_defaults=True) + "\n").encode())
+    write_card(file, full)
     write_whole(file, content)
     return differences
 

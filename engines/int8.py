@@ -12,7 +12,7 @@ import platform
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import onnx
 from numpy.typing import NDArray
@@ -20,13 +20,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from engines import Engine, EngineError
-from engines.card import Gate, Judged
+from engines.card import Gate, Judged, Target
 from engines.ort import OrtRuntime
 from engines.precision import at_opset, precision_of
 from engines.runtime import OpenEngine
 
 Feeds = Iterable[Mapping[str, NDArray[Any]]]
-Target = Literal["cpu", "tensorrt"]
 Measure = Callable[[Engine], float]
 """A figure of an engine at its purpose, higher is better; whoever asks for int8 knows how to take it."""
 

@@ -59,11 +59,11 @@ class OrtRuntime:
             ) from error
         self.inputs = [self._tensor(node) for node in self._session.get_inputs()]
         self.outputs = [self._tensor(node) for node in self._session.get_outputs()]
+        self._output_names = [tensor.name for tensor in self.outputs]
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        names = [tensor.name for tensor in self.outputs]
         try:
-            return dict(zip(names, self._session.run(names, inputs), strict=True))
+            return dict(zip(self._output_names, self._session.run(self._output_names, inputs), strict=True))
         except _RUN_ERRORS as error:
             shapes = {name: array.shape for name, array in inputs.items()}
             raise EngineError(f"{self._name}: failed on {shapes}: {error}") from error

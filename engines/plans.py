@@ -81,12 +81,13 @@ def plan_key(model: Path, platform: Platform) -> PlanKey:
         EngineError: the card is missing, is another file's, or has no profile.
     """
     card = read_card(model)
-    sha256 = sha256_of(model.read_bytes())
+    content = model.read_bytes()
+    sha256 = sha256_of(content)
     if sha256 != card.sha256:
         raise EngineError(f"{model}: expected SHA-256 {card.sha256} as its card says, got {sha256}; fetch it again")
     if card.plan is None:
         raise EngineError(f"{model}: its card has no plan with a profile, so it runs as .onnx only")
-    found = precision_of(onnx.load(model))
+    found = precision_of(onnx.load_from_string(content))
     if found != card.precision:
         raise EngineError(f"{model}: expected {card.precision} as its card says, got {found}")
     return PlanKey(sha256, platform, card.precision, card.plan)

@@ -9,10 +9,12 @@ import importlib.util
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from engines import ConfigError
-from operators.frame import Frame, Verdict
+
+if TYPE_CHECKING:  # it brings OpenCV along, which the command line need not wait for
+    from operators.frame import Frame, Verdict
 
 
 class Operator(Protocol):

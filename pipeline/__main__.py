@@ -17,7 +17,7 @@ from rich.table import Table
 
 from engines import ConfigError
 from pipeline import models
-from pipeline.config import Config, check, load
+from pipeline.config import Config, check, load, models_of
 from pipeline.console import console, errors, plain_errors
 from pipeline.engine_commands import engines_app
 from pipeline.job_commands import jobs_app
@@ -296,13 +296,11 @@ def pull_models(
 ) -> None:
     """Fetches models that are missing, and checks their hashes."""
     with plain_errors(), console.status("") as status:
-        wanted = names or ([model.name for model in models.list_models()] if everything else default_models())
+        wanted = names or ([model.name for model in models.list_models()] if everything else models_of(load().steps))
+        if not wanted:  # to `pull`, no names are all of them
+            return
         for path in models.pull(wanted, lambda name, what: status.update(f"{name}: {what}")):
             console.print(path, highlight=False, soft_wrap=True)
-
-
-def default_models() -> list[str]:
-    return sorted({model for step in load().steps for model in step.engines.values()})
 
 
 @models_app.command("verify")

@@ -8,9 +8,9 @@ from pathlib import Path
 import onnx
 
 from engines import ConfigError, Engine, EngineError, open_engine
-from engines.card import Calibration, Card, Judged, Precision, read_card, write_card
+from engines.card import Calibration, Card, Judged, Precision, Target, read_card, write_card
 from engines.files import sha256_of, write_whole
-from engines.int8 import Target, exact_here, quantise, quantise_within
+from engines.int8 import exact_here, quantise, quantise_within
 from engines.ort import OrtRuntime
 from engines.parity import compare, draw_inputs, require_parity
 from engines.precision import read_model, with_precision

@@ -23,22 +23,24 @@ Opener = Callable[[Engine], Operator]
 
 
 class _Shown(FacewardenError):
-    """Ends an operator once it has shown what it gives its engine."""
+    """Ends an operator once it has shown what it gives its engine: `inputs`."""
+
+    def __init__(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__()
+        self.inputs = inputs
+
+
+def _show(**inputs: NDArray[Any]) -> Mapping[str, Array]:
+    raise _Shown(inputs)
 
 
 def inputs_of(opener: Opener, pictures: Sequence[Labelled]) -> Iterator[Mapping[str, NDArray[Any]]]:
     """What an operator gives its engine for each picture."""
     for picture in pictures:
-        shown: list[Mapping[str, NDArray[Any]]] = []
-
-        def engine(shown: list[Mapping[str, NDArray[Any]]] = shown, **inputs: NDArray[Any]) -> Mapping[str, Array]:
-            shown.append(inputs)
-            raise _Shown
-
         try:
-            opener(engine)([picture.frame])
-        except _Shown:
-            yield from shown
+            opener(_show)([picture.frame])
+        except _Shown as shown:
+            yield shown.inputs
 
 
 def recall(opener: Opener, engine: Engine, pictures: Sequence[Labelled]) -> float:

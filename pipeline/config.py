@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engines import SUFFIXES, ConfigError, Engine, open_engine
+from engines.card import faults_of
 from operators import Operator, find
-from operators.frame import PIXEL_FORMATS
 from pipeline.models import config_folder, find_model
 
 Delivery = Literal["auto", "transactional", "low_latency"]
@@ -133,11 +133,7 @@ def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = N
     try:
         return Config.model_validate({**data, **(overrides or {})})
     except ValidationError as error:
-        raise ConfigError(f"{file}: {_readable(error)}") from error
-
-
-def _readable(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'config'}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{file}: {faults_of(error, 'config')}") from error
 
 
 def check(config: Config) -> None:
@@ -158,6 +154,7 @@ def check(config: Config) -> None:
 
 
 def _check_encoder(encode: Encode) -> None:
+    from operators.frame import PIXEL_FORMATS
     from pipeline.media import Encoder
     from pipeline.wire import Head, Rational
 
@@ -194,9 +191,17 @@ def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_eng
     return operators
 
 
+def models_of(steps: Iterable[Step]) -> list[str]:
+    """Names of the models that steps need, sorted; files are none."""
+    return sorted({model for step in steps for model in step.engines.values() if not _is_file(model)})
+
+
+def _is_file(model: str) -> bool:
+    return "/" in model or Path(model).suffix in SUFFIXES or Path(model).is_file()
+
+
 def _model_file(model: str) -> Path:
-    is_file = "/" in model or Path(model).suffix in SUFFIXES or Path(model).is_file()
-    return Path(model) if is_file else find_model(model)
+    return Path(model) if _is_file(model) else find_model(model)
 
 
 def _bind(step: Step, cls: type[Operator]) -> dict[str, str]:

@@ -127,6 +127,7 @@ class SharedEngine:
         retry_s: how long a lost device is left alone before it is tried again, beside the calls that run here.
 
     Attributes:
+        file: where the network in this process lies, with its card beside it; None if it lies nowhere.
         lost: the device failed where the CPU did not, and has not answered since.
 
     Raises:
@@ -137,6 +138,7 @@ class SharedEngine:
         self, device: Any, path: Path, local: Engine, *, timeout_s: float = TIMEOUT_S, retry_s: float = RETRY_S
     ) -> None:
         self._device, self._path, self._local = device, path, local
+        self.file: Path | None = getattr(local, "file", None)
         self._timeout_s, self._retry_s = timeout_s, retry_s
         self._retry_at_s = 0.0
         self._trial: Any = None  # a call that a lost device was given, and nobody waits for

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from engines import SUFFIXES, ConfigError, EngineError, open_engine
-from engines.card import Precision, card_file, read_card
+from engines.card import PRECISIONS, Precision, Target, card_file, read_card
 from engines.files import sha256_of
 from pipeline import models
 from pipeline.console import console, plain_errors
@@ -23,10 +23,7 @@ from pipeline.console import console, plain_errors
 if TYPE_CHECKING:
     from engines.plans import Platform
 
-Target = Literal["cpu", "tensorrt"]
 engines_app = typer.Typer(no_args_is_help=True, help="Networks at other precisions and in other runtimes.")
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "int8")
-"""From fine to coarse."""
 FAILED = 1
 """Exit code: engines differ, or one is not as its card says."""
 

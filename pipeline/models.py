@@ -6,7 +6,6 @@ SHA-256, and only then given its own.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -19,13 +18,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
 
 from engines import ConfigError, FacewardenError
-from engines.card import Card, Precision, card_file, read_card, write_card
+from engines.card import PRECISIONS, Card, card_file, read_card, write_card
+from engines.files import sha256_of, write_whole
 
 Progress = Callable[[str, str], None]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -169,12 +169,11 @@ def pull(names: Iterable[str] = (), progress: Progress = lambda _name, _what: No
         ModelError: no source gave the right bytes; the message says of each why.
         EngineError: a model cannot be written at that precision.
     """
-    asked = [name.partition(".") for name in names] or [
-        (name, "", "") for name in _known(config_folder() / "models.yaml")
-    ]
+    asked = [name.partition(".") for name in names] or [(model.name, "", "") for model in list_models()]
     _pick([base for base, _, _ in asked])
     with tempfile.TemporaryDirectory(prefix="facewarden-") as folder:
-        fetched = {base: _pull(_pick([base])[0], Path(folder), progress) for base, _, _ in asked}
+        bases = dict.fromkeys(base for base, _, _ in asked)
+        fetched = {base: _pull(_pick([base])[0], Path(folder), progress) for base in bases}
     return [_at(precision, base, fetched[base], progress) if dot else fetched[base] for base, dot, precision in asked]
 
 
@@ -210,22 +209,22 @@ def _at(precision: str, base: str, source: Path, progress: Progress) -> Path:
         from pipeline.building import write_at
     except ModuleNotFoundError as error:
         raise ConfigError(f"{base}.{precision} needs the package {error.name!r}; install facewarden[build]") from error
-    if precision not in get_args(Precision):
-        raise ConfigError(f"{base}.{precision}: expected one of {', '.join(get_args(Precision))}, got {precision!r}")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"{base}.{precision}: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     made = source.with_suffix(f".{precision}.onnx")
     if made.is_file() and card_file(made).is_file():
         card = read_card(made)
-        if card.made_from == read_card(source).sha256 and card.sha256 == _sha256(made.read_bytes()):
+        if card.made_from == read_card(source).sha256 and card.sha256 == sha256_of(made.read_bytes()):
             progress(f"{base}.{precision}", "present")
             return made
     progress(f"{base}.{precision}", "writing")
-    return write_at(cast(Precision, precision), source)
+    return write_at(precision, source)
 
 
 def _fault(model: Model) -> str:
     if not model.path.is_file():
         return f"not pulled; `facewarden models pull {model.name}` fetches it"
-    found = _sha256(model.path.read_bytes())
+    found = sha256_of(model.path.read_bytes())
     return "" if found == model.sha256 else f"expected SHA-256 {model.sha256}, got {found}; pull it again"
 
 
@@ -242,7 +241,8 @@ def _pull(model: Model, folder: Path, progress: Progress) -> Path:
         except ModelError as error:
             tried.append(f"\n  {source}: {error}")
             continue
-        _store(content, model.path)
+        model.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(model.path, content)
         write_card(model.path, model.full_card)
         progress(model.name, "pulled")
         return model.path
@@ -259,24 +259,8 @@ def _checked(content: bytes, model: Model) -> bytes:
 
 
 def _compare(content: bytes, wanted: str) -> None:
-    if (found := _sha256(content)) != wanted:
+    if (found := sha256_of(content)) != wanted:
         raise ModelError(f"expected SHA-256 {wanted}, got {found} of {len(content)} bytes")
-
-
-def _store(content: bytes, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(content)
-            file.close()
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _fetch_url(url: str, max_bytes: int) -> bytes:

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 
 import operators
 from engines import ConfigError
+from engines.card import faults_of
 from operators.forge import KINDS
 from pipeline.config import Section
 from pipeline.models import config_folder, find_model
@@ -92,8 +93,7 @@ def load_recipe(path: Path | str, overrides: Mapping[str, Any] | None = None) ->
     except (yaml.YAMLError, TypeError) as error:
         raise ConfigError(f"{file}: expected a mapping with use and data ({error})") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors())
-        raise ConfigError(f"{file}: {faults}") from error
+        raise ConfigError(f"{file}: {faults_of(error, 'recipe')}") from error
     check_recipe(recipe)
     return recipe
 

@@ -38,12 +38,16 @@ def picture_of(image: Array) -> Picture:
     """A `(h, w, 3)` uint8 BGR image as decoders give it: yuv420p, limited range; odd sizes repeat the last line."""
     height, width = image.shape[:2]
     even = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-    rows, columns = even.shape[:2]
-    luma, chroma = rows * columns, rows * columns // 4
-    samples = cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420).reshape(-1)
-    y, u, v = np.split(samples, [luma, luma + chroma])
-    half = (rows // 2, columns // 2)
-    return Picture((y.reshape(rows, columns), u.reshape(half), v.reshape(half)), PIXEL_FORMATS["yuv420p"])
+    return planar(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420))
+
+
+def planar(stacked: Array) -> Picture:
+    """A picture of the planes of yuv420p one below the other, `(h + h / 2, w)` uint8, h and w even."""
+    height, width = len(stacked) * 2 // 3, stacked.shape[1]
+    luma, chroma = height * width, height * width // 4
+    y, u, v = np.split(stacked.reshape(-1), [luma, luma + chroma])
+    half = (height // 2, width // 2)
+    return Picture((y.reshape(height, width), u.reshape(half), v.reshape(half)), PIXEL_FORMATS["yuv420p"])
 
 
 def frame_of(image: Array, index: int = 0, *, stream: str = "still", rotation: int = 0) -> Frame:

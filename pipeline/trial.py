@@ -6,7 +6,7 @@ It tells what frames cost and what is covered in them. What Ray and a broker add
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,10 +42,6 @@ class Clip:
     name: str
     head: Head
     packets: tuple[bytes, ...]
-
-    def first(self, frames: int) -> Clip:
-        """The same, no longer than so many packets."""
-        return Clip(self.name, self.head, self.packets[:frames])
 
 
 def read_clip(path: Path | str, *, frames: int, live: bool = False) -> Clip:
@@ -99,11 +95,10 @@ class Trial:
 
 
 class Nowhere:
-    """A `Member` of no group: what is committed or sent to it is counted and gone."""
+    """A `Member` of no group: what is sent to it is gone, and of what is committed the last state stays."""
 
     def __init__(self) -> None:
         self.stored = StreamState()
-        self.messages: Counter[str] = Counter()
 
     def poll(self, timeout_s: float, *, max_bytes: int = 0) -> list[Record]:  # noqa: ARG002
         return []
@@ -116,18 +111,16 @@ class Nowhere:
 
     def commit(
         self,
-        stream: str,
-        messages: Sequence[Message],
+        stream: str,  # noqa: ARG002
+        messages: Sequence[Message],  # noqa: ARG002
         state: bytes,
         *,
         resume_offset: int,  # noqa: ARG002
         ended: bool = False,  # noqa: ARG002
     ) -> None:
         self.stored = StreamState.FromString(state)
-        self.send(stream, messages)
 
-    def send(self, stream: str, messages: Sequence[Message]) -> None:  # noqa: ARG002
-        self.messages.update(message.topic for message in messages)
+    def send(self, stream: str, messages: Sequence[Message]) -> None: ...
 
     def rewind(self, stream: str) -> None: ...
 
@@ -170,15 +163,16 @@ class _Meter:
     children: dict[int, float] = field(default_factory=dict)
 
     def start(self) -> None:
-        self.children = _children()
+        self.children = children_cpu_s()
         self.began_s = time.process_time()
 
     def read_ms(self) -> float:
         own = time.process_time() - self.began_s
-        return 1000 * (own + sum(s - self.children.get(pid, 0.0) for pid, s in _children().items()))
+        return 1000 * (own + sum(s - self.children.get(pid, 0.0) for pid, s in children_cpu_s().items()))
 
 
-def _children() -> dict[int, float]:
+def children_cpu_s() -> dict[int, float]:
+    """CPU time that each child of this process has taken so far, by its process id."""
     used = {}
     for child in psutil.Process().children():
         times = child.cpu_times()

@@ -16,11 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from engines import ConfigError
-from operators.frame import Array
 from pipeline.config import Config, check, load, open_steps
 from pipeline.console import console
 
 if TYPE_CHECKING:
+    from operators.frame import Array
     from pipeline.trial import Clip, Trial
     from pipeline.tuner import Score, Truth, Tuner
 

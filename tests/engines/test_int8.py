@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from engines import Engine, EngineError
-from engines.card import Gate
-from engines.int8 import Target, exact_here, quantise, quantise_within
+from engines.card import Gate, Target
+from engines.int8 import exact_here, quantise, quantise_within
 from engines.precision import precision_of
 from tests.engines.small_network import small_model
 from tests.engines.test_precision import convolutional, feeds, run

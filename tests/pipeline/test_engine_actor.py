@@ -14,7 +14,7 @@ import pytest
 import ray
 from numpy.typing import NDArray
 
-from engines import Engine, EngineError, FrameError
+from engines import Engine, EngineError, FrameError, open_engine
 from engines.runtime import OpenEngine
 from pipeline.engine_actor import SharedEngine, open_shared, serving, start_device, start_devices
 from tests.engines.small_network import write_onnx
@@ -144,6 +144,11 @@ def test_a_model_the_device_has_no_plan_for_runs_here_unless_that_is_refused(dev
 
     model.with_suffix(".plan").write_text("")
     assert isinstance(open_shared(device, True, model), SharedEngine)
+
+
+def test_operators_find_the_card_of_a_shared_network(device: Any, network: Path, tmp_path: Path) -> None:
+    local = open_engine(write_onnx(tmp_path))
+    assert SharedEngine(device, network, local).file == local.file == tmp_path / "small.onnx"
 
 
 @pytest.mark.usefixtures("device")
