@@ -174,10 +174,15 @@ def _check_encoder(encode: Encode) -> None:
 def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_engine) -> dict[str, Operator]:
     """Opens all operators with their engines, in order, by their names; `open_network` opens a model file.
 
+    From then on OpenCV keeps to one thread in this process: to hand pieces of a face on costs more than it saves.
+
     Raises:
         ConfigError: a name or an option is wrong.
         EngineError: a model does not open.
     """
+    import cv2  # here, for it takes longer than all else that a config needs
+
+    cv2.setNumThreads(1)
     operators: dict[str, Operator] = {}
     for step in config.steps:
         cls = find(step.use)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import FrameError
-from operators.frame import Array, Cover, Frame, Picture, Style
+from operators.frame import Array, Cover, Frame, Picture, Shape, Style
 
 TOLERANCE_PX = 0.5
 """A face may reach out of its cover by this much, for rounding."""
@@ -39,6 +39,8 @@ LIGHT_LINES = 8
 """Of every so many lines of a picture one tells how bright it is."""
 
 OPAQUE = 255
+REPEATED_PX = 160 * 160
+"""How covers up to this size fade out is remembered: those of small faces cost more to begin than to paint."""
 
 HD_LINES = 720
 """From here on, players take an unspecified matrix for BT.709."""
@@ -140,14 +142,13 @@ def _paint(picture: Picture, cover: Cover, light: float) -> None:
         return
     box, _, outer = place
     steps = _steps(picture)
-    dtype: Any = picture.format.dtype
-    luma, chroma = (_opacity(box, cover, outer, step).astype(dtype, copy=False) for step in steps[:2])
+    luma, chroma = (_weights(picture, box, cover, outer, step) for step in steps[:2])
     patches = patches_of(picture, cover, place, light)
-    for plane, step, opaque, patch in zip(_writable(picture), steps, (luma, chroma, chroma), patches, strict=True):
+    for plane, step, weights, patch in zip(_writable(picture), steps, (luma, chroma, chroma), patches, strict=True):
         under = plane[_window(outer, step)]
         # Each rounded by itself: under the shape nothing of what is hidden shows through, not even in the last bit.
-        painted = cv2.multiply(patch, opaque, scale=1 / OPAQUE)
-        cv2.add(painted, cv2.multiply(under, OPAQUE - opaque, scale=1 / OPAQUE), dst=under)
+        painted = cv2.multiply(patch, weights[0], scale=1 / OPAQUE)
+        cv2.add(painted, cv2.multiply(under, weights[1], scale=1 / OPAQUE), dst=under)
 
 
 def patches_of(picture: Picture, cover: Cover, place: Place, light: float) -> Iterator[Array]:
@@ -245,19 +246,31 @@ def _stretched(cover: Cover, box: Box, outer: Rect) -> Array:
     return np.asarray(cv2.warpAffine(image, to_image, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _opacity(box: Box, cover: Cover, outer: Rect, step: tuple[int, int]) -> Array:
-    """How much of the cover each sample of a plane within `outer` gets: OPAQUE under the shape, falling to 0 at the
-    feather.
+def _weights(picture: Picture, box: Box, cover: Cover, outer: Rect, step: tuple[int, int]) -> tuple[Array, Array]:
+    """How much each sample of a plane within `outer` gets of the cover, and keeps of itself: OPAQUE together."""
+    x1, y1, x2, y2 = box
+    within = x1 - outer.x1, y1 - outer.y1, x2 - outer.x1, y2 - outer.y1
+    size = outer.x2 - outer.x1, outer.y2 - outer.y1
+    make = _opacity_again if size[0] * size[1] <= REPEATED_PX else _opacity
+    dtype: Any = picture.format.dtype
+    opaque, rest = make(within, size, step, cover.shape, cover.feather)
+    return opaque.astype(dtype, copy=False), rest.astype(dtype, copy=False)
+
+
+def _opacity(
+    box: Box, size: tuple[int, int], step: tuple[int, int], shape: Shape, feather: float
+) -> tuple[Array, Array]:
+    """As `_weights`, of a picture `size` pixels wide and high: OPAQUE under the shape, falling to 0 at the feather.
 
     What counts is the point of a sample nearest to the cover's centre.
     """
-    (rows, columns), (x1, y1, x2, y2) = _shape(outer, step), box
-    x = _distances(outer.x1, columns, step[0], (x1 + x2) / 2) * (2 / (x2 - x1))
-    y = _distances(outer.y1, rows, step[1], (y1 + y2) / 2) * (2 / (y2 - y1))
-    reach = 1 + 2 * cover.feather
-    if cover.shape == "box":
+    (rows, columns), (x1, y1, x2, y2) = _shape(Rect(0, 0, *size), step), box
+    x = _distances(columns, step[0], (x1 + x2) / 2) * (2 / (x2 - x1))
+    y = _distances(rows, step[1], (y1 + y2) / 2) * (2 / (y2 - y1))
+    reach = 1 + 2 * feather
+    if shape == "box":
         level = np.outer(OPAQUE * _ramp(y, reach), _ramp(x, reach))
-    elif cover.feather:
+    elif feather:
         slope = OPAQUE / (reach * reach - 1)
         falling, across = (reach * reach - y * y) * slope, x * x * slope
         level = np.subtract.outer(falling.astype(np.float32), across.astype(np.float32))
@@ -265,7 +278,11 @@ def _opacity(box: Box, cover: Cover, outer: Rect, step: tuple[int, int]) -> Arra
         level = np.where(np.add.outer(y * y, x * x) < 1, np.float32(OPAQUE), np.float32(0))
     # The fastest way to round and to cut off at both ends; `convertScaleAbs` would mirror what is negative.
     cv2.threshold(level, 0, 0, cv2.THRESH_TOZERO, dst=level)
-    return np.asarray(cv2.convertScaleAbs(level))
+    opaque = np.asarray(cv2.convertScaleAbs(level))
+    return opaque, OPAQUE - opaque
+
+
+_opacity_again = lru_cache(maxsize=256)(_opacity)
 
 
 def _ramp(distance: Array, reach: float) -> NDArray[np.float32]:
@@ -275,9 +292,9 @@ def _ramp(distance: Array, reach: float) -> NDArray[np.float32]:
     return np.asarray(np.clip((reach - distance) / (reach - 1), 0, 1), np.float32)
 
 
-def _distances(start: int, count: int, step: int, centre: float) -> Array:
-    """From `centre` to the nearest point of each of `count` samples, `step` pixels wide, the first at `start`."""
-    middles = np.arange(count) * step + (start + step / 2 - centre)
+def _distances(count: int, step: int, centre: float) -> Array:
+    """From `centre` to the nearest point of each of `count` samples, `step` pixels wide, the first at 0."""
+    middles = np.arange(count) * step + (step / 2 - centre)
     return np.asarray(np.maximum(np.abs(middles) - step / 2, 0))
 
 

@@ -17,6 +17,8 @@ from operators.frame import Cover, Frame, Shape, Style
 
 MAX_CELLS = 16
 SECRET_BYTES = 16
+WHOLE_PX = 2
+"""A chroma sample is at most so wide and high."""
 
 
 class CoverFaces:
@@ -84,7 +86,9 @@ class CoverFaces:
         faces = frame.faces[~frame.faces.kept]
         boxes = faces.boxes.astype(np.float64)
         out = (boxes[:, 2:] - boxes[:, :2]) * (self._scale - 1)
-        scaled = np.concatenate([boxes[:, :2] - out, boxes[:, 2:] + out], axis=1)
+        # Outwards to whole samples of every plane: covers that are alike fade out alike, which the painter remembers.
+        low, high = np.floor((boxes[:, :2] - out) / WHOLE_PX), np.ceil((boxes[:, 2:] + out) / WHOLE_PX)
+        scaled = WHOLE_PX * np.concatenate([low, high], axis=1)
         secret, pixels = self._secret(frame.stream), self._pixels
         if pixels is not None:  # as the coded picture lies, so that it is shown upright
             pixels = np.rot90(pixels, -frame.rotation // 90)

@@ -1,10 +1,11 @@
 """Two networks for little more than the cost of the quick one: the thorough one looks where it is needed.
 
-CenterFace, thorough, sees the whole picture when a stream begins, after a cut, when the picture has come to show
-something else, and at a slow period. In between YuNet, quick, sees the reduced picture at a fast period. What it is
-sure of is believed. What it doubts, and a face of a look before that it does not find, is shown to CenterFace in a
-small crop: so faces that only that one can tell, small, turned aside or half-hidden, stay found at a two-hundredth of
-the cost. Frames between two looks are not examined: `track` fills them from what was seen before and in the look-ahead.
+CenterFace, thorough, sees the whole picture when a stream begins, after a cut and when the picture has come to show
+something else; and at a slow period, a quarter at each of four looks, so that no live stream waits for it. In between
+YuNet, quick, sees the reduced picture at a fast period. What it is sure of is believed. What it doubts, and a face of a
+look before that it does not find, is shown to CenterFace in a small crop: so faces that only that one can tell, small,
+turned aside or half-hidden, stay found at a two-hundredth of the cost. Frames between two looks are not examined:
+`track` fills them from what was seen before and in the look-ahead.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ SAME = 0.3
 """Boxes of two looks are one face from this overlap on (IoU)."""
 CROP_PX, CROP_FACES, CROP_LEAST_PX = 64, 2.0, 32
 """Crops are seen at this size, are so many face sizes wide, and never less than so many pixels of the picture."""
+PARTS, LAP = 2, 1 / 32
+"""At the slow period the picture is seen in so many parts down and across, which reach into each other by this much of
+its sides."""
 RETRY_S = 1.0
 """So long a face that is not found again is looked for."""
 TOLERANCE_S = 0.002
@@ -50,6 +54,7 @@ class _State:
     scene: NDArray[np.float32]  # the glance at the last thorough look
     quick_s: float
     thorough_s: float
+    parts: list[int] = field(default_factory=list)  # of the picture, that are to be seen thoroughly in the next looks
     boxes: Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # faces known, where seen last
     seen_s: Array = field(default_factory=lambda: np.zeros(0))  # and when
 
@@ -128,10 +133,12 @@ class Cascade:
         if frame.time_s - state.quick_s < self._quick_s - TOLERANCE_S and state.thorough_s > -np.inf:
             return frame
         since_s = frame.time_s - state.thorough_s + TOLERANCE_S
-        if since_s >= self._thorough_s or (since_s >= self._changed_s and _differ(state.scene, glance, CHANGED)):
+        if since_s == np.inf or (since_s >= self._changed_s and _differ(state.scene, glance, CHANGED)):
             found = self._thorough.find([frame])[0]
-            state.thorough_s, state.scene = frame.time_s, glance
+            state.thorough_s, state.scene, state.parts = frame.time_s, glance, []
         else:
+            if since_s >= self._thorough_s and not state.parts:
+                state.thorough_s, state.scene, state.parts = frame.time_s, glance, list(range(PARTS * PARTS))
             found = self._look_quickly(frame, state)
         state.remember(found.boxes)
         state.quick_s = frame.time_s
@@ -142,6 +149,9 @@ class Cascade:
         found = self._quick.find(frame)
         sure = found[found.scores >= self._sure]
         weak = found[found.scores < self._sure]
+        if state.parts:
+            part = self._look_at_part(frame, state.parts.pop())
+            sure += part[_apart(part.boxes, sure.boxes)]
         # Those seen in the last look, all of them; then what may be new, and those lost for longer.
         recent = state.seen_s >= state.quick_s
         known = state.boxes[recent]
@@ -160,9 +170,17 @@ class Cascade:
         looked = self._thorough.find([crop for _, crop in crops], (CROP_PX, CROP_PX)) if crops else []
         found = Faces.of()
         for (corner, _), faces in zip(crops, looked, strict=True):
-            boxes, landmarks = faces.boxes + np.tile(corner, 2), faces.landmarks + corner
-            found += replace(faces, boxes=boxes, landmarks=landmarks)
+            found += _moved(faces, corner)
         return found[suppress(found.boxes, found.scores, SAME)]
+
+    def _look_at_part(self, frame: Frame, number: int) -> Faces:
+        """The faces in one of the picture's parts, seen as large as in a look at the whole of it."""
+        row, column = divmod(number, PARTS)
+        sides = frame.picture.width, frame.picture.height
+        (x1, x2), (y1, y2) = (_span(place, side) for place, side in zip((column, row), sides, strict=True))
+        part = replace(frame, picture=frame.picture.part(x1, y1, x2, y2))
+        (found,) = self._thorough.find([part], self._thorough.size_of(part, within=frame))
+        return _moved(found, np.array([x1, y1], np.float32))
 
     def snapshot(self, stream: str) -> bytes:  # noqa: ARG002 - nothing is stored
         return b""
@@ -194,6 +212,17 @@ def _differ(one: Array, other: Array, likeness: float) -> bool:
 def _apart(boxes: Array, others: Array) -> NDArray[np.bool_]:
     """Which of the boxes `(n, 4)` are the same face as none of the others: `(n,)`."""
     return np.asarray(iou(boxes, others).max(axis=1, initial=0) < SAME)
+
+
+def _moved(faces: Faces, corner: Array) -> Faces:
+    """Faces of a piece of the picture whose upper left corner lies there, in the picture."""
+    return replace(faces, boxes=faces.boxes + np.tile(corner, 2), landmarks=faces.landmarks + corner)
+
+
+def _span(number: int, side: int) -> tuple[int, int]:
+    """From where to where the part of that number reaches along a side."""
+    low, high = number / PARTS - LAP, (number + 1) / PARTS + LAP
+    return max(0, int(low * side) // 2 * 2), min(side, -int(-high * side // 1))
 
 
 def _around(box: Array, frame: Frame) -> tuple[Array, Frame]:

@@ -53,6 +53,12 @@ class CenterFaceFinder:
             for row, frame in enumerate(frames)
         ]
 
+    def size_of(self, part: Frame, *, within: Frame) -> tuple[int, int]:
+        """Width and height in which a part of a frame is seen as large as in a look at the whole frame."""
+        (width, height), (whole, _) = upright_size(part), upright_size(within)
+        scale = self._input_size(*upright_size(within))[0] / whole
+        return on_grid(width * scale, height * scale, STRIDE)
+
     def _input_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height that the network sees: stretched up to multiples of STRIDE, as by its authors."""
         longest = max(width, height)

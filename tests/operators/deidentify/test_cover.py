@@ -37,10 +37,10 @@ def test_every_frame_gets_its_own_covers_and_stays_in_order() -> None:
     assert [f.covers for f in frames] == [(), (), ()]
 
 
-def test_each_side_moves_out_by_the_scale() -> None:
+def test_each_side_moves_out_by_the_scale_to_whole_chroma_samples() -> None:
     (covered,) = CoverFaces(scale=1.5)([frame(Faces.of([FACE]))])
 
-    assert covered.covers[0].box == (80, 25, 160, 125)
+    assert covered.covers[0].box == (80, 24, 160, 126)
 
 
 def test_the_default_ellipse_holds_the_whole_face_box() -> None:
@@ -57,7 +57,7 @@ def test_kept_faces_stay_visible_and_earlier_covers_stay() -> None:
     (once,) = CoverFaces(scale=1.0)([frame(faces)])
     (twice,) = CoverFaces(scale=1.0, style="solid")([once])
 
-    assert [cover.box for cover in once.covers] == [(0, 0, 9, 9)]
+    assert [cover.box for cover in once.covers] == [(0, 0, 10, 10)]
     assert [cover.style for cover in twice.covers] == ["blur", "solid"]
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engines import ConfigError, open_engine
@@ -19,6 +21,8 @@ from tests.model_files import model_file
 GREY = np.full((320, 640, 3), 96, np.uint8)
 FULL, CROPS = (1, 416, 800), (1, 64, 64)
 """Batch, height and width that the thorough network is shown; it enlarges GREY to its usual 800 pixels."""
+PART = (1, 224, 448)
+"""A quarter of FULL, and a little more."""
 
 
 class Thorough:
@@ -68,11 +72,25 @@ def test_looks_are_periodic_in_seconds() -> None:
     thorough, quick = Thorough(sees=False), Quick()
     cascade = Cascade(thorough, quick, quick_ms=200, thorough_ms=1000)
 
-    done = cascade(clip(26))
+    done = cascade(clip(46))
 
-    assert examined(done) == [0, 5, 10, 15, 20, 25]
-    assert (thorough.shapes, quick.looks) == ([FULL, FULL], 4)
-    assert [frame.index for frame in done] == list(range(26))
+    assert examined(done) == list(range(0, 46, 5))
+    assert (thorough.shapes, quick.looks) == ([FULL, *[PART] * 4], 9)
+    assert [frame.index for frame in done] == list(range(46))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(40, 500), st.integers(40, 500), st.sampled_from([0, 90, 180, 270]))
+def test_the_parts_of_a_slow_look_show_the_whole_picture(width: int, height: int, rotation: int) -> None:
+    thorough = Thorough()
+    cascade = Cascade(thorough, Quick(), quick_ms=0, thorough_ms=0, crops=0)
+    image = np.zeros((height, width, 3), np.uint8)
+
+    done = cascade([frame_of(image, index, rotation=rotation) for index in range(5)])
+
+    middles = np.concatenate([(f.faces.boxes[:1, :2] + f.faces.boxes[:1, 2:]) / 2 for f in done[1:]])
+    quarters = np.array([[3, 3], [1, 3], [3, 1], [1, 1]]) / 4 * (width, height)
+    assert middles == pytest.approx(quarters, abs=0.06 * max(width, height))
 
 
 def test_a_face_that_only_the_thorough_network_sees_stays_found() -> None:
