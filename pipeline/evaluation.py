@@ -5,7 +5,7 @@ A set with genuine crops alone is given forgeries first: of every kind, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from scipy.special import expit, logit
 
 import operators
 from engines import ConfigError, Engine, open_engine
+from engines.progress import Told
 from operators import metrics
 from operators.cropset import CropSet
+from operators.deepfake.scores import known_to
 from operators.forge.degrade import degrade
 from operators.metrics import Figure
 from pipeline.recipes import Recipe, part
@@ -27,6 +29,8 @@ Row = dict[str, Any]
 
 MESONETS = ("Meso4_DF", "Meso4_F2F")
 FUSION = "fusion"
+ADAPTED = ", adapted to each"
+"""Behind the name of a system: its scores are transductive, for it has seen the unlabelled clips that it scores."""
 EDGE = 1e-6
 
 
@@ -37,14 +41,18 @@ class Scored:
     Attributes:
         crops: what was scored.
         systems: `(n,)` for each system, in the order asked for, then their fusion if there are several.
-        silent: `(n,)` bool for each system, where it would have abstained at run time.
         baselines: `(n,)` for each Meso4.
+        silent: `(n,)` bool for each system, where it would have abstained at run time.
+        called: `(n,)` bool for each system, where it would have called the face forged, had it spoken.
+        adapted: `(n,)` for systems that were adapted to each clip before they scored it.
     """
 
     crops: CropSet
     systems: Mapping[str, Array]
     baselines: Mapping[str, Array]
     silent: Mapping[str, Array] = field(default_factory=dict)
+    called: Mapping[str, Array] = field(default_factory=dict)
+    adapted: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def rows(self) -> Mapping[str, Array]:
@@ -58,15 +66,16 @@ def score(crops: CropSet, engines: Mapping[str, Path], weights: Path | None) -> 
         engines: by a system's whole name, where its networks lie: a path that `_NETWORK.onnx` is put behind.
         weights: the folder of Meso4's weights.
     """
-    systems, silent = {}, {}
+    systems, silent, called = {}, {}, {}
     for use, stem in engines.items():
         name = use.split(".")[-1]
         opened = open_networks(stem)
         systems[name] = scores_of(use, opened, crops)
         silent[name] = silent_of(use, opened, crops, systems[name])
+        called[name] = called_forged(opened, systems[name])
     if len(systems) > 1:
         systems[FUSION] = fused(list(systems.values()))
-    return Scored(crops, systems, _mesonets(crops, weights), silent)
+    return Scored(crops, systems, _mesonets(crops, weights), silent, called)
 
 
 def shifted(crops: CropSet, strength: float, seed: int = 0) -> CropSet:
@@ -93,6 +102,40 @@ def silent_of(use: str, opened: Mapping[str, Engine], crops: CropSet, scores: Ar
     abstains = getattr(part(use, "operator"), "abstains", None)
     silent = np.asarray(abstains(opened, crops, scores), bool) if abstains else np.zeros(len(crops), bool)
     return np.asarray(silent | ~np.isfinite(scores))
+
+
+def called_forged(opened: Mapping[str, Engine], scores: Array) -> Array:
+    """Where a system that gave these scores would call the face forged, `(n,)` bool: from its card's threshold on."""
+    limits, _ = known_to(next(iter(opened.values())))  # the cards of a system's networks say the same
+    return np.asarray(scores >= limits.fake)
+
+
+def adapted_scores(
+    use: str, weights: Path, options: Mapping[str, Any], crops: CropSet, source: CropSet, told: Told | None = None
+) -> Array:
+    """The scores `(n,)` of a system that is adapted to each clip before it scores it; it is shown no label of theirs.
+
+    The system's recipe does it by a function `video_tta`.
+
+    Args:
+        weights: what the training left; an exported network cannot learn.
+        options: of the recipe, but for models.
+        source: labelled crops of the training set.
+
+    Raises:
+        ConfigError: the system cannot be adapted, or there are no weights.
+    """
+    from engines.training import read_weights
+
+    if not can_adapt(use):
+        raise ConfigError(f"--tta: {use} has no test-time adaptation; leave it out")
+    unlabelled = replace(crops, labels=np.zeros_like(crops.labels), kinds=np.full(len(crops), "unknown"))
+    return np.asarray(part(use, "train").video_tta(read_weights(weights)[0], unlabelled, source, told=told, **options))
+
+
+def can_adapt(use: str) -> bool:
+    """Whether the system's recipe has a test-time adaptation."""
+    return hasattr(part(use, "train"), "video_tta")
 
 
 def open_networks(stem: Path) -> dict[str, Engine]:
@@ -133,12 +176,11 @@ def fused(scores: Sequence[Array]) -> Array:
 def table(scored: Scored, *, draws: int = metrics.DRAWS, seed: int = 0) -> list[Row]:
     """For each that scored, by frames and by clips (where clips have several): all metrics with their intervals."""
     crops, rows = scored.crops, []
-    units: list[tuple[str, Callable[[Array], tuple[Array, Array, Array]]]] = [("frame", lambda s: _frames(crops, s))]
-    if len(np.unique(crops.clips)) < len(crops):
-        units.append(("video", lambda s: _videos(crops, s)))
-    for unit, columns in units:
-        for name, scores in scored.rows.items():
-            labels, values, groups = columns(scores)
+    kept = {f"{name}{ADAPTED}": scores for name, scores in scored.adapted.items()}
+    by_video = {**scored.rows, **kept} if len(np.unique(crops.clips)) < len(crops) else kept
+    for unit, columns, scores_by_name in (("frame", _frames, scored.rows), ("video", _videos, by_video)):
+        for name, scores in scores_by_name.items():
+            labels, values, groups = columns(crops, scores)
             told = _summary(labels, values, groups, metrics.SUMMARY, draws, seed)
             coverage = float(np.isfinite(values).mean())
             rows.append({"what": name, "unit": unit, "cases": len(values), "coverage": coverage, **told})
@@ -169,8 +211,11 @@ def figures(
     """
     first = next(iter(scored.systems))
     told: dict[str, float] = {"crops": len(scored.crops), "groups": len(np.unique(scored.crops.groups))}
+    for name in scored.adapted:
+        row = next(row for row in rows if row["what"] == f"{name}{ADAPTED}")
+        told |= _ends(f"auc_video_tta{'' if name == first else f'_{name}'}", row["auc"])
     for row in rows:
-        if row["what"] in scored.baselines:
+        if row["what"] not in scored.systems:
             continue
         behind = ("" if row["what"] == first else f"_{row['what']}") + ("_video" if row["unit"] == "video" else "")
         told[f"coverage{behind}"] = row["coverage"]
@@ -179,21 +224,30 @@ def figures(
     for row in kinds:
         told |= _ends(f"auc_kind_{row['kind']}", row[first])
     for name, silent in scored.silent.items():
-        told |= _spoken(scored.crops, scored.systems[name], ~silent, "" if name == first else f"_{name}")
+        behind = "" if name == first else f"_{name}"
+        told |= _spoken(scored.crops, scored.systems[name], scored.called[name], ~silent, behind)
     if scored.baselines:
-        crops = scored.crops
-        spoke = np.isfinite(scored.systems[first])
-        labels, groups = crops.labels[spoke], crops.groups[spoke]
+        ours = scored.systems[first]
+        spoke = np.isfinite(ours)
+        labels = scored.crops.labels[spoke]
         aucs = {name: metrics.auc(labels, values[spoke]) for name, values in scored.baselines.items()}
         best = max(aucs, key=lambda name: aucs[name])
-        ours, theirs = scored.systems[first][spoke], scored.baselines[best][spoke]
         told["auc_mesonet"] = aucs[best]
-        told |= _ends("auc_gain", metrics.gain(metrics.auc, labels, ours, theirs, groups, draws=draws))
+        told |= _ends("auc_gain", _gain(scored.crops, ours, scored.baselines[best], draws))
     return told
 
 
-def row(what: str, of: str, recipe: Recipe, run: Path, crops: CropSet, draws: int) -> Row:
-    """How a training does on a set; one that left kinds out, on these alone beside the genuine crops."""
+def row(
+    what: str, of: str, recipe: Recipe, run: Path, crops: CropSet, draws: int, first: Array | None = None
+) -> tuple[Row, Array]:
+    """How a training does on a set; one that left kinds out, on these alone beside the genuine crops.
+
+    Args:
+        first: the scores of another training on the same crops, over which `auc_over_first` tells the gain.
+
+    Returns:
+        The row, and the scores.
+    """
     rows = np.flatnonzero((crops.labels == 0) | np.isin(crops.kinds, recipe.without)) if recipe.without else None
     if rows is not None and (crops.labels[rows] == 1).any():
         crops = crops.where(rows)
@@ -201,15 +255,20 @@ def row(what: str, of: str, recipe: Recipe, run: Path, crops: CropSet, draws: in
     videos = _videos(crops, scores)
     told = _summary(*_frames(crops, scores), ("auc", "eer", "ece"), draws)
     told["auc_video"] = _summary(*videos, ("auc",), draws)["auc"]
+    if first is not None and len(first) == len(scores):
+        told["auc_over_first"] = _gain(crops, scores, first, draws)
     clips, coverage = int(np.isfinite(videos[1]).sum()), float(np.isfinite(scores).mean())
-    return {"what": what, "set": of, "cases": len(crops), "clips": clips, "coverage": coverage, **told}
+    return {"what": what, "set": of, "cases": len(crops), "clips": clips, "coverage": coverage, **told}, scores
 
 
 def row_figures(rows: Sequence[Row]) -> dict[str, float]:
-    """The AUC of each row with its interval, by stable names; and its mean over the rows of each set."""
+    """The AUC of each row with its interval, by stable names, and its gain; and its mean over the rows of each set."""
     told: dict[str, float] = {}
     for each in rows:
-        told |= _ends(f"auc_{each['set']}_{each['what']}".replace(" ", "_"), each["auc"])
+        name = f"{each['set']}_{each['what']}".replace(" ", "_")
+        told |= _ends(f"auc_{name}", each["auc"])
+        if "auc_over_first" in each:
+            told |= _ends(f"auc_over_first_{name}", each["auc_over_first"])
     for of in {each["set"] for each in rows}:
         told[f"auc_{of}_mean"] = float(np.mean([each["auc"].value for each in rows if each["set"] == of]))
     return told
@@ -226,13 +285,20 @@ def _summary(
     return metrics.summary(*chosen, names=tuple(names), draws=draws, seed=seed)
 
 
-def _spoken(crops: CropSet, scores: Array, spoke: Array, behind: str) -> dict[str, float]:
-    """How many crops a system would have spoken of at run time, and how it does on these."""
-    labels, known = crops.labels[spoke], scores[spoke]
+def _gain(crops: CropSet, scores: Array, others: Array, draws: int) -> Figure:
+    """By how much the AUC is above that of other scores, on the crops that both spoke of."""
+    both = np.isfinite(scores) & np.isfinite(others)
+    columns = crops.labels[both], scores[both], others[both], crops.groups[both]
+    return metrics.gain(metrics.auc, *columns, draws=draws)
+
+
+def _spoken(crops: CropSet, scores: Array, called: Array, spoke: Array, behind: str) -> dict[str, float]:
+    """How many crops a system would have spoken of at run time, and how it does on these by what it would have said."""
+    labels, wrong = crops.labels[spoke], called[spoke] != (crops.labels[spoke] == 1)
     return {
         f"spoken{behind}": float(spoke.mean()),
-        f"auc_spoken{behind}": metrics.auc(labels, known),
-        f"error_spoken{behind}": float(((known >= 0.5) != (labels == 1)).mean()) if len(known) else np.nan,
+        f"auc_spoken{behind}": metrics.auc(labels, scores[spoke]),
+        f"error_spoken{behind}": float(wrong.mean()) if len(wrong) else np.nan,
     }
 
 

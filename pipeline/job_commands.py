@@ -73,18 +73,24 @@ def evaluate(
     most: Annotated[int, typer.Option(help="Clips of each kind at most; 0 for all.")] = 0,
     data_option: DataOption = None,
     shift: Annotated[float, typer.Option(min=0, max=1, help="How strongly to degrade all crops first.")] = 0.0,
+    tta: Annotated[bool, typer.Option("--tta", help="Besides, adapt to each video before scoring it.")] = False,
     draws: Draws = 1000,
     data_folder: DataFolder = None,
     ray_address: RayAddress = None,
     json: Json = None,
 ) -> None:
-    """Scores a data set beside Meso4 on the same crops. A set of genuine faces is given forgeries of every kind."""
+    """Scores a data set beside Meso4 on the same crops. A set of genuine faces is given forgeries of every kind.
+
+    With --tta ACMF is also adapted to each video, without labels, from crops of its own training, as the paper's second
+    stage does. That is transductive: it has seen what it scores. So it has a row and a figure of its own,
+    auc_video_tta, which is not to be set beside the AUC of a fixed network.
+    """
     with plain_errors():
         lab = _laboratory()
         wanted = {"set": data, "options": _pairs(data_option), "splits": [split], "per_clip": per_clip, "most": most}
         place = lab.Place(data_folder, Path())
         figures, rows = lab.evaluate(
-            systems, model or [], wanted, place, shift=shift, draws=draws, ray_address=ray_address
+            systems, model or [], wanted, place, shift=shift, tta=tta, draws=draws, ray_address=ray_address
         )
         _report(json, figures, rows, 0)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +17,18 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 import ray
+from pydantic import ValidationError
 from ray.exceptions import RayError, RayTaskError
 
 from engines import ConfigError, FacewardenError
 from engines.files import write_whole
 from engines.progress import Told, timed
 from operators.cropset import open_set
-from operators.datasets import find_set
-from pipeline.crop_cache import forged, prepared
-from pipeline.recipes import Data, Forgeries, Recipe, options_of, part
+from operators.datasets import DataSet, find_set
+from pipeline.config import models_of as models_of_steps
+from pipeline.crop_cache import DETECT, MESH, forged, prepared
+from pipeline.models import pull
+from pipeline.recipes import Data, Forgeries, Recipe, models_of, options_of, part
 
 TICK_S = 0.5
 RECIPE = "recipe.json"
@@ -110,8 +113,10 @@ def make_crops(
 
     Raises:
         ConfigError: there is no such set, or nothing in it.
+        ModelError: a model that it takes cannot be fetched.
     """
     found = find_set(data.set, place.data, **data.options)
+    fetch(_finders(found), told)
     with timed(notes, "landmarks") if notes else nullcontext():
         folder = prepared(data, found, cache=place.cache, spread=cluster.spread, told=told)
     if forgeries is None:
@@ -124,9 +129,15 @@ def train(recipe: Recipe, folder: Path, place: Place, cluster: Cluster, told: To
     """Trains in one Ray task; leaves `weights.pt` and the recipe in the folder. What is done already is not repeated.
 
     Raises:
-        ConfigError: the recipe or its data cannot be used.
+        ConfigError: the recipe or its data cannot be used, or the folder holds a run of another recipe.
+        ModelError: a model that it begins from cannot be fetched.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / RECIPE).exists() and not holds(folder, recipe):
+        raise ConfigError(
+            f"{folder}: holds a run of another recipe; train into another folder (--runs), or delete this one"
+        )
+    fetch(models_of(recipe), told)
     data = make_crops(recipe.data, recipe.forgeries, place, cluster, folder, told)
     write_whole(folder / RECIPE, recipe.model_dump_json(indent=1).encode())
     gpus = int(place.device != "cpu" and cluster.resources().get("GPU", 0) >= 1)
@@ -137,6 +148,33 @@ def train(recipe: Recipe, folder: Path, place: Place, cluster: Cluster, told: To
         _tell(board, told)
     _result(call)
     _tell(board, told)
+
+
+def holds(folder: Path, recipe: Recipe) -> bool:
+    """Whether the folder is that of a run of this very recipe."""
+    try:
+        return Recipe.model_validate_json((folder / RECIPE).read_bytes()) == recipe
+    except (OSError, ValidationError):
+        return False
+
+
+def fetch(names: Sequence[str], told: Told) -> None:
+    """Fetches those of the models that are not in the cache, or damaged there: a job needs no command before it.
+
+    Raises:
+        ConfigError: no model of that name is known.
+        ModelError: no source gave it.
+    """
+    for done, name in enumerate(names):
+        told("models", done, len(names), {})
+        pull([name])
+    if names:
+        told("models", len(names), len(names), {})
+
+
+def _finders(found: DataSet) -> list[str]:
+    """The models by which the faces of a set are found; cropped ones are only meshed."""
+    return models_of_steps([MESH] if all(clip.cropped for clip in found.clips) else [DETECT, MESH])
 
 
 def _train(recipe: Recipe, data: Path, folder: Path, device: str, board: Any) -> None:

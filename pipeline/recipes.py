@@ -140,11 +140,19 @@ def options_of(recipe: Recipe) -> dict[str, Any]:
     Raises:
         ConfigError: a model is not known, or not in the cache.
     """
-    hints = _options(recipe.use)
-    return {
-        name: _model(value) if value is not None and Path in (hints[name], *typing.get_args(hints[name])) else value
-        for name, value in recipe.options.items()
-    }
+    named = _named_models(recipe)
+    return {name: _model(value) if name in named else value for name, value in recipe.options.items()}
+
+
+def options_of_trained(recipe: Recipe) -> dict[str, Any]:
+    """The recipe's options but for models: what a network is built by that takes its weights from a training."""
+    named = _named_models(recipe)
+    return {name: value for name, value in recipe.options.items() if name not in named}
+
+
+def models_of(recipe: Recipe) -> list[str]:
+    """Names of the models that the recipe begins from, sorted; files are none."""
+    return sorted(name for name in _named_models(recipe).values() if not _is_file(name))
 
 
 def _options(use: str) -> dict[str, Any]:
@@ -155,5 +163,19 @@ def _options(use: str) -> dict[str, Any]:
     return {p.name: hints.get(p.name) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "data"}
 
 
+def _named_models(recipe: Recipe) -> dict[str, str]:
+    """Of the options that are models, what they say."""
+    hints = _options(recipe.use)
+    return {
+        name: str(value)
+        for name, value in recipe.options.items()
+        if value is not None and Path in (hints[name], *typing.get_args(hints[name]))
+    }
+
+
 def _model(name: str) -> Path:
-    return Path(name) if Path(name).suffix or "/" in name else find_model(name)
+    return Path(name) if _is_file(name) else find_model(name)
+
+
+def _is_file(name: str) -> bool:
+    return bool(Path(name).suffix) or "/" in name

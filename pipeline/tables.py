@@ -18,7 +18,8 @@ TITLES = {
     "eer": "EER",
     "tpr_at_fpr01": "TPR at 1 % FPR",
     "ece": "ECE",
-    "risk_at_70": "error at 70 %",
+    "ece_even": "ECE, even classes",
+    "selective_error_70": "error of the surest 70 %",
 }
 
 
@@ -43,9 +44,11 @@ def show_scores(rows: Sequence[Row], kinds: Sequence[Row], spoken: Mapping[str, 
 
 def show_rows(rows: Sequence[Row], title: str) -> None:
     """One line for each training and set."""
-    table = Table("training", "set", "cases", "scored", "AUC", "AUC by video", "EER", "ECE", title=title)
+    table = Table(
+        "training", "set", "cases", "scored", "AUC", "above the first", "AUC by video", "EER", "ECE", title=title
+    )  # fmt: skip
     for row in rows:
-        figures = (str(row[name]) for name in ("auc", "auc_video", "eer", "ece"))
+        figures = (str(row.get(name, "")) for name in ("auc", "auc_over_first", "auc_video", "eer", "ece"))
         table.add_row(row["what"], row["set"], str(row["cases"]), f"{row['coverage']:.0%}", *figures)
     console.print(table)
 

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from engines import ConfigError
 from engines.card import Metric
 from engines.progress import Bars, Told, minutes, timed
+from engines.training import WEIGHTS
 from operators.cropset import CropSet, open_set
 from pipeline import evaluation, jobs, tables
 from pipeline.checkpoints import export_run, recipe_of
 from pipeline.crop_cache import forged
 from pipeline.evaluation import Row
 from pipeline.jobs import Cluster, Place
-from pipeline.recipes import Data, Forgeries, Recipe, check_recipe, load_recipe, part
+from pipeline.recipes import Data, Forgeries, Recipe, check_recipe, load_recipe, options_of_trained, part
 
 EVERY_KIND = Forgeries(per_real=3, seed=1)
 """What genuine faces are given for evaluation; other chance than in training."""
+
+SOURCE = 1500
+"""So many genuine and so many forged crops of a training are what adaptation draws its labelled batches from."""
 
 Values = Mapping[str, Any]
 
@@ -67,7 +74,7 @@ def export(run: Path, to: Path | None, reports: Sequence[Path]) -> list[Path]:
 
 
 def evaluate(
-    names: Sequence[str], models: Sequence[Path], data: Values, place: Place, *, shift: float, draws: int,
+    names: Sequence[str], models: Sequence[Path], data: Values, place: Place, *, shift: float, tta: bool, draws: int,
     ray_address: str | None,
 ) -> tuple[dict[str, float], list[Row]]:  # fmt: skip
     """Figures and rows of systems on one set, which are printed too.
@@ -76,15 +83,25 @@ def evaluate(
         models: folders of runs, one for each system; without, what is committed beside the systems.
         data: what differs from the data that the first system was trained on.
         shift: how strongly all crops are degraded before they are scored, 0..1.
+        tta: systems that can are adapted to each clip besides, with crops of their training as the labelled source.
     """
     chosen = _chosen(names, models)
     recipe = next(iter(chosen.values()))[0]
     wanted = _like(recipe.data, data)
+    adapting = _adapting(chosen, models) if tta else {}
     with Cluster(ray_address) as cluster, Bars() as bars:
-        crops = evaluated_crops(wanted, place, cluster, bars.show)
-    crops = evaluation.shifted(crops, shift)
+        crops = evaluated_crops(wanted, recipe, place, cluster, bars.show)
+        sources = {use: _source(of, place, cluster, bars.show) for use, of in adapting.items()}
+        crops = evaluation.shifted(crops, shift)
+        adapted = {
+            use.split(".")[-1]: evaluation.adapted_scores(
+                use, chosen[use][1].parent / WEIGHTS, options_of_trained(of), crops, sources[use], bars.show
+            )
+            for use, of in adapting.items()
+        }
     weights = place.data / "weights" if place.data else None
     scored = evaluation.score(crops, {use: stem for use, (_, stem) in chosen.items()}, weights)
+    scored = replace(scored, adapted=adapted)
     rows, kinds = evaluation.table(scored, draws=draws), evaluation.by_kind(scored, draws=draws)
     spoken = {name: float(1 - silent.mean()) for name, silent in scored.silent.items()}
     tables.show_scores(rows, kinds, spoken, f"{wanted.set}, {', '.join(wanted.splits)}: {len(crops)} crops")
@@ -101,27 +118,40 @@ def ablate(
     if wrong:
         raise ConfigError(f"--only: no {', '.join(wrong)}; known: {', '.join(variants)}")
     rows: list[Row] = []
+    first: dict[str, evaluation.Array] = {}
     with Cluster(ray_address) as cluster, Bars() as bars:
         crops = {
-            of: evaluated_crops(_like(recipe.data, {"set": of, "splits": ["test"]}), place, cluster, bars.show)
+            of: evaluated_crops(_like(recipe.data, {"set": of, "splits": ["test"]}), recipe, place, cluster, bars.show)
             for of in (recipe.data.set, *sets)
         }
         for number, what in enumerate(only or variants):
             bars.show("trainings", number, len(only or variants))
             folder = place.runs / f"{_name(recipe)}-{'without-' if leave_kinds_out else ''}{what.replace(' ', '-')}"
+            if jobs.holds(place.runs / _name(recipe), variants[what]):
+                folder = place.runs / _name(recipe)  # trained before, by `train`
             jobs.train(variants[what], folder, place, cluster, bars.show)
             export_run(folder)
-            rows += [evaluation.row(what, of, variants[what], folder, crops[of], draws) for of in crops]
+            for of, shown in crops.items():
+                beside = None if leave_kinds_out else first.get(of)
+                row, scores = evaluation.row(what, Path(of).name, variants[what], folder, shown, draws, beside)
+                rows.append(row)
+                first.setdefault(of, scores)
     tables.show_rows(rows, f"{recipe.use}: {'one kind left out' if leave_kinds_out else 'ablations'}")
     return evaluation.row_figures(rows), tables.plain(rows)
 
 
-def evaluated_crops(data: Data, place: Place, cluster: Cluster, told: Told) -> CropSet:
-    """The crops of a set; one of genuine faces alone with forgeries of every kind."""
+def evaluated_crops(data: Data, recipe: Recipe, place: Place, cluster: Cluster, told: Told) -> CropSet:
+    """The crops of a set; one of genuine faces alone with forgeries of every kind.
+
+    Of genuine stills, a system that looks at videos makes its own, by a function `rendered` of its recipe.
+    """
     folder = jobs.make_crops(data, None, place, cluster, None, told)
     crops = open_set(folder)
     if (crops.labels == 1).any():
         return crops
+    rendered = getattr(part(recipe.use, "train"), "rendered", None)
+    if rendered is not None and len(np.unique(crops.clips)) == len(crops):
+        return cast(CropSet, rendered(crops, **options_of_trained(recipe)))
     return open_set(forged(folder, EVERY_KIND, spread=cluster.spread, told=told))
 
 
@@ -142,6 +172,29 @@ def _chosen(names: Sequence[str], models: Sequence[Path]) -> dict[str, tuple[Rec
         return {recipe.use: (recipe, folder / recipe.variant) for recipe, folder in runs}
     recipes = [load_recipe(name) for name in names]
     return {recipe.use: (recipe, evaluation.committed(recipe.use, recipe.variant)) for recipe in recipes}
+
+
+def _adapting(chosen: Mapping[str, tuple[Recipe, Path]], models: Sequence[Path]) -> dict[str, Recipe]:
+    """The recipes of those systems that can be adapted.
+
+    Raises:
+        ConfigError: there are none, or no weights of theirs.
+    """
+    adapting = {use: recipe for use, (recipe, _) in chosen.items() if evaluation.can_adapt(use)}
+    if not adapting:
+        raise ConfigError(f"--tta: none of {', '.join(chosen)} has a test-time adaptation; leave it out")
+    if not models:
+        raise ConfigError("--tta: expected the folder of a training run, --model; an exported network cannot learn")
+    return adapting
+
+
+def _source(recipe: Recipe, place: Place, cluster: Cluster, told: Told) -> CropSet:
+    """Some of the crops that a recipe is trained on, as many genuine as forged."""
+    crops = open_set(jobs.make_crops(recipe.data, recipe.forgeries, place, cluster, None, told))
+    learned = (crops.splits == "train") & ~np.isin(crops.kinds, recipe.without)
+    rng = np.random.default_rng(recipe.seed)
+    rows = [rng.permutation(np.flatnonzero(learned & (crops.labels == label)))[:SOURCE] for label in (0, 1)]
+    return crops.where(np.sort(np.concatenate(rows)))
 
 
 def _ablations(recipe: Recipe) -> dict[str, Recipe]:

@@ -50,13 +50,29 @@ def test_calibration_error_by_hand() -> None:
     assert metrics.calibration_error(labels, scores, bins=10) == pytest.approx(0.1)
 
 
+def test_calibration_error_by_hand_with_even_classes() -> None:
+    """Six forged and one genuine face at 0.8, one forged and six genuine at 0.2. With even classes, of 0.8 are forged
+    6/7; with as many genuine faces again, the mix changes and this does not."""
+    scores = np.repeat([0.8, 0.2], 7)
+    labels = np.array([1] * 6 + [0] + [1] + [0] * 6)
+    genuine = labels == 0
+    doubled = np.concatenate([labels, labels[genuine]]), np.concatenate([scores, scores[genuine]])
+
+    assert metrics.even_calibration_error(labels, scores, bins=10) == pytest.approx(6 / 7 - 0.8)
+    assert metrics.even_calibration_error(*doubled, bins=10) == pytest.approx(6 / 7 - 0.8)
+    assert metrics.calibration_error(labels, scores, bins=10) == pytest.approx(6 / 7 - 0.8)
+    assert metrics.calibration_error(*doubled, bins=10) > 0.07
+    assert np.isnan(metrics.even_calibration_error(np.ones(2), np.full(2, 0.5)))
+
+
 def test_the_surest_come_first() -> None:
     """By distance from 0.5: 0.1, 0.9, 0.2, 0.8, then 0.3 and 0.7; 0.7 and 0.4 are wrong."""
     coverage, risk = metrics.risk_coverage(LABELS, SCORES)
 
     assert coverage.tolist() == [n / 8 for n in range(1, 9)]
     assert risk[3] == 0 and risk[-1] == pytest.approx(2 / 8)
-    assert metrics.risk_at(0.5)(LABELS, SCORES) == 0
+    assert metrics.selective_error_at(0.5)(LABELS, SCORES) == 0
+    assert metrics.selective_error_at(0.7)(LABELS, SCORES) == pytest.approx(1 / 6)  # of eight, six are 70 % at least
 
 
 def test_one_class_alone_has_no_auc() -> None:

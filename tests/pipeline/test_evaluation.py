@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-pytest.importorskip("sklearn", reason="evaluating needs facewarden[train]")
+pytest.importorskip("torch", reason="evaluating needs facewarden[train]")
 
+from engines import ConfigError
+from engines.training import Run
+from operators.cropset import CropSet
+from operators.deepfake.acmf.model import Exported, build
+from operators.deepfake.gazeforensics.train import rendered
+from operators.metrics import auc
 from pipeline import tables
-from pipeline.evaluation import Scored, by_kind, figures, fused, shifted, table
+from pipeline.evaluation import ADAPTED, Scored, adapted_scores, by_kind, figures, fused, shifted, table
+from tests.operators.deepfake.faces import crop_set
 from tests.operators.test_cropset import made_set
 
 FRAMES, CLIPS = 4, 16
@@ -62,6 +70,105 @@ def test_figures_keep_their_names() -> None:
     assert told["auc"] == 1.0 and told["coverage"] == pytest.approx(1 - 1 / CLIPS)
     assert told["auc_gain"] == pytest.approx(1 - told["auc_mesonet"])
     assert told["auc_kind_swap"] == 1.0 and told["crops"] == N and told["groups"] == 4
+
+
+def test_the_gain_is_over_the_better_baseline_and_has_an_interval() -> None:
+    made = scored()
+    spoke = np.isfinite(made.systems["good"])
+
+    told = figures(made, table(made, draws=30), [], draws=30)
+
+    aucs = [auc(made.crops.labels[spoke], values[spoke]) for values in made.baselines.values()]
+    assert told["auc_mesonet"] == max(aucs) > min(aucs)
+    assert told["auc_gain"] == pytest.approx(told["auc"] - told["auc_mesonet"])
+    assert 0 < told["auc_gain_low"] <= told["auc_gain"] <= told["auc_gain_high"]
+
+
+def test_what_is_spoken_of_is_judged_by_what_would_be_said() -> None:
+    """Of four faces one is passed over. At a threshold of 0.9 the forgery at 0.7 would be called genuine: one of three
+    is wrong, though 0.5 parts them."""
+    crops, scores = made_set(4), np.array([0.2, 0.95, 0.6, 0.7])
+    silent, called = np.array([False, False, True, False]), scores >= 0.9
+    made = Scored(crops, {"one": scores}, {}, {"one": silent}, {"one": called})
+
+    told = figures(made, table(made, draws=2), [], draws=2)
+
+    assert (told["spoken"], told["auc_spoken"]) == (0.75, 1.0)
+    assert told["error_spoken"] == pytest.approx(1 / 3)
+    assert told["selective_error_70"] == 0  # of the three surest at 0.5: 0.95, 0.2 and 0.7
+
+
+def test_what_was_adapted_has_a_row_and_a_figure_of_its_own() -> None:
+    plain = scored()
+    made = replace(plain, adapted={"good": 1 - plain.systems["good"]})
+
+    rows = table(made, draws=5)
+    told, before = (figures(one, table(one, draws=5), [], draws=5) for one in (made, plain))
+
+    of_it = [row for row in rows if row["what"] == f"good{ADAPTED}"]
+    assert [(row["unit"], row["cases"], row["auc"].value) for row in of_it] == [("video", CLIPS, 0.0)]
+    assert told["auc_video_tta"] == 0.0 and told["auc_video_tta_low"] == 0.0
+    assert {name: value for name, value in told.items() if "tta" not in name} == pytest.approx(before, nan_ok=True)
+
+
+MINI = {"trunk": "xception-mini", "size": 40}
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Those of a network that has learned nothing."""
+    return Run(tmp_path, device="cpu", threads=1).finish(Exported(build("xception-mini")).state_dict())
+
+
+def videos(n: int) -> CropSet:
+    """Clips of two frames."""
+    stills = crop_set(n)
+    rows = np.arange(len(stills))
+    return replace(stills, clips=np.char.add("clip ", (rows // 2).astype(str)), frames=rows % 2)
+
+
+def test_adapting_sees_no_label_no_other_video_and_no_order(weights: Path) -> None:
+    clips, source = videos(2), crop_set(4, seed=1)
+    shuffled = np.random.default_rng(0).permutation(len(clips))
+
+    scores = adapted_scores("deepfake.acmf", weights, MINI, clips, source)
+    turned = adapted_scores("deepfake.acmf", weights, MINI, replace(clips, labels=1 - clips.labels), source)
+    other = adapted_scores("deepfake.acmf", weights, MINI, clips.where(shuffled), source)
+    alone = adapted_scores("deepfake.acmf", weights, MINI, clips.where(np.array([4, 5])), source)
+
+    assert ((scores > 0) & (scores < 1)).all() and len(np.unique(scores)) == len(clips) // 2
+    np.testing.assert_array_equal(turned, scores)
+    np.testing.assert_array_equal(other, scores[shuffled])
+    np.testing.assert_array_equal(alone, scores[4:6])
+
+
+def test_adapting_learns_from_the_labels_of_the_source(weights: Path) -> None:
+    clips, source = videos(2), crop_set(4, seed=1)
+
+    one, other = (
+        adapted_scores("deepfake.acmf", weights, MINI, clips, labelled)
+        for labelled in (source, replace(source, labels=1 - source.labels))
+    )
+
+    assert (one != other).any()
+
+
+def test_a_system_that_cannot_be_adapted(weights: Path) -> None:
+    with pytest.raises(ConfigError, match="gazeforensics has no test-time adaptation"):
+        adapted_scores("deepfake.gazeforensics", weights, {}, videos(2), crop_set(2))
+
+
+def test_stills_become_videos_for_a_system_that_looks_at_these() -> None:
+    stills = crop_set(8, 48)
+    genuine = stills.where(np.flatnonzero(stills.labels == 0))
+
+    made, again = (rendered(genuine, head="small", size=32, kinds=("opposed", "swap"), most=12) for _ in range(2))
+
+    names, frames = np.unique(made.clips, return_counts=True)
+    assert len(names) == 12 and (frames == 8).all()
+    assert made.labels.mean() == 0.5 and set(made.kinds) == {"real", "opposed", "swap"}
+    assert set(made.groups) <= set(genuine.groups) and len(set(made.groups)) == 6
+    np.testing.assert_array_equal(made.pixels, again.pixels)
 
 
 def test_a_shift_is_the_same_each_time_and_none_leaves_the_crops() -> None:

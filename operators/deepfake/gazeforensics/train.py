@@ -175,6 +175,46 @@ def networks(
     return {"frame": Network(model.FrameEngine(net).eval(), frame), "clip": Network(clip_engine.eval(), clip)}
 
 
+def rendered(
+    stills: CropSet,
+    *,
+    head: Literal["paper", "small"] = "paper",
+    leaky: int | None = None,
+    size: int = 224,
+    kinds: Sequence[str] = KINDS,
+    most: int = 600,
+    **_: object,
+) -> CropSet:
+    """What the system is tested on where a set has genuine stills alone: clips of them, as a set of videos.
+
+    Args:
+        stills: genuine ones, of one split; the options are those of the recipe.
+        most: so many clips at most: a genuine and a forged one of each still, the kinds in turn.
+
+    Raises:
+        ConfigError: there are less than two stills.
+    """
+    frames = _sizes(head, leaky).frames
+    source = Source(stills, frames=frames, size=size, kinds=kinds)
+    rows = np.random.default_rng(1).permutation(source.genuine)[: max(2, most // 2)]
+    made = [(int(row), kind) for place, row in enumerate(rows) for kind in ("real", kinds[place % len(kinds)])]
+    clips = [source.rendering(row, kind, np.random.default_rng((13, row, kind == "real"))) for row, kind in made]
+    row_of = np.repeat([row for row, _ in made], frames)
+    kind_of = np.repeat([kind for _, kind in made], frames)
+    return CropSet(
+        pixels=np.concatenate([clip.frames for clip in clips]),
+        points=np.full((len(row_of), 478, 2), np.nan, np.float32),
+        labels=(kind_of != "real").astype(np.int8),
+        groups=np.asarray(stills.groups)[row_of],
+        clips=np.char.add(np.asarray(stills.clips)[row_of], np.char.add("#", kind_of)),
+        frames=np.tile(np.arange(frames), len(made)),
+        splits=np.asarray(stills.splits)[row_of],
+        kinds=kind_of,
+        masks=np.empty((0, 1, 1), np.uint8),
+        origins=np.full(len(row_of), -1, np.int64),
+    )
+
+
 def _sizes(head: Literal["paper", "small"], leaky: int | None) -> Sizes:
     if head not in ("paper", "small"):
         raise ConfigError(f"head: expected paper or small, got {head!r}")
