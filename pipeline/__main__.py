@@ -1,4 +1,4 @@
-"""The command line: run, check, tune, operators, models."""
+"""The command line: run, screen, check, tune, operators, models."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pipeline.config import Config, check, load, models_of
 from pipeline.console import console, errors, plain_errors
 from pipeline.engine_commands import engines_app
 from pipeline.job_commands import jobs_app
+from pipeline.screening.command import screen
 from pipeline.tune import tune
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -252,6 +253,7 @@ def check_config(config: Annotated[str, typer.Argument(help="YAML file, or the n
 
 
 app.command()(plain_errors()(tune))
+app.command()(plain_errors()(screen))
 
 
 def _option(parameter: inspect.Parameter) -> str:

@@ -67,7 +67,7 @@ class Limits:
         if probability >= self.fake:
             return f"{self._strength()} of a forgery", ""
         if probability <= self.real:
-            return f"no {self._strength().removeprefix('strong ')} of a forgery", ""
+            return "no indication of a forgery", ""
         return "", BETWEEN
 
     def between(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -170,20 +170,29 @@ class Standings:
     def __init__(self, model: str, limits: Limits, *, least: int, latest: int = 0) -> None:
         self._model, self._limits, self._least, self._latest = model, limits, least, latest
         self._streams: defaultdict[str, dict[int, Standing]] = defaultdict(dict)
+        self._worst: dict[str, Verdict] = {}  # of the tracks of a stream that have ended
 
     def add(self, stream: str, track: int, index: int, probability: float, fault: str) -> None:
         if track >= 0:
             self._streams[stream].setdefault(track, Standing()).add(probability, fault, index, self._latest)
 
     def due(self, stream: str, index: int, every: int) -> tuple[Verdict, ...]:
-        """Verdicts on tracks with `every` new scores since the last one. Tracks long gone are forgotten."""
+        """Verdicts on tracks with `every` new scores since the last one, and on those that have ended with any.
+
+        Tracks long gone are forgotten, but for the most suspicious of them.
+        """
         tracks = self._streams[stream]
-        for gone in [track for track, known in tracks.items() if known.met_at < index - FORGET_AFTER_FRAMES]:
-            del tracks[gone]
-        due = [track for track, known in tracks.items() if known.judged - known.told_at >= every]
+        gone = [track for track, known in tracks.items() if known.met_at < index - FORGET_AFTER_FRAMES]
+        due = [
+            track for track, known in tracks.items() if known.judged - known.told_at >= (1 if track in gone else every)
+        ]
+        told = {track: self.verdict(stream, track) for track in sorted({*due, *gone})}
         for track in due:
             tracks[track].told_at = tracks[track].judged
-        return tuple(self.verdict(stream, track) for track in due)
+        for track in gone:
+            del tracks[track]
+            self._worst[stream] = _worse(told[track], self._worst.get(stream))
+        return tuple(told[track] for track in sorted(due))
 
     def verdict(self, stream: str, track: int) -> Verdict:
         """What is said about a track now."""
@@ -199,19 +208,31 @@ class Standings:
         return Verdict(subject, self._model, known.probability, (), words)
 
     def verdicts(self, stream: str) -> list[Verdict]:
-        """What is said about the tracks of a stream, and last, about the stream."""
+        """What is said about the tracks of a stream that have not long ended, and last, about the stream."""
         tracks = [self.verdict(stream, track) for track in sorted(self._streams[stream])]
-        return [*tracks, of_video(stream, self._model, tracks)]
+        ended = [self._worst[stream]] if stream in self._worst else []
+        return [*tracks, of_video(stream, self._model, [*ended, *tracks])]
 
     def snapshot(self, stream: str) -> bytes:
-        return json.dumps({track: asdict(known) for track, known in self._streams[stream].items()}).encode()
+        tracks = {track: asdict(known) for track, known in self._streams[stream].items()}
+        worst = self._worst.get(stream)
+        return json.dumps({"tracks": tracks, "worst": asdict(worst) if worst else None}).encode()
 
     def restore(self, stream: str, state: bytes) -> None:
-        rows = json.loads(state).items()
-        self._streams[stream] = {int(track): Standing(**known) for track, known in rows}
+        self.forget(stream)
+        kept = json.loads(state)
+        self._streams[stream] = {int(track): Standing(**known) for track, known in kept["tracks"].items()}
+        if kept["worst"]:
+            self._worst[stream] = Verdict(**{**kept["worst"], "reasons": tuple(kept["worst"]["reasons"])})
 
     def forget(self, stream: str) -> None:
         self._streams.pop(stream, None)
+        self._worst.pop(stream, None)
+
+
+def _worse(one: Verdict, other: Verdict | None) -> Verdict:
+    """The more suspicious of two; the other's where both are alike, or say nothing."""
+    return one if other is None or (one.probability or 0.0) > (other.probability or 0.0) else other
 
 
 def of_video(stream: str, model: str, tracks: Sequence[Verdict]) -> Verdict:

@@ -139,7 +139,7 @@ class GazeJudge:
             self._encode_faces(frame, taken, gaze)
         for row in taken:
             ring = self._rings[frame.stream][int(faces.tracks[row])]
-            agree[row] = eyes.agreement(np.array(ring.gaze))
+            agree[row] = eyes.agreement(np.array(ring.gaze, np.float32).reshape(-1, 2, 2))
         due = self._due(frame, taken)
         if len(due):
             rings = [self._rings[frame.stream][int(faces.tracks[row])] for row in due]

@@ -67,10 +67,26 @@ def test_what_is_said_is_said_again_after_so_many_scores_and_lost_tracks_are_for
     assert [verdict.subject for verdict in standings.verdicts("s")] == ["s"]
 
 
+def test_a_track_that_has_ended_is_told_once_more_and_counts_for_the_video() -> None:
+    standings = Standings("m", LIMITS, least=1)
+    standings.add("s", 1, 0, 0.9, "")
+    standings.add("s", 2, 0, 0.1, "")
+    standings.add("s", 3, 999, 0.1, "")
+
+    ended = standings.due("s", 1000, every=5)
+    *tracks, whole = standings.verdicts("s")
+
+    assert [verdict.subject for verdict in ended] == ["s/1", "s/2"]
+    assert [verdict.subject for verdict in tracks] == ["s/3"]
+    assert (whole.words, whole.reasons) == ("indication of a forgery", ("track 1",))
+
+
 def test_what_is_remembered_can_be_handed_over() -> None:
     standings = Standings("m", LIMITS, least=1, latest=4)
-    standings.add("s", 1, 0, 0.7, "")
-    standings.add("s", 2, 0, np.nan, BLURRED)
+    standings.add("s", 0, 0, 0.9, "")
+    standings.due("s", 1000, every=5)
+    standings.add("s", 1, 1000, 0.7, "")
+    standings.add("s", 2, 1000, np.nan, BLURRED)
 
     other = Standings("m", LIMITS, least=1, latest=4)
     other.restore("s", standings.snapshot("s"))

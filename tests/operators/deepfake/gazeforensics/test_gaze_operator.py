@@ -111,6 +111,16 @@ def test_small_and_hidden_faces_do_not_enter() -> None:
     assert [verdict.reasons[0] for verdict in operator.verdicts("s")[:2]] == [TOO_SMALL, HIDDEN]
 
 
+def test_faces_unlike_what_was_learned_do_not_enter() -> None:
+    operator = judge(limits={**LIMITS, "noise_low": 1e6, "noise_high": 2e6})
+
+    out = operator(video(6))
+
+    assert np.isnan(scores_of(out)).all()
+    assert np.isnan([frame.faces.data["eyes_agree"][0] for frame in out]).all()
+    assert operator.verdicts("s")[0].probability is None
+
+
 def test_a_track_goes_on_with_whoever_takes_it_over() -> None:
     whole, first, second = judge(), judge(), judge()
 

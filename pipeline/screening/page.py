@@ -1,0 +1,203 @@
+"""The page for people: a report as one HTML file that holds all it shows, and needs neither network nor scripts.
+
+File names and words of child processes are hostile: everything goes into the templates as values, which escape it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.card import Card, Metric
+from operators.deepfake.heatmap import overlay
+from operators.deepfake.scores import Limits
+from pipeline.screening.notes import GAZE, Shot, TrackNotes
+from pipeline.screening.plots import Plot, Points, angle_range, clock, plot
+from pipeline.screening.report import OUTCOMES, Document, Edition, by_weight
+from pipeline.screening.video import Screening
+
+JPEG_QUALITY = 88
+COLOURS = 8
+"""Tracks that the first plots show, each in a colour of its own."""
+LEAST_POINTS = 4
+"""Of a gaze that is worth a plot."""
+SYSTEMS = {
+    "acmf": ("ACMF", "looks at the fine detail of each picture of a face"),
+    "gazeforensics": ("GazeForensics", "compares eyes and face over a second of frames"),
+}
+"""Names of systems, and what they do, for readers. Others go by the name of their operator."""
+
+
+def report_page(told: Document, screening: Screening, edition: Edition) -> str:
+    """The HTML of one report."""
+    tracks = by_weight(screening)
+    shots = [shot for track in tracks for shot in track.album]
+    most = max((float(shot.evidence.max()) for shot in shots if shot.evidence is not None), default=0.0)
+    limits = {name: edition.limits(verdict) for name, verdict in screening.verdicts.items()}
+    return _render(
+        "report.html",
+        told=told,
+        timelines=_timelines(tracks, limits, screening.seconds),
+        tracks=[
+            {
+                "told": document,
+                "shots": [shown(shot, most) for shot in track.album],
+                "plots": _plots(track, limits, screening.seconds),
+            }
+            for track, document in zip(tracks, told["tracks"], strict=True)
+        ],
+        silences=_silences(told),
+        judges=[_judge(name, edition.judge(verdict)) for name, verdict in screening.verdicts.items()],
+    )
+
+
+def index_page(rows: Sequence[Document], counts: Mapping[str, int], version: str) -> str:
+    """The HTML of a list of reports, those first that somebody should look at."""
+
+    def urgency(row: Document) -> tuple[int, bool, float]:
+        return OUTCOMES.index(row["outcome"]), row["complete"], -(row["probability"] or 0)
+
+    return _render("index.html", rows=sorted(rows, key=urgency), counts=counts, version=version)
+
+
+def system_title(system: str) -> str:
+    return SYSTEMS.get(system, (system, ""))[0]
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"clock": clock, "system": system_title, "percent": _percent, "megabytes": _megabytes}
+    return made
+
+
+def _render(template: str, **values: Any) -> str:
+    return _templates().get_template(template).render(**values)
+
+
+def _timelines(tracks: Sequence[TrackNotes], limits: Mapping[str, Limits], seconds: float) -> list[Plot]:
+    """For each system, the scores of the first tracks over the whole video; a track has one colour in all of them."""
+    names = {track.number: f"track {track.number}" for track in tracks[:COLOURS]}
+    colours = {name: place for place, name in enumerate(names.values(), 1)}
+    plots = []
+    for system, limit in limits.items():
+        scored = [track for track in tracks[:COLOURS] if system in track.scores]
+        series = {names[track.number]: _points(track.scores[system].rows(), 1) for track in scored}
+        if series:
+            plots.append(_scores(f"{system_title(system)}: scores over time", series, limit, seconds, colours))
+    return plots
+
+
+def _scores(
+    caption: str, series: Mapping[str, Points], limits: Limits, seconds: float, colours: Mapping[str, int] = {}
+) -> Plot:
+    marks = {"indication from {:.2f} up": limits.fake, "no indication up to {:.2f}": limits.real}
+    spoken = {words.format(at): at for words, at in marks.items() if 0 < at < 1}
+    return plot(caption, series, seconds=seconds, low=0, high=1, y=(0, 0.5, 1), marks=spoken, colours=colours)
+
+
+def _plots(track: TrackNotes, limits: Mapping[str, Limits], seconds: float) -> list[Plot]:
+    """Scores of one track by each system, then where the eyes looked."""
+    plots = [
+        _scores(f"{system_title(name)} score", {"score": _points(track.scores[name].rows(), 1)}, limit, seconds)
+        for name, limit in limits.items()
+        if name in track.scores
+    ]
+    return plots + (_gaze_plots(track.gaze.rows(), seconds) if track.gaze is not None else [])
+
+
+def _gaze_plots(rows: NDArray[np.float64], seconds: float) -> list[Plot]:
+    columns = {name: _points(rows, place) for place, name in enumerate(GAZE, 1)}
+    if np.isfinite(columns["vergence"][1]).sum() < LEAST_POINTS:
+        return []
+    plots = []
+    for caption, names in (
+        ("Yaw: to the side", {"right eye": "right_yaw", "left eye": "left_yaw"}),
+        ("Pitch: up and down", {"right eye": "right_pitch", "left eye": "left_pitch"}),
+        ("Vergence: towards each other", {"both eyes": "vergence"}),
+    ):
+        series = {shown: columns[name] for shown, name in names.items()}
+        most = angle_range([values for _, values in series.values()])
+        y = (-most, 0, most)
+        plots.append(plot(caption, series, seconds=seconds, low=-most, high=most, y=y, unit="°", dashed=("left eye",)))
+    agree = {"right with left": columns["eyes_agree"]}
+    return [*plots, plot("Agreement of both eyes", agree, seconds=seconds, low=-1, high=1, y=(-1, 0, 1))]
+
+
+def _points(rows: NDArray[np.float64], column: int) -> Points:
+    return rows[:, 0], rows[:, column]
+
+
+def shown(shot: Shot, most: float) -> dict[str, Any]:
+    """A shot for the template: when, and its picture without and with the evidence, `most` in the brightest colour."""
+    hot = None if shot.evidence is None else overlay(shot.rgb, shot.evidence, most=most)
+    return {"time_s": shot.time_s, "plain": _jpeg(shot.rgb), "hot": None if hot is None else _jpeg(hot)}
+
+
+def _silences(told: Document) -> list[Document]:
+    """Why each system kept silent, and of which tracks; the most frequent reasons first."""
+    found: dict[tuple[str, tuple[str, ...]], Document] = {}
+
+    def of(verdict: Document) -> Document:
+        key = verdict["system"], tuple(verdict["reasons"])
+        return found.setdefault(key, {"system": key[0], "reasons": key[1], "tracks": [], "others": 0})
+
+    for track in told["tracks"]:
+        for verdict in track["verdicts"]:
+            if verdict["probability"] is None:
+                of(verdict)["tracks"].append(track["track"])
+    for verdict in told["left_out"]["verdicts"]:
+        if verdict["probability"] is None:
+            of(verdict)["others"] += verdict["tracks"]
+    return sorted(found.values(), key=lambda each: (each["system"], -len(each["tracks"]) - each["others"]))
+
+
+def _jpeg(rgb: NDArray[np.uint8]) -> str:
+    """A picture as an address that holds it."""
+    _, data = cv2.imencode(".jpg", np.ascontiguousarray(rgb[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+
+
+def _judge(system: str, model: Any) -> dict[str, Any]:
+    """A system and what its card says of its skill."""
+    _, does = SYSTEMS.get(system, (system, ""))
+    known: dict[str, Any] = {"system": system, "does": does, "skill": "", "limits": None, "data": ""}
+    if model is None:
+        return known
+    limits: Limits = model.limits
+    return {**known, "skill": _skill(model.card), "limits": limits, "data": model.card.data}
+
+
+def _skill(card: Card) -> str:
+    """What its AUC means, in a sentence; empty where nobody has measured it."""
+    auc = card.metrics.get("auc")
+    if auc is None:
+        return ""
+    value = auc.value if isinstance(auc, Metric) else auc
+    between = f" (95 % interval {100 * auc.low:.0f} to {100 * auc.high:.0f})" if isinstance(auc, Metric) else ""
+    return (
+        f"Shown a genuine and a forged face that it has not learned from, it gives the forged one the higher score in "
+        f"{100 * value:.0f} of 100 cases{between}. Who guesses is right in 50."
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
