@@ -35,8 +35,8 @@ from operators.deepfake.acmf.operator import ForgeryScorer
 from operators.deepfake.gazeforensics.data import prepared
 from operators.deepfake.gazeforensics.operator import GazeJudge
 from operators.frame import Faces, Frame
-from pipeline.checkpoints import recipe_of
-from pipeline.evaluation import committed, networks
+from pipeline.checkpoints import networks, recipe_of
+from pipeline.evaluation import committed
 from pipeline.recipes import load_recipe
 from pipeline.report import write_report
 from pipeline.stills import frame_of
@@ -63,7 +63,9 @@ def files_of(models: Sequence[Path]) -> dict[str, dict[str, Path]]:
         recipes = {run: recipe_of(run) for run in models}
         stems = {recipe.use: run / recipe.variant for run, recipe in recipes.items()}
     else:
-        stems = {recipe.use: committed(recipe.use, recipe.variant) for recipe in map(load_recipe, SYSTEMS)}
+        every = {recipe.use: committed(recipe.use, recipe.variant) for recipe in map(load_recipe, SYSTEMS)}
+        # A system may come without networks, as long as another has some.
+        stems = {use: stem for use, stem in every.items() if any(stem.parent.glob(f"{stem.name}_*.onnx"))} or every
     return {use.split(".")[-1]: networks(stem) for use, stem in stems.items()}
 
 

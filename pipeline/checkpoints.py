@@ -56,6 +56,18 @@ def export_run(run: Path, to: Path | None = None, metrics: Mapping[str, Metric |
     return written
 
 
+def networks(stem: Path) -> dict[str, Path]:
+    """The files of a system's networks by their names.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = {file.stem.removeprefix(f"{stem.name}_"): file for file in sorted(stem.parent.glob(f"{stem.name}_*.onnx"))}
+    if not found:
+        raise ConfigError(f"{stem}_*.onnx: no network; train one, or name the folder of its run with --model")
+    return found
+
+
 def _card(recipe: Recipe, network: str, metrics: Mapping[str, Metric | float]) -> Card:
     made = recipe.forgeries
     fairface = recipe.data.set == "fairface"

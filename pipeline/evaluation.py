@@ -22,6 +22,7 @@ from operators.cropset import CropSet
 from operators.deepfake.scores import known_to
 from operators.forge.degrade import degrade
 from operators.metrics import Figure
+from pipeline.checkpoints import networks
 from pipeline.recipes import Recipe, part
 
 Array = NDArray[Any]
@@ -145,18 +146,6 @@ def open_networks(stem: Path) -> dict[str, Engine]:
         ConfigError: there are none.
     """
     return {name: open_engine(file) for name, file in networks(stem).items()}
-
-
-def networks(stem: Path) -> dict[str, Path]:
-    """The files of a system's networks by their names.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    found = {file.stem.removeprefix(f"{stem.name}_"): file for file in sorted(stem.parent.glob(f"{stem.name}_*.onnx"))}
-    if not found:
-        raise ConfigError(f"{stem}_*.onnx: no network; train one, or name the folder of its run with --model")
-    return found
 
 
 def committed(use: str, variant: str) -> Path:

@@ -54,7 +54,7 @@ def with_files(config: Config, runs: Sequence[Path] = ()) -> Config:
         runs: folders of trainings, whose networks take the place of those of their system.
 
     Raises:
-        ConfigError: a network is missing; the message tells how to get it. Or a run is of a system that has no step.
+        ConfigError: a network is missing; the message tells how to get it.
     """
     steps = list(config.steps)
     for run in runs:
@@ -87,19 +87,20 @@ def models_in(config: Config) -> list[Model]:
 
 
 def _with_run(steps: Sequence[Step], run: Path) -> list[Step]:
-    from pipeline.checkpoints import recipe_of
+    """The steps with a training's networks in that of its system, which comes last if there was none."""
+    from pipeline.checkpoints import networks, recipe_of
 
     recipe = recipe_of(run)
-    if recipe.use not in (step.use for step in steps):
-        raise ConfigError(f"--model {run}: is of {recipe.use}, for which the config has no step")
+    files = {name: str(file.absolute()) for name, file in networks(run / recipe.variant).items()}
     options: dict[str, Any] = {"margin": recipe.data.margin}
     options |= {name: recipe.options[name] for name in NETWORK_OPTIONS if name in recipe.options}
-
-    def replaced(step: Step) -> Step:
-        files = {name: str((run / f"{recipe.variant}_{name}.onnx").absolute()) for name in step.engines}
-        return _with_engines(step, files).model_copy(update={"options": {**step.options, **options}})
-
-    return [replaced(step) if step.use == recipe.use else step for step in steps]
+    given = list(steps) if any(step.use == recipe.use for step in steps) else [*steps, Step(use=recipe.use)]
+    return [
+        _with_engines(step, files).model_copy(update={"options": {**step.options, **options}})
+        if step.use == recipe.use
+        else step
+        for step in given
+    ]
 
 
 def _with_engines(step: Step, engines: dict[str, str]) -> Step:

@@ -195,8 +195,15 @@ def test_networks_of_a_training_take_the_place_of_those_that_come_along(tmp_path
 
     assert Path(step.engines["detector"]).is_file()
     assert step.options == {"least": 3, "size": SIZE, "margin": 1.3}
-    with pytest.raises(ConfigError, match=r"no step"):
-        with_files(Config(steps=[]), [tmp_path / "run"])
+
+
+def test_a_training_of_a_system_without_a_step_adds_one(tmp_path: Path) -> None:
+    config = Config(steps=[Step(use="track")])
+
+    steps = with_files(config, [run_of(tmp_path)]).steps
+
+    assert [step.use for step in steps] == ["track", "deepfake.acmf"]
+    assert list(steps[1].engines) == ["detector"]
 
 
 def test_a_card_must_be_that_of_its_network(tmp_path: Path) -> None:
