@@ -24,6 +24,7 @@ from operators.frame import Verdict
 SURE = 1e-6
 """Probabilities are kept this far from 0 and 1, so that one frame cannot outweigh all others."""
 FORGET_AFTER_FRAMES = 250
+CALM = "no indication of a forgery"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Limits:
         if probability >= self.fake:
             return f"{self._strength()} of a forgery", ""
         if probability <= self.real:
-            return "no indication of a forgery", ""
+            return CALM, ""
         return "", BETWEEN
 
     def between(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -191,7 +192,7 @@ class Standings:
             tracks[track].told_at = tracks[track].judged
         for track in gone:
             del tracks[track]
-            self._worst[stream] = _worse(told[track], self._worst.get(stream))
+            self._worst[stream] = max(self._worst.get(stream, told[track]), told[track], key=_suspicion)
         return tuple(told[track] for track in sorted(due))
 
     def verdict(self, stream: str, track: int) -> Verdict:
@@ -230,16 +231,21 @@ class Standings:
         self._worst.pop(stream, None)
 
 
-def _worse(one: Verdict, other: Verdict | None) -> Verdict:
-    """The more suspicious of two; the other's where both are alike, or say nothing."""
-    return one if other is None or (one.probability or 0.0) > (other.probability or 0.0) else other
+def _suspicion(verdict: Verdict) -> tuple[int, float]:
+    """What sorts verdicts: an indication lies above a score that is neither, that above calm, and silence below all."""
+    if verdict.probability is None:
+        return (2 if BETWEEN in verdict.reasons else 0), 0.0
+    return (1 if verdict.words == CALM else 3), verdict.probability
 
 
 def of_video(stream: str, model: str, tracks: Sequence[Verdict]) -> Verdict:
-    """A video is as suspicious as its most suspicious track; without one that could be judged, nothing is said."""
-    judged = [verdict for verdict in tracks if verdict.probability is not None]
-    if not judged:
-        reasons = [reason for verdict in tracks for reason in verdict.reasons] or [TOO_FEW]
+    """A video is as suspicious as its most suspicious track; without one that could be judged, nothing is said.
+
+    Nor is it called calm beside a track whose score is neither: that one is more suspicious than those that are calm.
+    """
+    worst = max(tracks, key=_suspicion, default=None)
+    if worst is None or worst.probability is None:
+        between = worst is not None and BETWEEN in worst.reasons
+        reasons = [BETWEEN] if between else [reason for verdict in tracks for reason in verdict.reasons] or [TOO_FEW]
         return Verdict(stream, model, None, tuple(dict.fromkeys(reasons)))
-    worst = max(judged, key=lambda verdict: verdict.probability or 0.0)
     return Verdict(stream, model, worst.probability, (f"track {worst.subject.rsplit('/', 1)[1]}",), worst.words)

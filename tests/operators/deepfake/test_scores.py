@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from operators.deepfake.quality import BETWEEN, BLURRED, TOO_FEW
-from operators.deepfake.scores import Limits, Standings, of_video, thresholds
+from operators.deepfake.scores import CALM, Limits, Standings, of_video, thresholds
 from operators.frame import Verdict
 
 LIMITS = Limits(fake=0.8, real=0.2, skill=0.8)
@@ -101,6 +101,15 @@ def test_a_video_is_as_suspicious_as_its_worst_track() -> None:
     assert of_video("v", "m", [calm, silent, bad]) == Verdict("v", "m", 0.9, ("track 3",), "yes")
     assert of_video("v", "m", [silent]) == Verdict("v", "m", None, (TOO_FEW,))
     assert of_video("v", "m", []) == Verdict("v", "m", None, (TOO_FEW,))
+
+
+def test_a_video_is_not_calm_beside_a_track_that_is_neither() -> None:
+    calm, neither = Verdict("v/1", "m", 0.1, (), CALM), Verdict("v/2", "m", None, (BETWEEN,))
+    few, bad = Verdict("v/3", "m", None, (TOO_FEW,)), Verdict("v/4", "m", 0.9, (), "indication of a forgery")
+
+    assert of_video("v", "m", [calm, neither]) == Verdict("v", "m", None, (BETWEEN,))
+    assert of_video("v", "m", [calm, few]).words == CALM
+    assert of_video("v", "m", [calm, neither, bad]).probability == 0.9
 
 
 def test_thresholds_leave_a_twentieth_on_the_wrong_side() -> None:
