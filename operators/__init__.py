@@ -9,7 +9,7 @@ import importlib.util
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from engines import ConfigError
 
@@ -55,13 +55,13 @@ class LooksAhead(Protocol):
 
 @runtime_checkable
 class MayRest(Protocol):
-    """A detector that may be left out on some frames of a live stream that has fallen behind its camera.
+    """A detector that need not look at every frame, and may be left out on some while a live stream lags its camera.
 
     It hands a frame on that it did not look at as the very object it was given. An operator that hides fixed places
-    must never rest.
+    must never rest. `look_next` has it look at the next frame of the stream even if its period is not over yet.
     """
 
-    may_rest: Literal[True]
+    def look_next(self, stream: str) -> None: ...
 
 
 @runtime_checkable

@@ -58,7 +58,7 @@ class Looking:
         self._arrival = list(operators.items())[: last_ahead + 1]
         self._release = list(operators.items())[last_ahead + 1 :]
         self._looking_ahead = [(name, op) for name, op in self._arrival if isinstance(op, LooksAhead)]
-        self._resting = {name for name, op in self._arrival if isinstance(op, MayRest)}
+        self._resting = {name: op for name, op in self._arrival if isinstance(op, MayRest)}
         self.begin_epoch()
 
     # -- what operators remember -------------------------------------------------------------------
@@ -127,10 +127,9 @@ class Looking:
     def _ask(self, before: Frame, name: str, detector: Operator, *, must: bool) -> Frame:
         """The frame as a detector that has periods of its own hands it on: the same object if it has not looked."""
         with self._timed(name):
+            if must:
+                self._resting[name].look_next(self._stream)
             (frame,) = detector([before])
-            if frame is before and must and isinstance(detector, Remembers):
-                detector.forget(self._stream)  # at a stream's first frame it does look
-                (frame,) = detector([before])
         if self._rested and frame.cut:
             # The cut lies somewhere in what was not looked at: tracks go over it, and hide too much.
             frame = replace(frame, cut=False)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import mediapipe as mp
 import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
 
 from engines import ConfigError, EngineError
+from operators.detect.looks import Period
 from operators.frame import Faces, Frame
 from operators.upright import boxes_to_coded, points_to_coded, upright
 
@@ -38,8 +38,6 @@ class BlazeFace:
         EngineError: MediaPipe cannot open the model.
     """
 
-    may_rest: Literal[True] = True
-
     def __init__(self, model: Path, *, threshold: float = 0.5, every: int = 1, nms: float = 0.3) -> None:
         if every < 1:
             raise ConfigError(f"detect.blazeface: expected every from 1, got {every}")
@@ -52,10 +50,11 @@ class BlazeFace:
             self._detector = vision.FaceDetector.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
             raise EngineError(f"{model}: MediaPipe cannot open it ({error}); fetch it again") from error
-        self._every = every
+        self._period = Period(every)
+        self.look_next = self._period.look_next
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
-        return [self._look(frame) if frame.index % self._every == 0 else frame for frame in frames]
+        return [self._look(frame) if self._period.due(frame) else frame for frame in frames]
 
     def close(self) -> None:
         """Gives back what MediaPipe holds; left to the interpreter's exit, that raises inside MediaPipe."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -54,6 +53,7 @@ class _State:
     scene: NDArray[np.float32]  # the glance at the last thorough look
     quick_s: float
     thorough_s: float
+    asked: bool = False  # for a look at the next frame
     parts: list[int] = field(default_factory=list)  # of the picture, that are to be seen thoroughly in the next looks
     boxes: Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # faces known, where seen last
     seen_s: Array = field(default_factory=lambda: np.zeros(0))  # and when
@@ -87,8 +87,6 @@ class Cascade:
     Raises:
         ConfigError: an option is out of its range.
     """
-
-    may_rest: Literal[True] = True
 
     def __init__(
         self,
@@ -130,7 +128,8 @@ class Cascade:
         if state is None or state.size != size or frame.time_s < state.time_s or cut:
             state = _State(frame.time_s, size, glance, glance, frame.time_s, -np.inf)
         state.time_s, state.glance = frame.time_s, glance
-        if frame.time_s - state.quick_s < self._quick_s - TOLERANCE_S and state.thorough_s > -np.inf:
+        early = frame.time_s - state.quick_s < self._quick_s - TOLERANCE_S and state.thorough_s > -np.inf
+        if early and not state.asked:
             return frame
         since_s = frame.time_s - state.thorough_s + TOLERANCE_S
         if since_s == np.inf or (since_s >= self._changed_s and _differ(state.scene, glance, CHANGED)):
@@ -141,7 +140,7 @@ class Cascade:
                 state.thorough_s, state.scene, state.parts = frame.time_s, glance, list(range(PARTS * PARTS))
             found = self._look_quickly(frame, state)
         state.remember(found.boxes)
-        state.quick_s = frame.time_s
+        state.quick_s, state.asked = frame.time_s, False
         self._streams[frame.stream] = state
         return replace(frame, faces=frame.faces + found, examined=True, cut=cut)
 
@@ -181,6 +180,11 @@ class Cascade:
         part = replace(frame, picture=frame.picture.part(x1, y1, x2, y2))
         (found,) = self._thorough.find([part], self._thorough.size_of(part, within=frame))
         return _moved(found, np.array([x1, y1], np.float32))
+
+    def look_next(self, stream: str) -> None:
+        """Has the quick one see the next frame; a stream not seen yet is looked at thoroughly anyway."""
+        if stream in self._streams:
+            self._streams[stream].asked = True
 
     def snapshot(self, stream: str) -> bytes:  # noqa: ARG002 - nothing is stored
         return b""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from engines import ConfigError, Engine
 from operators.detect.finders import STRIDE, CenterFaceFinder
-from operators.detect.looks import upright_size
+from operators.detect.looks import Period, upright_size
 from operators.frame import Frame
 
 
@@ -35,8 +34,6 @@ class CenterFace:
         ConfigError: an option is out of its range.
     """
 
-    may_rest: Literal[True] = True
-
     def __init__(
         self,
         detector: Engine,
@@ -54,11 +51,12 @@ class CenterFace:
                 f"got {threshold=}, {every=}, {batch=}, {min_px=}, {max_px=}"
             )
         self._finder = CenterFaceFinder(detector, threshold, max_px, min_px, nms)
-        self._every, self._batch = every, batch
+        self._period, self._batch = Period(every), batch
+        self.look_next = self._period.look_next
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         done = list(frames)
-        due = [i for i, frame in enumerate(frames) if frame.index % self._every == 0]
+        due = [i for i, frame in enumerate(frames) if self._period.due(frame)]
         for _, group in itertools.groupby(due, key=lambda i: upright_size(frames[i])):
             members = list(group)
             for first in range(0, len(members), self._batch):

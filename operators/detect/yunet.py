@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 from engines import ConfigError, Engine
 from operators.detect.finders import STRIDE, YuNetFinder
+from operators.detect.looks import Period
 from operators.frame import Frame
 
 
@@ -29,8 +29,6 @@ class YuNet:
         ConfigError: an option is out of its range.
     """
 
-    may_rest: Literal[True] = True
-
     def __init__(
         self, detector: Engine, *, threshold: float = 0.4, every: int = 1, px: int = 1280, nms: float = 0.3
     ) -> None:
@@ -40,12 +38,13 @@ class YuNet:
                 f"got {threshold=}, {every=}, {px=}"
             )
         self._finder = YuNetFinder(detector, threshold, px, nms)
-        self._every = every
+        self._period = Period(every)
+        self.look_next = self._period.look_next
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         return [
             replace(frame, faces=frame.faces + self._finder.find(frame), examined=True)
-            if frame.index % self._every == 0
+            if self._period.due(frame)
             else frame
             for frame in frames
         ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from bench import chaos
 from operators.frame import Faces, Frame
@@ -23,14 +22,14 @@ CONFIG = Config(steps=[ZONES, Step(use="track"), Step(use="deidentify.cover")], 
 class Looker:
     """Finds the same face in every frame that it is shown."""
 
-    may_rest: Literal[True] = True
-
     def __init__(self) -> None:
         self.looked: list[int] = []
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         self.looked += [frame.index for frame in frames]
         return [replace(frame, faces=frame.faces + Faces.of([[10, 10, 40, 40]]), examined=True) for frame in frames]
+
+    def look_next(self, stream: str) -> None: ...
 
 
 class Dozer(Looker):
@@ -46,12 +45,7 @@ class Dozer(Looker):
         self.awake = False
         return super().__call__(frames)
 
-    def snapshot(self, stream: str) -> bytes:  # noqa: ARG002
-        return b""
-
-    def restore(self, stream: str, state: bytes) -> None: ...
-
-    def forget(self, stream: str) -> None:  # noqa: ARG002
+    def look_next(self, stream: str) -> None:  # noqa: ARG002
         self.awake = True
 
 
@@ -110,7 +104,7 @@ def test_a_detector_looks_before_what_it_left_out_is_released(tmp_path: Path) ->
 
 def test_what_no_look_vouches_for_is_covered_whole(tmp_path: Path) -> None:
     class Asleep(Dozer):
-        def forget(self, stream: str) -> None: ...
+        def look_next(self, stream: str) -> None: ...
 
     _, _, member = work_at_once(tmp_path, 25, live=False, looker=Asleep())
 

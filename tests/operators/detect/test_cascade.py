@@ -127,6 +127,19 @@ def test_a_cut_is_looked_at_thoroughly() -> None:
     assert thorough.shapes == [FULL, FULL]
 
 
+def test_a_look_that_was_asked_for_is_a_quick_one() -> None:
+    thorough, quick = Thorough(sees=False), Quick()
+    cascade = Cascade(thorough, quick, quick_ms=200)
+    cascade(clip(1))
+
+    cascade.look_next("still")
+    cascade.look_next("not seen yet")
+    done = cascade(clip(2, start=1))
+
+    assert examined(done) == [1]
+    assert (thorough.shapes, quick.looks) == ([FULL], 1)
+
+
 @pytest.mark.parametrize("change", ["time runs back", "size", "taken over", "another stream"])
 def test_what_begins_anew_is_looked_at_thoroughly(change: str) -> None:
     thorough = Thorough(sees=False)

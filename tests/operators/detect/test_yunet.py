@@ -76,6 +76,16 @@ def test_only_every_third_frame_is_looked_at() -> None:
     ]  # fmt: skip
 
 
+def test_a_frame_between_is_looked_at_when_asked_for() -> None:
+    yunet = YuNet(OneFace(), every=3)
+    yunet.look_next("another")
+    yunet.look_next("still")
+
+    done = yunet([frame_of(BLACK, index) for index in (1, 2)])
+
+    assert [frame.examined for frame in done] == [True, False]
+
+
 @pytest.mark.parametrize("options", [{"every": 0}, {"threshold": 0}, {"px": 16}])
 def test_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(options))}="):
