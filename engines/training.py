@@ -16,7 +16,6 @@ chance is drawn from (seed, name, step), never from a state that would have to b
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import io
 import json
@@ -33,10 +32,8 @@ import torch
 
 from engines import ConfigError
 from engines.files import write_whole
+from engines.memory import keep_memory
 from engines.progress import Bars, Told, timed
-
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-"""Of glibc's <malloc.h>."""
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.pt", "log.jsonl"
 
@@ -193,18 +190,6 @@ class Best:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.auc, self._weights = state["auc"], state["weights"]
-
-
-def keep_memory() -> None:
-    """Has the C library keep the memory of tensors that are gone for the next ones, for the rest of the process.
-
-    By default it hands large blocks back, and each new tensor takes its pages anew: on the CPU that costs two to four
-    times what batch norm or an activation computes in them. Only glibc is told; what others do stays as it is.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        for parameter, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**28)):
-            mallopt(parameter, value)
 
 
 def _copied(module: torch.nn.Module) -> dict[str, torch.Tensor]:

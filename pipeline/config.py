@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engines import SUFFIXES, ConfigError, Engine, open_engine
 from engines.card import faults_of
+from engines.memory import keep_memory
 from operators import Operator, find
 from pipeline.models import config_folder, find_model
 
@@ -174,7 +175,8 @@ def _check_encoder(encode: Encode) -> None:
 def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_engine) -> dict[str, Operator]:
     """Opens all operators with their engines, in order, by their names; `open_network` opens a model file.
 
-    From then on OpenCV keeps to one thread in this process: to hand pieces of a face on costs more than it saves.
+    From then on OpenCV keeps to one thread in this process, for to hand pieces of a face on costs more than it saves;
+    and memory is kept for the next frame (see `keep_memory`).
 
     Raises:
         ConfigError: a name or an option is wrong.
@@ -183,6 +185,7 @@ def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_eng
     import cv2  # here, for it takes longer than all else that a config needs
 
     cv2.setNumThreads(1)
+    keep_memory()
     operators: dict[str, Operator] = {}
     for step in config.steps:
         cls = find(step.use)

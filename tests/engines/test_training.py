@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
-import resource
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -136,21 +132,3 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="PyTorch sees no GPU"):
         Run(tmp_path, device="cuda")
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is another one")
-def test_memory_of_tensors_is_used_again() -> None:
-    code = """
-import resource, torch
-from engines.training import keep_memory
-keep_memory()
-for round in range(10):
-    if round == 5:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(12_000_000)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-    faults = int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
-
-    pages = 5 * 4 * 12_000_000 // resource.getpagesize()
-    assert faults < pages / 100
