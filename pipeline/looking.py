@@ -15,7 +15,8 @@ from operators import Concludes, LooksAhead, MayRest, Operator, Remembers
 from operators.frame import Frame, Verdict
 
 BEHIND_S, LATE_S = 0.2, 3.0
-"""So far behind its camera, detectors of a live stream look less often; and frames that are this late are withheld."""
+"""So far behind its camera, a live stream is looked at less often and covered plainly; and frames that are this late
+are withheld."""
 ROUNDING_S = 0.002
 TAIL_S = 0.25
 """How long after the last look of a scene or stream, behind which none comes, tracks alone vouch for frames."""

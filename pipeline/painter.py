@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
@@ -83,6 +84,11 @@ def paint(frame: Frame) -> None:
             _paint(frame.picture, cover, light)
 
 
+def plain(cover: Cover) -> Cover:
+    """A cover that costs least and hides no less: a box of one colour with hard edges."""
+    return replace(cover, style="solid", shape="box", feather=0.0, pixels=None)
+
+
 def check_covered(frame: Frame) -> None:
     """The gate: every face that is not kept lies, as far as it is in the picture, within the box of one cover.
 
@@ -142,6 +148,10 @@ def _paint(picture: Picture, cover: Cover, light: float) -> None:
         return
     box, _, outer = place
     steps = _steps(picture)
+    if cover.style == "solid" and cover.shape == "box" and not cover.feather:
+        for plane, step, value in zip(_writable(picture), steps, colour_of(picture, cover), strict=True):
+            plane[_touched(box, step)] = value
+        return
     luma, chroma = (_weights(picture, box, cover, outer, step) for step in steps[:2])
     patches = patches_of(picture, cover, place, light)
     for plane, step, weights, patch in zip(_writable(picture), steps, (luma, chroma, chroma), patches, strict=True):
@@ -339,6 +349,15 @@ def _visible(picture: Picture, box: Box) -> Rect | None:
 def _window(rect: Rect, step: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of a plane whose samples are `step` pixels wide and high."""
     return slice(rect.y1 // step[1], -(-rect.y2 // step[1])), slice(rect.x1 // step[0], -(-rect.x2 // step[0]))
+
+
+def _touched(box: Box, step: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of those samples of a plane that a box touches."""
+    x1, y1, x2, y2 = (max(side, 0) for side in box)
+    return (
+        slice(math.floor(y1 / step[1]), math.ceil(y2 / step[1])),
+        slice(math.floor(x1 / step[0]), math.ceil(x2 / step[0])),
+    )
 
 
 def _shape(rect: Rect, step: tuple[int, int]) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from pipeline.accounts import Accounts
 from pipeline.brokers import REJECTS, VERDICTS, Member, Message, Record
 from pipeline.config import Config
 from pipeline.jail import Limits
-from pipeline.looking import LATE_S, Looking, Waiting
+from pipeline.looking import BEHIND_S, LATE_S, Looking, Waiting
 from pipeline.media import Decoded, Decoder, Undecodable, slot_count
 from pipeline.output import LIVE_UNIT, Output
 from pipeline.reports import report_of, verdict_of
@@ -496,6 +496,8 @@ class StreamWork:
         waiting.frame = self._looking.settle(waiting.frame, self._window)
         if not self._looking.vouches_for(waiting.frame, self._window, last=self._closing is not None):
             raise FrameError("no detector has looked at this frame or near it")
+        if self._behind_s(waiting.pts) - self._lookahead_s > BEHIND_S:
+            waiting.frame = replace(waiting.frame, covers=tuple(map(painter.plain, waiting.frame.covers)))
         with self._timed("paint"):
             painter.paint(waiting.frame)
 

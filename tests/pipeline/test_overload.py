@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from bench import chaos
 from operators.frame import Faces, Frame
+from pipeline import painter
 from pipeline.config import Config, Step, open_steps
 from pipeline.looking import LATE_S
 from pipeline.stream import StreamWork
@@ -80,6 +84,22 @@ def test_detectors_rest_no_longer_than_the_look_ahead(tmp_path: Path) -> None:
     assert member.stored.ledger.shown == 25
     # What is fixed and what was found are covered in every frame.
     assert {len(covers) for covers in watch.covers.values()} == {2}
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_what_is_late_is_covered_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, live: bool) -> None:
+    styles = []
+
+    def paint(frame: Frame) -> None:
+        styles.append({cover.style for cover in frame.covers})
+        painter.paint(frame)
+
+    monkeypatch.setattr("pipeline.stream.painter", SimpleNamespace(paint=paint, plain=painter.plain))
+
+    work_at_once(tmp_path, 25, live=live)
+
+    late = 14 if live else 0  # the rest waits for the look-ahead of a fifth of a second, and is as late again at most
+    assert styles == [{"solid"}] * late + [{"blur"}] * (25 - late)
 
 
 def test_what_comes_too_late_is_withheld(tmp_path: Path) -> None:
