@@ -16,11 +16,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engines import SUFFIXES, ConfigError, Engine, open_engine
+from engines import ConfigError, Engine, open_engine
 from engines.card import faults_of
 from engines.memory import keep_memory
 from operators import Operator, find
-from pipeline.models import config_folder, find_model
+from pipeline.models import config_folder, file_of, is_file
 
 Delivery = Literal["auto", "transactional", "low_latency"]
 OnFailure = Literal["auto", "cover", "withhold"]
@@ -150,7 +150,8 @@ def check(config: Config) -> None:
     for step in config.steps:
         cls = find(step.use)
         for model in _bind(step, cls).values():
-            _model_file(model)
+            if not file_of(model).is_file():
+                raise ConfigError(f"{step.use}: {model}: no such file; name one that is there, or a known model")
     _check_encoder(config.encode)
 
 
@@ -191,7 +192,7 @@ def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_eng
         cls = find(step.use)
         hints = typing.get_type_hints(cls.__init__)
         engines = {
-            name: _model_file(model) if hints.get(name) is Path else open_network(_model_file(model))
+            name: file_of(model) if hints.get(name) is Path else open_network(file_of(model))
             for name, model in _bind(step, cls).items()
         }
         name = step.use if step.use not in operators else f"{step.use}#{len(operators)}"
@@ -201,15 +202,7 @@ def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_eng
 
 def models_of(steps: Iterable[Step]) -> list[str]:
     """Names of the models that steps need, sorted; files are none."""
-    return sorted({model for step in steps for model in step.engines.values() if not _is_file(model)})
-
-
-def _is_file(model: str) -> bool:
-    return "/" in model or Path(model).suffix in SUFFIXES or Path(model).is_file()
-
-
-def _model_file(model: str) -> Path:
-    return Path(model) if _is_file(model) else find_model(model)
+    return sorted({model for step in steps for model in step.engines.values() if not is_file(model)})
 
 
 def _bind(step: Step, cls: type[Operator]) -> dict[str, str]:

@@ -61,7 +61,7 @@ def prepared(data: Data, found: DataSet, *, cache: Path | None = None, spread: S
     folder = folder_for(cache or cache_folder() / "crops", recipe)
     if folder.is_dir():
         return folder
-    steps = [MESH] if all(clip.cropped for clip in clips) else [DETECT, MESH]
+    steps = finders(clips)
     size = max(1, SHARD_FRAMES // (cutting.per_clip or SHARD_FRAMES))
     shards = [clips[start : start + size] for start in range(0, len(clips), size)]
     parts = []
@@ -72,6 +72,11 @@ def prepared(data: Data, found: DataSet, *, cache: Path | None = None, spread: S
         raise ConfigError(f"{found.folder}: no face was found in {len(clips)} clips; look at one of them")
     save(parts, folder, recipe)
     return folder
+
+
+def finders(clips: Sequence[Clip]) -> list[Step]:
+    """The steps by which the faces of clips are found; cropped ones are only meshed."""
+    return [MESH] if all(clip.cropped for clip in clips) else [DETECT, MESH]
 
 
 def forged(genuine: Path, wanted: Forgeries, *, spread: Spread = map, told: Told) -> Path:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from engines import SUFFIXES, ConfigError, EngineError, open_engine
+from engines import ConfigError, EngineError, open_engine
 from engines.card import PRECISIONS, Precision, Target, card_file, read_card
 from engines.files import sha256_of
 from pipeline import models
@@ -40,7 +40,7 @@ def build_engine(
 ) -> None:
     """Writes a model at a precision, with its card; where TensorRT is installed, builds the plan of it too."""
     with plain_errors():
-        source = _file(model)
+        source = models.file_of(model)
         card = read_card(source)
         made = source
         if precision != card.precision:
@@ -79,7 +79,7 @@ def compare_engines(
     from engines.parity import compare, draw_inputs
 
     with plain_errors():
-        first, second = _file(one), _file(other)
+        first, second = models.file_of(one), models.file_of(other)
         cards = [read_card(file) for file in (first, second)]
         coarser = max((card.precision for card in cards), key=PRECISIONS.index)
         tolerance = cards[0].tolerance.get(coarser)
@@ -122,16 +122,11 @@ def verify_engines(
 ) -> None:
     """Looks whether networks are what their cards say, and whether they open."""
     with plain_errors():
-        files = [_file(name) for name in names] if names else _networks(None)
+        files = [models.file_of(name) for name in names] if names else _networks(None)
     faults = {file: _fault(file) for file in files}
     for file, fault in faults.items():
         console.print(f"{file.name}: {escape(fault or 'fine')}", highlight=False, soft_wrap=True)
     raise typer.Exit(FAILED if any(faults.values()) else 0)
-
-
-def _file(name: str) -> Path:
-    """A file, or the file of a model that has been pulled."""
-    return Path(name) if Path(name).suffix in SUFFIXES else models.find_model(name)
 
 
 def _networks(folder: Path | None) -> Sequence[Path]:

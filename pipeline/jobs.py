@@ -24,9 +24,9 @@ from engines import ConfigError, FacewardenError
 from engines.files import write_whole
 from engines.progress import Told, timed
 from operators.cropset import open_set
-from operators.datasets import DataSet, find_set
+from operators.datasets import find_set
 from pipeline.config import models_of as models_of_steps
-from pipeline.crop_cache import DETECT, MESH, forged, prepared
+from pipeline.crop_cache import finders, forged, prepared
 from pipeline.models import pull
 from pipeline.recipes import Data, Forgeries, Recipe, models_of, options_of, part
 
@@ -116,7 +116,7 @@ def make_crops(
         ModelError: a model that it takes cannot be fetched.
     """
     found = find_set(data.set, place.data, **data.options)
-    fetch(_finders(found), told)
+    fetch(models_of_steps(finders(found.clips)), told)
     with timed(notes, "landmarks") if notes else nullcontext():
         folder = prepared(data, found, cache=place.cache, spread=cluster.spread, told=told)
     if forgeries is None:
@@ -170,11 +170,6 @@ def fetch(names: Sequence[str], told: Told) -> None:
         pull([name])
     if names:
         told("models", len(names), len(names), {})
-
-
-def _finders(found: DataSet) -> list[str]:
-    """The models by which the faces of a set are found; cropped ones are only meshed."""
-    return models_of_steps([MESH] if all(clip.cropped for clip in found.clips) else [DETECT, MESH])
 
 
 def _train(recipe: Recipe, data: Path, folder: Path, device: str, board: Any) -> None:

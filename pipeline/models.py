@@ -23,13 +23,15 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError, model_validator
 
-from engines import ConfigError, FacewardenError
+from engines import SUFFIXES, ConfigError, FacewardenError
 from engines.card import PRECISIONS, Card, card_file, read_card, write_card
 from engines.files import sha256_of, write_whole
 
 Progress = Callable[[str, str], None]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
+INSTALLED = Path(__file__).parents[1]
+"""Where the folders of the systems lie, with the networks that come with them."""
 CONNECT_TIMEOUT_S = 5
 PACKAGE_TIMEOUT_S = 900
 
@@ -140,6 +142,24 @@ def cache_folder() -> Path:
 def list_models() -> list[Model]:
     """All known models, in the order of the file."""
     return list(_known(config_folder() / "models.yaml").values())
+
+
+def is_file(model: str) -> bool:
+    """Whether that is a file, not the name of a model."""
+    return "/" in model or Path(model).suffix in SUFFIXES or Path(model).is_file()
+
+
+def file_of(model: str) -> Path:
+    """The file that is meant by a file or a model's name. A relative file that is not here may lie where Facewarden is
+    installed: so networks that come with a system are found wherever that is.
+
+    Raises:
+        ConfigError: as `find_model`.
+    """
+    if not is_file(model):
+        return find_model(model)
+    installed = INSTALLED / model
+    return installed if installed.is_file() and not Path(model).exists() else Path(model)
 
 
 def find_model(name: str) -> Path:

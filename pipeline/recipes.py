@@ -22,7 +22,7 @@ from engines import ConfigError
 from engines.card import faults_of
 from operators.forge import KINDS
 from pipeline.config import Section
-from pipeline.models import config_folder, find_model
+from pipeline.models import config_folder, file_of, is_file
 from pipeline.prepare import Cutting
 
 DEFAULT_VARIANT = "small"
@@ -141,7 +141,7 @@ def options_of(recipe: Recipe) -> dict[str, Any]:
         ConfigError: a model is not known, or not in the cache.
     """
     named = _named_models(recipe)
-    return {name: _model(value) if name in named else value for name, value in recipe.options.items()}
+    return {name: file_of(value) if name in named else value for name, value in recipe.options.items()}
 
 
 def options_of_trained(recipe: Recipe) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def options_of_trained(recipe: Recipe) -> dict[str, Any]:
 
 def models_of(recipe: Recipe) -> list[str]:
     """Names of the models that the recipe begins from, sorted; files are none."""
-    return sorted(name for name in _named_models(recipe).values() if not _is_file(name))
+    return sorted(name for name in _named_models(recipe).values() if not is_file(name))
 
 
 def _options(use: str) -> dict[str, Any]:
@@ -171,11 +171,3 @@ def _named_models(recipe: Recipe) -> dict[str, str]:
         for name, value in recipe.options.items()
         if value is not None and Path in (hints[name], *typing.get_args(hints[name]))
     }
-
-
-def _model(name: str) -> Path:
-    return Path(name) if _is_file(name) else find_model(name)
-
-
-def _is_file(name: str) -> bool:
-    return bool(Path(name).suffix) or "/" in name

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import operators
 from engines import ConfigError
 from engines.card import Card, read_card
 from engines.files import sha256_of
 from operators.deepfake.scores import Limits
 from pipeline.config import Config, Step, models_of
-from pipeline.models import cache_folder, find_model, list_models
+from pipeline.models import cache_folder, file_of, find_model, is_file, list_models
 
-INSTALLED = Path(operators.__file__).parents[1]
-"""Where the folders of the systems lie, with the networks that come with them."""
 JUDGES = "deepfake."
 """What the names of operators begin with that say whether a face is forged."""
 NETWORK_OPTIONS = ("size", "frames")
@@ -108,9 +105,7 @@ def _with_engines(step: Step, engines: dict[str, str]) -> Step:
 
 
 def _placed(model: str) -> str:
-    """A relative file that lies not here but where Facewarden is installed."""
-    installed = INSTALLED / model
-    return str(installed) if "/" in model and not Path(model).exists() and not Path(model).is_absolute() else model
+    return str(file_of(model)) if is_file(model) else model
 
 
 def _require(steps: Sequence[Step]) -> None:

@@ -48,3 +48,13 @@ def test_no_source_is_overwritten(tmp_path: Path) -> None:
 def test_a_config_that_finds_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected a detect operator"):
         check(Config(steps=[Step(use="deidentify.cover")]))
+
+
+def test_a_config_whose_network_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # the networks of a system are found from anywhere
+    acmf = "operators/deepfake/acmf/small_detector.onnx"
+    zones = Step(use="detect.zones", options={"boxes": []})
+
+    check(Config(steps=[zones, Step(use="deepfake.acmf", engines={"detector": acmf})]))
+    with pytest.raises(ConfigError, match=r"deepfake\.acmf: operators/none\.onnx: no such file"):
+        check(Config(steps=[zones, Step(use="deepfake.acmf", engines={"detector": "operators/none.onnx"})]))

@@ -19,8 +19,9 @@ from engines.card import Card, read_card, write_card
 from engines.files import sha256_of
 from pipeline.__main__ import app
 from pipeline.config import Config, Step, load
+from pipeline.models import INSTALLED
 from pipeline.screening.command import INCOMPLETE, INDEX, INDICATION, LIST, Batch
-from pipeline.screening.models import INSTALLED, models_in, with_files
+from pipeline.screening.models import models_in, with_files
 from pipeline.screening.video import Screener
 from tests.clips import Clips, h264, portrait, write
 from tests.hostile import HostileFiles
@@ -158,9 +159,9 @@ def test_the_packaged_config_finds_its_networks_wherever_one_stands(
     write_detector(own, fake=0.5, real=0.4)
     installed = "pipeline/screening/templates/page.html"  # any file that comes with Facewarden
 
-    found = with_files(Config(steps=[Step(use="x", engines={"a": "./here.onnx", "b": installed})]))
+    found = with_files(Config(steps=[Step(use="x", engines={"a": "here.onnx", "b": installed})]))
 
-    assert found.steps[0].engines == {"a": "./here.onnx", "b": str(INSTALLED / installed)}
+    assert found.steps[0].engines == {"a": "here.onnx", "b": str(INSTALLED / installed)}
     with pytest.raises(ConfigError, match=r"models pull .*face_landmarker"):
         with_files(load("screen"))
 
