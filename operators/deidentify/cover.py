@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import ConfigError
-from operators.frame import Cover, Frame, Shape, Style
+from operators.frame import Array, Cover, Frame, Shape, Style
 
 MAX_CELLS = 16
 SECRET_BYTES = 16
 WHOLE_PX = 2
 """A chroma sample is at most so wide and high."""
+LIKE, LIKE_PX = 8, 8
+"""Sides of covers grow to multiples of at least this part of them, up to so many pixels."""
 
 
 class CoverFaces:
@@ -32,7 +34,7 @@ class CoverFaces:
         shape: the ellipse that fills the scaled box, or all of it. From scale 1.21 on the ellipse contains the whole
             face box, corners included.
         scale: how far the cover reaches beyond the face's box: each side moves out by (scale - 1) of the box's
-            width or height, as with deface's `--mask-scale`.
+            width or height, as with deface's `--mask-scale`, and a little further to even sizes.
         feather: how far the soft edge reaches beyond the cover, as a fraction of its width and height.
         cells: how many cells across and down blur and mosaic leave of a face, whatever its size. Less hides more;
             what the default hides, `bench/bench_leak.py` measures.
@@ -86,9 +88,8 @@ class CoverFaces:
         faces = frame.faces[~frame.faces.kept]
         boxes = faces.boxes.astype(np.float64)
         out = (boxes[:, 2:] - boxes[:, :2]) * (self._scale - 1)
-        # Outwards to whole samples of every plane: covers that are alike fade out alike, which the painter remembers.
         low, high = np.floor((boxes[:, :2] - out) / WHOLE_PX), np.ceil((boxes[:, 2:] + out) / WHOLE_PX)
-        scaled = WHOLE_PX * np.concatenate([low, high], axis=1)
+        scaled = _alike(low * WHOLE_PX, high * WHOLE_PX)
         secret, pixels = self._secret(frame.stream), self._pixels
         if pixels is not None:  # as the coded picture lies, so that it is shown upright
             pixels = np.rot90(pixels, -frame.rotation // 90)
@@ -96,6 +97,16 @@ class CoverFaces:
             replace(self._cover, box=(x1, y1, x2, y2), pixels=pixels, seed=_seed(secret, track))
             for (x1, y1, x2, y2), track in zip(scaled.tolist(), faces.tracks.tolist(), strict=True)
         ]
+
+
+def _alike(low: Array, high: Array) -> Array:
+    """Boxes `(n, 4)` from corners of whole samples, outwards to sizes of which there are few: covers of one size fade
+    out alike, which the painter remembers."""
+    sides = np.maximum(high - low, WHOLE_PX)
+    steps = np.clip(2 ** np.floor(np.log2(sides / LIKE)), WHOLE_PX, LIKE_PX)
+    more = np.ceil(sides / steps) * steps - (high - low)
+    before = more // (2 * WHOLE_PX) * WHOLE_PX
+    return np.asarray(np.concatenate([low - before, high + more - before], axis=1))
 
 
 def _seed(secret: bytes, track: int) -> int:

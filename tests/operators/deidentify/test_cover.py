@@ -8,6 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engines import ConfigError
 from operators import Remembers, find
@@ -40,7 +42,24 @@ def test_every_frame_gets_its_own_covers_and_stays_in_order() -> None:
 def test_each_side_moves_out_by_the_scale_to_whole_chroma_samples() -> None:
     (covered,) = CoverFaces(scale=1.5)([frame(Faces.of([FACE]))])
 
-    assert covered.covers[0].box == (80, 24, 160, 126)
+    assert covered.covers[0].box == (80, 24, 160, 128)
+
+
+@given(st.tuples(*[st.floats(-50, 300)] * 2), st.tuples(*[st.floats(0.5, 600)] * 2))
+def test_covers_grow_to_few_sizes(corner: tuple[float, float], sides: tuple[float, float]) -> None:
+    (x, y), (w, h) = corner, sides
+    faces = Faces.of([[x, y, x + w, y + h]])
+
+    (covered,) = CoverFaces(scale=1)([frame(faces)])
+
+    box = np.array(covered.covers[0].box)
+    face = faces.boxes[0].astype(float)
+    assert (box % 2 == 0).all()
+    assert (box[:2] <= face[:2]).all()
+    assert (box[2:] >= face[2:]).all()
+    size, least = box[2:] - box[:2], face[2:] - face[:2]
+    assert (size[size > 64] % 8 == 0).all()
+    assert (size < least * (1 + 1 / 7) + 6).all()
 
 
 def test_the_default_ellipse_holds_the_whole_face_box() -> None:
