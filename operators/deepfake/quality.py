@@ -22,6 +22,7 @@ HIDDEN = "the face is hidden or turned away"
 UNLIKE = "the picture is unlike what the detector has learned from"
 TOO_FEW = "too few frames"
 BETWEEN = "the score lies between the two thresholds"
+UNSKILLED = "on forgeries it has not learned from the detector did no better than chance"
 
 Range = tuple[float, float]
 

@@ -1,7 +1,7 @@
 """From scores of faces to what is said about a track and a video: calibrated, in careful words, or not at all.
 
 The words follow what was measured. A detector whose held-out skill is weak gives at most a "weak indication", and its
-two thresholds lie so far apart that most tracks fall between them.
+two thresholds lie so far apart that most tracks fall between them; one that did no better than chance says nothing.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 
 from engines.card import Card, Metric, read_card
 from operators import crops
-from operators.deepfake.quality import BETWEEN, MEASURES, TOO_FEW, Range, faults, measure
+from operators.deepfake.quality import BETWEEN, MEASURES, TOO_FEW, UNSKILLED, Range, faults, measure
 from operators.frame import Verdict
 
 SURE = 1e-6
 """Probabilities are kept this far from 0 and 1, so that one frame cannot outweigh all others."""
 FORGET_AFTER_FRAMES = 250
 CALM = "no indication of a forgery"
+CHANCE = 0.5
+"""The AUC of who guesses."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,15 @@ class Limits:
         ends = {f"{name}_{end}": pair[i] for name, pair in self.usual.items() for i, end in enumerate(("low", "high"))}
         return {"threshold_fake": self.fake, "threshold_real": self.real, **ends}
 
+    @property
+    def skilled(self) -> bool:
+        """Whether it may speak at all: not if it was measured to be no better than chance."""
+        return not 0 < self.skill <= CHANCE
+
     def judge(self, probability: float) -> tuple[str, str]:
         """The words for a calibrated probability, and why it is no verdict, one of them empty."""
+        if not self.skilled:
+            return "", UNSKILLED
         if probability >= self.fake:
             return f"{self._strength()} of a forgery", ""
         if probability <= self.real:
@@ -73,7 +82,7 @@ class Limits:
 
     def between(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Of which of `(n,)` nothing can be said; NaN is among them."""
-        return ~((probabilities >= self.fake) | (probabilities <= self.real))
+        return ~((probabilities >= self.fake) | (probabilities <= self.real)) | (not self.skilled)
 
     def _strength(self) -> str:
         return "weak indication" if self.skill < 0.75 else "indication" if self.skill < 0.9 else "strong indication"

@@ -27,7 +27,7 @@ DENIAL = "no "
 """What a detector's words begin with where they speak against a forgery, see `Limits.judge`."""
 CONFIDENCES = {"weak": "low", "indication": "moderate", "strong": "high"}
 """By the first of the words in which a detector speaks of a forgery."""
-UNMEASURED = "not measured"
+UNMEASURED, NO_CONFIDENCE = "not measured", "none"
 UNSHOWN = "a track that is not shown"
 
 Document = dict[str, Any]
@@ -73,7 +73,7 @@ def document(upload: Upload, screening: Screening, edition: Edition, key: str) -
         "outcome": outcome,
         "words": leading["words"] if leading else NOTHING,
         "probability": leading["probability"] if leading else None,
-        "confidence": leading["confidence"] if leading else "none",
+        "confidence": leading["confidence"] if leading else NO_CONFIDENCE,
         "video": {
             "codec": head.codec,
             "width": head.width,
@@ -117,7 +117,7 @@ def confidence(limits: Limits) -> str:
     if not limits.skill:
         return UNMEASURED
     words, _ = limits.judge(limits.fake)
-    return CONFIDENCES[words.split()[0]]
+    return CONFIDENCES[words.split()[0]] if words else NO_CONFIDENCE
 
 
 def _outcome(verdicts: Sequence[Document]) -> tuple[Outcome, Document | None]:
@@ -138,7 +138,7 @@ def _verdict(system: str, verdict: Verdict, edition: Edition) -> Document:
         "probability": None if verdict.probability is None else round(verdict.probability, 4),
         "indication": spoke and not verdict.words.startswith(DENIAL),
         "words": verdict.words if spoke else NOTHING,
-        "confidence": confidence(limits) if spoke else "none",
+        "confidence": confidence(limits) if spoke else NO_CONFIDENCE,
         "reasons": [UNSHOWN if reason == f"track {OTHERS}" else reason for reason in verdict.reasons],
     }
 

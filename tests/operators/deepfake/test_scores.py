@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from operators.deepfake.quality import BETWEEN, BLURRED, TOO_FEW
+from operators.deepfake.quality import BETWEEN, BLURRED, TOO_FEW, UNSKILLED
 from operators.deepfake.scores import CALM, Limits, Standings, of_video, thresholds
 from operators.frame import Verdict
 
@@ -49,6 +49,14 @@ def test_words_are_as_strong_as_what_was_measured(skill: float, words: str) -> N
     verdict = after(0.99, 0.99, 0.99, limits=Limits(fake=0.8, real=0.2, skill=skill))
 
     assert verdict.words == f"{words} of a forgery"
+
+
+@pytest.mark.parametrize("score", [0.99, 0.01])
+def test_a_detector_that_did_no_better_than_chance_says_nothing(score: float) -> None:
+    guessing = replace(LIMITS, skill=0.5)
+
+    assert after(score, score, score, limits=guessing) == Verdict("s/7", "m@1", None, (UNSKILLED,))
+    assert guessing.between(np.array([score])).all()
 
 
 def test_without_a_card_nothing_is_claimed() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engines.card import Card, Metric
-from operators.deepfake.quality import BETWEEN, BLURRED, TOO_FEW, TOO_SMALL
+from operators.deepfake.quality import BETWEEN, BLURRED, TOO_FEW, TOO_SMALL, UNSKILLED
 from operators.deepfake.scores import Limits
 from operators.frame import Verdict
 from pipeline.screening.models import Model
@@ -39,7 +39,7 @@ def model(name: str, auc: float | None, *, fake: float = 0.8, real: float = 0.2)
     return Model(f"deepfake.{name}", "detector", Path(f"{name}.onnx"), SHA, card, Limits.of(metrics))
 
 
-EYES, DETAIL = model("gazeforensics", 0.5), model("acmf", 0.8)
+EYES, DETAIL = model("gazeforensics", 0.55), model("acmf", 0.8)
 EDITION = Edition("1.2.3", "screen", (DETAIL, EYES))
 
 
@@ -85,7 +85,7 @@ def test_the_outcome_is_that_of_the_most_suspicious(
     assert (told["outcome"], told["words"], told["confidence"]) == (outcome, words, confidence)
 
 
-@pytest.mark.parametrize("skill", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("skill", [0.55, 0.8, 0.95])
 def test_what_speaks_for_a_forgery_is_known_by_its_words(skill: float) -> None:
     detail = model("acmf", skill)
     edition = Edition("1", "screen", (detail,))
@@ -93,6 +93,18 @@ def test_what_speaks_for_a_forgery_is_known_by_its_words(skill: float) -> None:
     outcomes = [told_of(screening(said(detail, p), ABSTAINED), edition)["outcome"] for p in (0.9, 0.1)]
 
     assert outcomes == ["indication", "no_indication"]
+
+
+def test_a_detector_without_skill_is_listed_and_says_nothing() -> None:
+    guessing = model("gazeforensics", 0.45)
+    silent = said(guessing, None, UNSKILLED)
+
+    made, edition = screening(said(DETAIL, 0.1), silent), Edition("1", "screen", (DETAIL, guessing))
+    told = told_of(made, edition)
+
+    assert told["outcome"] == "no_indication"
+    assert [entry["confidence"] for entry in told["verdicts"]] == ["moderate", "none"]
+    assert UNSKILLED in Reader(report_page(told, made, edition)).words
 
 
 def test_without_a_measured_skill_there_is_no_confidence() -> None:
