@@ -201,7 +201,7 @@ class Standings:
             tracks[track].told_at = tracks[track].judged
         for track in gone:
             del tracks[track]
-            self._worst[stream] = max(self._worst.get(stream, told[track]), told[track], key=_suspicion)
+            self._worst[stream] = max(self._worst.get(stream, told[track]), told[track], key=suspicion)
         return tuple(told[track] for track in sorted(due))
 
     def verdict(self, stream: str, track: int) -> Verdict:
@@ -240,7 +240,7 @@ class Standings:
         self._worst.pop(stream, None)
 
 
-def _suspicion(verdict: Verdict) -> tuple[int, float]:
+def suspicion(verdict: Verdict) -> tuple[int, float]:
     """What sorts verdicts: an indication lies above a score that is neither, that above calm, and silence below all."""
     if verdict.probability is None:
         return (2 if BETWEEN in verdict.reasons else 0), 0.0
@@ -252,7 +252,7 @@ def of_video(stream: str, model: str, tracks: Sequence[Verdict]) -> Verdict:
 
     Nor is it called calm beside a track whose score is neither: that one is more suspicious than those that are calm.
     """
-    worst = max(tracks, key=_suspicion, default=None)
+    worst = max(tracks, key=suspicion, default=None)
     if worst is None or worst.probability is None:
         between = worst is not None and BETWEEN in worst.reasons
         reasons = [BETWEEN] if between else [reason for verdict in tracks for reason in verdict.reasons] or [TOO_FEW]

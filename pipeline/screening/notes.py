@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from operators import crops
 from operators.deepfake import quality
+from operators.deepfake.scores import suspicion
 from operators.frame import Array, Frame, Verdict
 from operators.upright import upright
 from pipeline.reports import FORGED
@@ -128,10 +129,9 @@ class TrackNotes:
     verdicts: dict[str, Verdict] = field(default_factory=dict)
 
     @property
-    def weight(self) -> tuple[float, int]:
-        """Which of two tracks matters more: that with the higher probability, then that seen for longer."""
-        judged = [verdict.probability for verdict in self.verdicts.values() if verdict.probability is not None]
-        return max(judged, default=0.0), self.seen
+    def weight(self) -> tuple[tuple[int, float], int]:
+        """Which of two tracks matters more: the more suspicious one, then that seen for longer."""
+        return max(map(suspicion, self.verdicts.values()), default=(0, 0.0)), self.seen
 
     def add(self, frame: Frame, row: int, shot: Shot) -> None:
         faces = frame.faces

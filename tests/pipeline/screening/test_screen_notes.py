@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators.deepfake.quality import TOO_FEW
+from operators.deepfake.quality import BETWEEN, TOO_FEW
+from operators.deepfake.scores import CALM
 from operators.frame import Faces, Frame, Verdict
 from pipeline.screening.notes import CROP_PX, Album, Notes, Series, Shot
 from tests.operators.deepfake.faces import frame_of, mesh
@@ -112,6 +113,17 @@ def test_of_many_tracks_the_most_suspicious_and_the_longest_stay() -> None:
     assert sorted(notes.tracks) == [1, 6] and notes.dropped == 4
     assert list(notes.left_out["acmf"].values()) == [4]
     assert [verdict.probability for verdict in notes.said("acmf")] == [0.9, None, None]
+
+
+def test_a_track_that_is_neither_matters_more_than_a_calm_one() -> None:
+    notes = Notes(most=1)
+    for number in (1, 2):
+        notes.add(frame_of(mesh(80), index=0, tracks=(number,)))
+    notes.hear("acmf", [Verdict("s/1", "m", None, (BETWEEN,)), Verdict("s/2", "m", 0.2, (), CALM)])
+
+    notes.thin(1)
+
+    assert list(notes.tracks) == [1]
 
 
 def test_tracks_that_still_live_are_never_left_out() -> None:
