@@ -110,6 +110,9 @@ def _onnx(module: torch.nn.Module, example: Mapping[str, torch.Tensor]) -> bytes
     model: onnx.ModelProto = program.model_proto
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    # The exporter notes which line of which file each node comes from: paths of the machine it ran on.
+    for part in (*model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, model.graph):
+        part.ClearField("metadata_props")
     return bytes(model.SerializeToString())
 
 

@@ -64,6 +64,14 @@ def test_the_card_lies_beside_it(tmp_path: Path) -> None:
     assert card.plan is not None and card.plan.profile["face"].most == (32, 3, 16, 16)
 
 
+def test_no_path_of_the_machine_is_in_it(tmp_path: Path) -> None:
+    export(Network(Made(), example()), tmp_path / "made.onnx", CARD)
+
+    content = (tmp_path / "made.onnx").read_bytes()
+    assert Path(__file__).name.encode() not in content
+    assert b"site-packages" not in content
+
+
 def test_what_differs_is_refused(tmp_path: Path) -> None:
     strict = CARD.model_copy(update={"tolerance": {"fp32": Tolerance(absolute=1e-6, relative=0)}})
 
