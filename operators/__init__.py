@@ -54,7 +54,7 @@ class LooksAhead(Protocol):
 
 
 @runtime_checkable
-class MayRest(Protocol):
+class MayRest(Operator, Protocol):
     """A detector that need not look at every frame, and may be left out on some while a live stream lags its camera.
 
     It hands a frame on that it did not look at as the very object it was given. An operator that hides fixed places

@@ -120,16 +120,17 @@ class Looking:
                     # Fixed places are known in every frame: that says nothing of faces.
                     waiting.frame = replace(waiting.frame, examined=before.examined)
             elif not rest:
-                waiting.frame = self._ask(before, name, operator, must=must)
+                waiting.frame = self._ask(before, name, must=must)
                 looked |= waiting.frame is not before
         if looked:
             self._looked_s, self.unseen, self._rested = waiting.frame.time_s, 0, False
 
-    def _ask(self, before: Frame, name: str, detector: Operator, *, must: bool) -> Frame:
+    def _ask(self, before: Frame, name: str, *, must: bool) -> Frame:
         """The frame as a detector that has periods of its own hands it on: the same object if it has not looked."""
+        detector = self._resting[name]
         with self._timed(name):
             if must:
-                self._resting[name].look_next(self._stream)
+                detector.look_next(self._stream)
             (frame,) = detector([before])
         if self._rested and frame.cut:
             # The cut lies somewhere in what was not looked at: tracks go over it, and hide too much.

@@ -127,7 +127,7 @@ def config_folder() -> Path:
     Raises:
         ConfigError: neither is there.
     """
-    places = (Path(__file__).parents[1] / "configs", Path(sysconfig.get_path("data")) / "share/facewarden/configs")
+    places = (INSTALLED / "configs", Path(sysconfig.get_path("data")) / "share/facewarden/configs")
     for folder in places:
         if (folder / "models.yaml").is_file():
             return folder

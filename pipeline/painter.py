@@ -150,7 +150,7 @@ def _paint(picture: Picture, cover: Cover, light: float) -> None:
     steps = _steps(picture)
     if cover.style == "solid" and cover.shape == "box" and not cover.feather:
         for plane, step, value in zip(_writable(picture), steps, colour_of(picture, cover), strict=True):
-            plane[_touched(box, step)] = value
+            plane[_window(_touched(box), step)] = value
         return
     luma, chroma = (_weights(picture, box, cover, outer, step) for step in steps[:2])
     patches = patches_of(picture, cover, place, light)
@@ -346,18 +346,15 @@ def _visible(picture: Picture, box: Box) -> Rect | None:
     )
 
 
+def _touched(box: Box) -> Rect:
+    """The pixels that a box touches, those beyond the right and lower edge of the picture too."""
+    x1, y1, x2, y2 = (max(side, 0) for side in box)
+    return Rect(math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2))
+
+
 def _window(rect: Rect, step: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of a plane whose samples are `step` pixels wide and high."""
     return slice(rect.y1 // step[1], -(-rect.y2 // step[1])), slice(rect.x1 // step[0], -(-rect.x2 // step[0]))
-
-
-def _touched(box: Box, step: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of those samples of a plane that a box touches."""
-    x1, y1, x2, y2 = (max(side, 0) for side in box)
-    return (
-        slice(math.floor(y1 / step[1]), math.ceil(y2 / step[1])),
-        slice(math.floor(x1 / step[0]), math.ceil(x2 / step[0])),
-    )
 
 
 def _shape(rect: Rect, step: tuple[int, int]) -> tuple[int, int]:

@@ -20,7 +20,7 @@ SECRET_BYTES = 16
 WHOLE_PX = 2
 """A chroma sample is at most so wide and high."""
 LIKE, LIKE_PX = 8, 8
-"""Sides of covers grow to multiples of at least this part of them, up to so many pixels."""
+"""Sides of covers grow to multiples of a power of two, at most this part of them and so many pixels."""
 
 
 class CoverFaces:

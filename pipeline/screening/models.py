@@ -105,7 +105,7 @@ def _with_engines(step: Step, engines: dict[str, str]) -> Step:
 
 
 def _placed(model: str) -> str:
-    return str(file_of(model)) if is_file(model) else model
+    return str(file_of(model)) if is_file(model) and not Path(model).exists() else model
 
 
 def _require(steps: Sequence[Step]) -> None:

@@ -85,14 +85,28 @@ def test_whatever_is_covered_nothing_else_changes(
 
 @settings(max_examples=100, deadline=None)
 @given(FORMATS, st.integers(1, 50), st.integers(1, 50), covers(), st.booleans())
-def test_solid_image_and_plain_covers_leave_nothing_of_what_they_cover(
+def test_solid_and_image_leave_nothing_of_what_they_cover(
     name: str, width: int, height: int, cover: Cover, full_range: bool
 ) -> None:
-    drawn = plain(cover) if cover.style in ("blur", "mosaic") else cover
+    cover = replace(cover, style="solid" if cover.cells % 2 else "image")
+
+    assert_hides(cover, cover, name, width, height, full_range=full_range)
+
+
+@settings(max_examples=100, deadline=None)
+@given(FORMATS, st.integers(1, 50), st.integers(1, 50), covers(), st.booleans())
+def test_a_plain_cover_leaves_nothing_of_what_the_other_covers(
+    name: str, width: int, height: int, cover: Cover, full_range: bool
+) -> None:
+    assert_hides(cover, plain(cover), name, width, height, full_range=full_range)
+
+
+def assert_hides(cover: Cover, painted: Cover, name: str, width: int, height: int, *, full_range: bool) -> None:
+    """Nothing is left of what one cover touches where the other is painted."""
     one, other = (picture(name, width, height, seed=seed, full_range=full_range) for seed in (1, 2))
 
-    paint(frame(one, drawn))
-    paint(frame(other, drawn))
+    paint(frame(one, painted))
+    paint(frame(other, painted))
 
     x1, y1, x2, y2 = cover.box
     if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:

@@ -159,9 +159,9 @@ def test_the_packaged_config_finds_its_networks_wherever_one_stands(
     write_detector(own, fake=0.5, real=0.4)
     installed = "pipeline/screening/templates/page.html"  # any file that comes with Facewarden
 
-    found = with_files(Config(steps=[Step(use="x", engines={"a": "here.onnx", "b": installed})]))
+    found = with_files(Config(steps=[Step(use="x", engines={"a": "./here.onnx", "b": installed})]))
 
-    assert found.steps[0].engines == {"a": "here.onnx", "b": str(INSTALLED / installed)}
+    assert found.steps[0].engines == {"a": "./here.onnx", "b": str(INSTALLED / installed)}
     with pytest.raises(ConfigError, match=r"models pull .*face_landmarker"):
         with_files(load("screen"))
 
