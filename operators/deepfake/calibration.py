@@ -1,7 +1,6 @@
 """Scores made into probabilities: what of a hundred faces scored 0.7 are forged should be seventy.
 
-Fitted on a split of its own, neither trained on nor reported. Needs nothing but what the run time has, for it is
-applied there too.
+Fitted on a split of its own, neither trained on nor reported. Needs nothing but what the run time has.
 """
 
 from __future__ import annotations
@@ -21,10 +20,17 @@ Array = NDArray[Any]
 MOST = 1e-6
 """No probability comes closer to 0 or 1 than this before its logit is taken."""
 
+KNOTS = 20
+EVEN = tuple(np.linspace(0, 1, KNOTS).tolist())
+ENOUGH = 50 * KNOTS
+"""With fewer cases than this a bent curve would follow single ones: the temperature has to do."""
+KEPT = 0.05
+"""So much of the temperature stays in a bent curve, so that no two scores are tied by it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Temperature:
-    """`p = sigmoid(scale * logit + bias)`: keeps the order, so AUC stays. Exported networks hold it."""
+    """`p = sigmoid(scale * logit + bias)`: keeps the order, so AUC stays."""
 
     scale: float = 1.0
     bias: float = 0.0
@@ -38,12 +44,42 @@ class Temperature:
 class Steps:
     """A rising curve through `(x, y)`, straight between its knots and level beyond. Follows any bend, ties scores."""
 
-    x: tuple[float, ...]
-    y: tuple[float, ...]
+    x: tuple[float, ...] = EVEN
+    y: tuple[float, ...] = EVEN
 
     def __call__(self, scores: Array) -> Array:
         """Probabilities of scores in 0..1."""
         return np.asarray(np.interp(scores, self.x, self.y))
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A temperature, then steps for what it leaves: keeps the order, and follows any bend. Exported networks hold it.
+
+    `PLAIN` leaves scores as they are.
+    """
+
+    temperature: Temperature = Temperature()
+    steps: Steps = Steps()
+
+    def __call__(self, scores: Array) -> Array:
+        """Probabilities of scores in 0..1."""
+        straight = self.temperature(scores)
+        return np.asarray((1 - KEPT) * self.steps(straight) + KEPT * straight)
+
+
+PLAIN = Curve()
+
+
+def fit_curve(scores: Array, labels: Array) -> Curve:
+    """A temperature, and from `ENOUGH` cases on steps behind it.
+
+    Raises:
+        ConfigError: there is one class alone.
+    """
+    temperature = fit_temperature(scores, labels)
+    steps = fit_steps(temperature(scores), labels) if len(scores) >= ENOUGH else Steps()
+    return Curve(temperature, steps)
 
 
 def fit_temperature(scores: Array, labels: Array) -> Temperature:
@@ -73,14 +109,22 @@ def fit_temperature(scores: Array, labels: Array) -> Temperature:
     return Temperature(float(np.exp(found.x[0])), float(found.x[1]))
 
 
-def fit_steps(scores: Array, labels: Array, knots: int = 20) -> Steps:
-    """Isotonic regression, thinned to some knots at quantiles so that it does not follow every single case."""
+def fit_steps(scores: Array, labels: Array) -> Steps:
+    """Isotonic regression, thinned to knots at quantiles so that it does not follow every single case.
+
+    Both classes weigh alike, as for the temperature.
+    """
     order = np.argsort(scores, kind="stable")
-    fitted = isotonic_regression(np.asarray(labels, np.float64)[order]).x
-    parts = np.array_split(np.arange(len(order)), min(knots, len(order)))
-    x = [float(np.mean(scores[order[part]])) for part in parts]
-    y = [float(np.mean(fitted[part])) for part in parts]
-    return Steps(tuple(x), tuple(y))
+    scores, fake = np.asarray(scores, np.float64)[order], (np.asarray(labels) == 1)[order]
+    weights = np.where(fake, 0.5 / max(1, fake.sum()), 0.5 / max(1, (~fake).sum()))
+    fitted = isotonic_regression(fake.astype(np.float64), weights=weights).x
+    parts = np.array_split(np.arange(len(order)), KNOTS)
+    x = np.array([np.mean(scores[part]) for part in parts if len(part)])
+    y = np.array([np.average(fitted[part], weights=weights[part]) for part in parts if len(part)])
+    apart = np.diff(x, prepend=-1) > MOST
+    x, y = x[apart], y[apart]
+    x, y = (np.pad(values, (0, KNOTS - len(values)), "edge") for values in (x, y))  # networks have room for so many
+    return Steps(tuple(x.tolist()), tuple(y.tolist()))
 
 
 def _logits(scores: Array) -> Array:

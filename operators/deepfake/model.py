@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from engines import EngineError
+from operators.deepfake.calibration import KEPT, Curve, Steps, Temperature
 
 MOBILENET_BLOCKS = (
     # expansion, channels, repeats, stride
@@ -108,22 +109,36 @@ class Calibrated(nn.Module):
     """Logits `(n, 2)` to the calibrated probability `(n, 1)` of a forgery.
 
     Args:
-        scale, bias: the probability is the logistic function of scale * (fake - real) + bias.
+        curve: what it makes of the logistic function of fake - real.
         fake: which of the two logits speaks for a forgery.
     """
 
     scale: Tensor
     bias: Tensor
+    x: Tensor
+    y: Tensor
 
-    def __init__(self, scale: float, bias: float, *, fake: int) -> None:
+    def __init__(self, curve: Curve, *, fake: int) -> None:
         super().__init__()
-        self.register_buffer("scale", torch.tensor(scale))
-        self.register_buffer("bias", torch.tensor(bias))
+        self.register_buffer("scale", torch.tensor(curve.temperature.scale))
+        self.register_buffer("bias", torch.tensor(curve.temperature.bias))
+        self.register_buffer("x", torch.tensor(curve.steps.x))
+        self.register_buffer("y", torch.tensor(curve.steps.y))
         self.fake = fake
+
+    @property
+    def curve(self) -> Curve:
+        """What it holds, with the precision of a network."""
+        steps = Steps(tuple(self.x.tolist()), tuple(self.y.tolist()))
+        return Curve(Temperature(self.scale.item(), self.bias.item()), steps)
 
     def forward(self, logits: Tensor) -> Tensor:
         fake, real = logits[:, self.fake : self.fake + 1], logits[:, 1 - self.fake : 2 - self.fake]
-        return torch.sigmoid(self.scale * (fake - real) + self.bias)
+        straight = torch.sigmoid(self.scale * (fake - real) + self.bias)
+        width = (self.x[1:] - self.x[:-1]).clamp_min(1e-9)
+        way = ((straight - self.x[:-1]) / width).clamp(0, 1)  # (n, 19), how much of each step is behind
+        steps = self.y[0] + (way * (self.y[1:] - self.y[:-1])).sum(1, keepdim=True)
+        return (1 - KEPT) * steps + KEPT * straight
 
 
 def pair_ranking(fake: Tensor, real: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from engines import ConfigError
 from operators import crops, metrics
 from operators.cropset import CropSet
 from operators.deepfake import quality
-from operators.deepfake.calibration import Temperature, fit_temperature
+from operators.deepfake.calibration import Curve, fit_curve
 from operators.deepfake.scores import Limits, thresholds
 from operators.forge.degrade import degrade
 
@@ -67,15 +67,10 @@ class Pairs:
         """n pairs, drawn anew."""
         which = rng.integers(0, len(self._kinds), n)
         fakes = np.array([self._kinds[kind][rng.integers(0, len(self._kinds[kind]))] for kind in which])
-        return self._made(fakes, rng, strength)
+        return self.made(fakes, rng, strength)
 
-    def fixed(self, most: int, seed: int) -> tuple[PairBatch, NDArray[np.int64]]:
-        """The same pairs each time, degraded in full, for validation; and the rows of their forgeries."""
-        rng = np.random.default_rng(seed)
-        fakes = np.sort(rng.permutation(self.forged)[:most])
-        return self._made(fakes, rng, 1.0), fakes
-
-    def _made(self, fakes: NDArray[np.int64], rng: np.random.Generator, strength: float) -> PairBatch:
+    def made(self, fakes: NDArray[np.int64], rng: np.random.Generator, strength: float) -> PairBatch:
+        """The pairs of the forgeries in these rows of the set, degraded as strongly as `forge.degrade` means it."""
         origins = np.asarray(self._data.origins)[fakes]
         paired = origins >= 0
         reals = np.where(paired, origins, rng.choice(self._genuine, len(fakes)))
@@ -128,20 +123,25 @@ def halves(groups: NDArray[np.str_]) -> NDArray[np.bool_]:
 
 
 def calibrate(
-    plain: NDArray[np.float64], labels: NDArray[np.int64], fit: NDArray[np.bool_], images: NDArray[np.uint8]
-) -> tuple[Temperature, float, Limits]:
+    plain: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    fit: NDArray[np.bool_],
+    measured: NDArray[np.float64],
+    hardest: NDArray[np.bool_],
+) -> tuple[Curve, float, Limits]:
     """What makes scores into probabilities, how far off these are, and how far the detector can be trusted.
 
     Args:
         plain: scores `(n,)` in 0..1, before calibration.
-        fit: `(n,)`, the half by which temperature and thresholds are chosen; the error is that of the other.
-        images: what was scored, `(n, s, s, 3)`.
+        fit: `(n,)`, the half by which curve and thresholds are chosen; the error is that of the other.
+        measured: `(n, 5)`, what `quality.measure` says of each.
+        hardest: `(n,)`, those that are as degraded as any it is to judge: thresholds and usual ranges are theirs.
 
     Raises:
         ConfigError: the half has one class alone.
     """
-    temperature = fit_temperature(plain[fit], labels[fit])
-    probabilities = temperature(plain)
-    fake, real = thresholds(probabilities[fit], labels[fit])
+    curve = fit_curve(plain[fit], labels[fit])
+    probabilities = curve(plain)
+    fake, real = thresholds(probabilities[fit & hardest], labels[fit & hardest])
     error = metrics.calibration_error(labels[~fit], probabilities[~fit])
-    return temperature, error, Limits(fake=fake, real=real, usual=quality.ranges(quality.measure(images)))
+    return curve, error, Limits(fake=fake, real=real, usual=quality.ranges(measured[hardest]))

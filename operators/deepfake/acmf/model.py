@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from engines import ConfigError
+from operators.deepfake.calibration import PLAIN, Curve
 from operators.deepfake.model import Calibrated, MobileNetCut, Normalise
 
 Variant = Literal["spatial_abs", "spatial_signed", "spectral"]
@@ -171,13 +172,13 @@ class Exported(nn.Module):
     """What becomes the ONNX file: the class map in closed form, for Grad-CAM needs a backward pass, and no masking.
 
     Args:
-        scale, bias: of the calibrated `fake_prob`.
+        curve: of the calibrated `fake_prob`.
     """
 
-    def __init__(self, detector: Detector, *, scale: float = 1.0, bias: float = 0.0) -> None:
+    def __init__(self, detector: Detector, curve: Curve = PLAIN) -> None:
         super().__init__()
         self.detector = detector
-        self.calibrated = Calibrated(scale, bias, fake=1)
+        self.calibrated = Calibrated(curve, fake=1)
 
     def forward(self, face: Tensor) -> dict[str, Tensor]:
         last = self.detector.trunk.finish(self.detector.trunk.attend(face))

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 
 from engines.export import Network
@@ -21,6 +22,7 @@ from engines.progress import Told
 from engines.training import Best, Run, Stateful, averaged, warm_cosine
 from operators import crops, metrics
 from operators.cropset import CropSet
+from operators.deepfake import quality
 from operators.deepfake.acmf import model
 from operators.deepfake.acmf.model import Detector, Exported, Variant
 from operators.deepfake.model import mask_loss, pair_ranking, placed
@@ -28,8 +30,12 @@ from operators.deepfake.pairs import Ahead, PairBatch, Pairs, calibrate, halves
 from operators.forge.degrade import jpeg
 
 BETAS = (0.9, 0.95)
-VALIDATED = 1500
+VALIDATED = 750
 """At most so many pairs are looked at to choose the best weights."""
+FULL = 1.0
+STRENGTHS = (0.0, FULL)
+"""Calibrated on each picture as it is, and degraded as in training: nobody tells at run time which it is."""
+CHUNK = 128
 
 ABLATIONS: dict[str, dict[str, object]] = {
     "as configured": {},
@@ -113,7 +119,7 @@ def train(
     shown = averaged(detector, average)
 
     def stage_1(step: int) -> PairBatch:
-        return pairs.batch(run.rng("pairs", step), batch // 2, 0.3 if step < mild * total else 1.0)
+        return pairs.batch(run.rng("pairs", step), batch // 2, 0.3 if step < mild * total else FULL)
 
     parts: dict[str, Stateful] = {"model": detector, "average": shown, "best": best}
     parts |= {"optimiser": optimiser, "schedule": schedule}
@@ -167,7 +173,7 @@ def _attend(
     schedule = warm_cosine(optimiser, total)
 
     def make(step: int) -> PairBatch:
-        return pairs.batch(run.rng("attention pairs", step), batch // 2, 1.0)
+        return pairs.batch(run.rng("attention pairs", step), batch // 2, FULL)
 
     parts: dict[str, Stateful] = {"model": detector, "teacher": teacher, "best": best}
     parts |= {"optimiser": optimiser, "schedule": schedule}
@@ -245,29 +251,36 @@ def video_tta(
 
 
 class _Held:
-    """The validation split: pairs that are always the same, one half to choose by, one to calibrate on."""
+    """The validation split, in pairs that are always the same: some people to choose by and to check on, others to
+    calibrate on."""
 
     def __init__(self, data: CropSet, size: int) -> None:
-        made, fakes = Pairs(data, size).fixed(VALIDATED, seed=0)
-        groups = np.asarray(data.groups)[fakes]
-        self._faces = made.faces
-        self._labels = np.repeat([0, 1], len(fakes))
-        self._calibrates = np.tile(halves(groups), 2)
+        self._pairs = Pairs(data, size)
+        fakes = np.random.default_rng(0).permutation(self._pairs.forged)
+        calibrates = halves(np.asarray(data.groups)[fakes])
+        self._calibrates, self._others = np.sort(fakes[calibrates]), np.sort(fakes[~calibrates])
+        chosen = self._others[np.linspace(0, len(self._others) - 1, min(VALIDATED, len(self._others))).astype(int)]
+        self._faces = self._pairs.made(chosen, np.random.default_rng(0), FULL).faces
+        self._labels = np.repeat([0, 1], len(chosen))
 
     def auc(self, detector: nn.Module, run: Run) -> float:
-        chosen = ~self._calibrates
-        odds = _odds(detector, self._faces[chosen], run)
-        return metrics.auc(self._labels[chosen], odds)
+        return metrics.auc(self._labels, _odds(detector, self._faces, run))
 
     def calibrated(self, detector: Detector, run: Run) -> tuple[Exported, dict[str, float]]:
-        """The network with its calibration, and what the card has to say about it, measured on the other half."""
-        odds = _odds(detector, self._faces, run)
-        plain = 1 / (1 + np.exp(-odds.astype(np.float64)))
-        images, check = _images(self._faces), ~self._calibrates
-        temperature, error, limits = calibrate(plain, self._labels, self._calibrates, images)
-        probes = self._probes(detector, images[check], self._labels[check], run)
-        exported = Exported(detector, scale=temperature.scale, bias=temperature.bias)
-        return exported, {"val_ece": error, **probes, **limits.figures()}
+        """The network with its calibration, and what the card has to say about it, measured on the other people."""
+        found = []
+        for fit, fakes in ((True, self._calibrates), (False, self._others)):
+            for strength in STRENGTHS:
+                for start in range(0, len(fakes), CHUNK):
+                    part = fakes[start : start + CHUNK]
+                    faces = self._pairs.made(part, np.random.default_rng((1, start)), strength).faces
+                    plain = expit(_odds(detector, faces, run).astype(np.float64))
+                    labels, n = np.repeat([0, 1], len(part)), len(faces)
+                    measured = quality.measure(_images(faces))
+                    found.append((plain, labels, np.full(n, fit), measured, np.full(n, strength == FULL)))
+        curve, error, limits = calibrate(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        probes = self._probes(detector, _images(self._faces), self._labels, run)
+        return Exported(detector, curve), {"val_ece": error, **probes, **limits.figures()}
 
     def _probes(
         self, detector: Detector, images: NDArray[np.uint8], labels: NDArray[np.int64], run: Run

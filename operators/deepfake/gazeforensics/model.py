@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from engines import ConfigError
+from operators.deepfake.calibration import PLAIN, Curve
 from operators.deepfake.model import Calibrated, MobileNetCut
 
 FAKE, REAL = 0, 1
@@ -233,16 +234,16 @@ class ClipEngine(nn.Module):
     """What becomes `gaze_clip.onnx`. The last linear layers of Q, K, V are folded into the attention's own.
 
     Args:
-        scale, bias: of the calibrated `fake_prob`.
+        curve: of the calibrated `fake_prob`.
     """
 
-    def __init__(self, model: GazeForensics, *, scale: float = 1.0, bias: float = 0.0) -> None:
+    def __init__(self, model: GazeForensics, curve: Curve = PLAIN) -> None:
         super().__init__()
         inner = model.attention
         self.q, self.k, self.v = fold(model.q, inner.q), fold(model.k, inner.k), fold(model.v, inner.v)
         self.heads, self.out = model.sizes.heads, inner.out
         self.comp, self.last = model.comp, model.last
-        self.calibrated = Calibrated(scale, bias, fake=FAKE)
+        self.calibrated = Calibrated(curve, fake=FAKE)
 
     def forward(self, emb_seq: Tensor) -> dict[str, Tensor]:
         mixed, weights = attend(self.q(emb_seq), self.k(emb_seq), self.v(emb_seq), self.out, self.heads)

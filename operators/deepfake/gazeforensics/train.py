@@ -21,6 +21,8 @@ from engines.export import Network
 from engines.training import Best, Run
 from operators import crops, metrics
 from operators.cropset import CropSet
+from operators.deepfake import quality
+from operators.deepfake.calibration import PLAIN, Curve
 from operators.deepfake.gazeforensics import model
 from operators.deepfake.gazeforensics.clips import Source, Table
 from operators.deepfake.gazeforensics.data import GAZE_KINDS, HIDES, KINDS, Clip, prepared, teaching
@@ -150,9 +152,9 @@ def train(
 class Trained(nn.Module):
     """What a training leaves: the clip model with its calibration."""
 
-    def __init__(self, net: GazeForensics, *, scale: float = 1.0, bias: float = 0.0) -> None:
+    def __init__(self, net: GazeForensics, curve: Curve = PLAIN) -> None:
         super().__init__()
-        self.net, self.calibrated = net, Calibrated(scale, bias, fake=model.FAKE)
+        self.net, self.calibrated = net, Calibrated(curve, fake=model.FAKE)
 
 
 def networks(
@@ -171,7 +173,7 @@ def networks(
     trained.load_state_dict(weights, strict=True)
     net = trained.net.eval()
     frame, clip = model.example(net, size)
-    clip_engine = model.ClipEngine(net, scale=trained.calibrated.scale.item(), bias=trained.calibrated.bias.item())
+    clip_engine = model.ClipEngine(net, trained.calibrated.curve)
     return {"frame": Network(model.FrameEngine(net).eval(), frame), "clip": Network(clip_engine.eval(), clip)}
 
 
@@ -327,8 +329,10 @@ class _Held:
 
     def calibrated(self, net: GazeForensics, run: Run) -> tuple[Trained, dict[str, float]]:
         plain = probabilities(net, self._frames, self._size, self._centre, run)
-        temperature, error, limits = calibrate(plain, self._labels, self._calibrates, self._frames[:, 0])
-        return Trained(net, scale=temperature.scale, bias=temperature.bias), {"val_ece": error, **limits.figures()}
+        measured = quality.measure(self._frames[:, 0])
+        every = np.ones(len(plain), bool)
+        curve, error, limits = calibrate(plain, self._labels, self._calibrates, measured, every)
+        return Trained(net, curve), {"val_ece": error, **limits.figures()}
 
 
 def _mechanism(net: GazeForensics, source: Source, most: int, size: int, centre: float, run: Run) -> dict[str, float]:

@@ -14,6 +14,7 @@ from engines.export import Network, export
 from operators.cropset import CropSet
 from operators.deepfake.acmf import model
 from operators.deepfake.acmf.operator import ForgeryScorer, abstains, score
+from operators.deepfake.calibration import Curve, Temperature
 from operators.deepfake.quality import HIDDEN, TOO_SMALL
 from operators.frame import Faces
 from tests.operators.deepfake.faces import crop_set, frame_of, mesh
@@ -120,7 +121,7 @@ def test_without_landmarks_it_says_what_to_do() -> None:
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network as ONNX, with its card; the export compares it with PyTorch."""
-    net = model.Exported(model.build("xception-mini", dense=True), scale=0.5, bias=0.1)
+    net = model.Exported(model.build("xception-mini", dense=True), Curve(Temperature(0.5, 0.1)))
     file = tmp_path_factory.mktemp("acmf") / "detector.onnx"
     card = Card(name="tiny", task="forgery", licence="none", sha256="0" * 64, source="a test", metrics={"auc": 0.6})
     export(Network(net, model.example(64)), file, card)

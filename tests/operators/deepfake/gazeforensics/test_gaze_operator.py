@@ -13,6 +13,7 @@ from engines import FrameError, open_engine
 from engines.card import Card
 from engines.export import Network, export
 from operators.cropset import CropSet
+from operators.deepfake.calibration import Curve, Temperature
 from operators.deepfake.gazeforensics import model
 from operators.deepfake.gazeforensics.operator import GazeJudge, abstains, score
 from operators.deepfake.quality import HIDDEN, TOO_FEW, TOO_SMALL
@@ -172,7 +173,7 @@ def exported(net: model.GazeForensics, tmp_path_factory: pytest.TempPathFactory)
     frame, clip = model.example(net, 32)
     networks = {
         "frame": Network(model.FrameEngine(net), frame),
-        "clip": Network(model.ClipEngine(net, scale=0.8), clip),
+        "clip": Network(model.ClipEngine(net, Curve(Temperature(0.8))), clip),
     }
     card = Card(name="tiny", task="forgery", licence="none", sha256="0" * 64, source="a test")
     for name, network in networks.items():
