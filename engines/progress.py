@@ -47,16 +47,22 @@ class Bars:
 
 
 @contextmanager
-def timed(folder: Path, phase: str) -> Iterator[None]:
-    """Adds the minutes that something takes to `minutes.json` in the folder, over interruptions."""
-    began = time.monotonic()
-    try:
-        yield
-    finally:
-        spent = minutes(folder)
-        spent[phase] = spent.get(phase, 0) + (time.monotonic() - began) / 60
+def timed(folder: Path, phase: str) -> Iterator[Callable[[], None]]:
+    """Adds the minutes that something takes to `minutes.json` in the folder, over interruptions.
+
+    What is given writes them down so far: work that may be killed calls it whenever it keeps a checkpoint.
+    """
+    began, before = time.monotonic(), minutes(folder).get(phase, 0.0)
+
+    def note() -> None:
+        spent = {**minutes(folder), phase: before + (time.monotonic() - began) / 60}
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / MINUTES, json.dumps(spent, indent=1).encode())
+
+    try:
+        yield note
+    finally:
+        note()
 
 
 def minutes(folder: Path) -> dict[str, float]:

@@ -22,7 +22,7 @@ import json
 import math
 import pickle
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -106,7 +106,7 @@ class Run:
             ConfigError: the checkpoint is of other parts, or of another seed.
         """
         done = self._restore(what, parts)
-        with self.phase(what), self._teller() as told:
+        with self.phase(what) as note, self._teller() as told:
             saved_at = time.monotonic()
             for step in range(done, total):
                 torch.manual_seed(self._key(what, step))
@@ -114,6 +114,7 @@ class Run:
                 told(what, step + 1, total, self._latest)
                 if step + 1 == total or time.monotonic() - saved_at >= self._checkpoint_s:
                     self._keep(what, step + 1, parts)
+                    note()
                     saved_at = time.monotonic()
 
     def log(self, step: int, **figures: float | torch.Tensor) -> None:
@@ -122,7 +123,7 @@ class Run:
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps({"step": step, **self._latest}) + "\n")
 
-    def phase(self, name: str) -> AbstractContextManager[None]:
+    def phase(self, name: str) -> AbstractContextManager[Callable[[], None]]:
         """Adds the minutes that it takes to `minutes.json`, over interruptions."""
         return timed(self.folder, name)
 

@@ -82,6 +82,15 @@ def test_a_run_that_ended_is_not_trained_again(tmp_path: Path) -> None:
     assert minutes(tmp_path)["training"] > 0
 
 
+def test_the_minutes_of_a_run_that_is_killed_are_kept_with_its_checkpoints(tmp_path: Path) -> None:
+    """A process that is killed runs nothing on its way out: what it took stands in the file before."""
+    steps = Run(tmp_path, device="cpu", checkpoint_s=0).steps(3)
+    next(steps)
+    assert not minutes(tmp_path)
+    next(steps)
+    assert minutes(tmp_path)["training"] > 0
+
+
 def test_another_seed_is_refused(tmp_path: Path) -> None:
     learn(tmp_path, seed=0)
 
