@@ -32,6 +32,8 @@ MESONETS = ("Meso4_DF", "Meso4_F2F")
 FUSION = "fusion"
 ADAPTED = ", adapted to each"
 """Behind the name of a system: its scores are transductive, for it has seen the unlabelled clips that it scores."""
+LEARNED = ", kinds it has learned"
+"""Behind the name of a system: without the forgeries of kinds that its training had none of."""
 EDGE = 1e-6
 
 
@@ -46,6 +48,7 @@ class Scored:
         silent: `(n,)` bool for each system, where it would have abstained at run time.
         called: `(n,)` bool for each system, where it would have called the face forged, had it spoken.
         adapted: `(n,)` for systems that were adapted to each clip before they scored it.
+        learned: kinds of forgery that the first system was trained on; empty if nobody knows.
     """
 
     crops: CropSet
@@ -54,6 +57,7 @@ class Scored:
     silent: Mapping[str, Array] = field(default_factory=dict)
     called: Mapping[str, Array] = field(default_factory=dict)
     adapted: Mapping[str, Array] = field(default_factory=dict)
+    learned: Sequence[str] = ()
 
     @property
     def rows(self) -> Mapping[str, Array]:
@@ -173,6 +177,11 @@ def table(scored: Scored, *, draws: int = metrics.DRAWS, seed: int = 0) -> list[
             told = _summary(labels, values, groups, metrics.SUMMARY, draws, seed)
             coverage = float(np.isfinite(values).mean())
             rows.append({"what": name, "unit": unit, "cases": len(values), "coverage": coverage, **told})
+    known = (crops.labels == 0) | np.isin(crops.kinds, scored.learned)
+    if not known.all() and (crops.labels[known] == 1).any():
+        first = next(iter(scored.systems))
+        alone = Scored(crops.where(known), {f"{first}{LEARNED}": scored.systems[first][known]}, {})
+        rows += [row for row in table(alone, draws=draws, seed=seed) if row["unit"] == "frame"]
     return rows
 
 
@@ -204,6 +213,9 @@ def figures(
         row = next(row for row in rows if row["what"] == f"{name}{ADAPTED}")
         told |= _ends(f"auc_video_tta{'' if name == first else f'_{name}'}", row["auc"])
     for row in rows:
+        if row["what"] == f"{first}{LEARNED}":
+            for name in metrics.SUMMARY:
+                told |= _ends(f"{name}_learned", row[name])
         if row["what"] not in scored.systems:
             continue
         behind = ("" if row["what"] == first else f"_{row['what']}") + ("_video" if row["unit"] == "video" else "")

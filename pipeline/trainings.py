@@ -101,7 +101,8 @@ def evaluate(
         }
     weights = place.data / "weights" if place.data else None
     scored = evaluation.score(crops, {use: stem for use, (_, stem) in chosen.items()}, weights)
-    scored = replace(scored, adapted=adapted)
+    kinds = recipe.forgeries.kinds if recipe.forgeries else ()
+    scored = replace(scored, adapted=adapted, learned=[kind for kind in kinds if kind not in recipe.without])
     rows, kinds = evaluation.table(scored, draws=draws), evaluation.by_kind(scored, draws=draws)
     spoken = {name: float(1 - silent.mean()) for name, silent in scored.silent.items()}
     tables.show_scores(rows, kinds, spoken, f"{wanted.set}, {', '.join(wanted.splits)}: {len(crops)} crops")

@@ -17,7 +17,7 @@ from operators.deepfake.acmf.model import Exported, build
 from operators.deepfake.gazeforensics.train import rendered
 from operators.metrics import auc
 from pipeline import tables
-from pipeline.evaluation import ADAPTED, Scored, adapted_scores, by_kind, figures, fused, shifted, table
+from pipeline.evaluation import ADAPTED, LEARNED, Scored, adapted_scores, by_kind, figures, fused, shifted, table
 from tests.operators.deepfake.faces import crop_set
 from tests.operators.test_cropset import made_set
 
@@ -96,6 +96,28 @@ def test_what_is_spoken_of_is_judged_by_what_would_be_said() -> None:
     assert (told["spoken"], told["auc_spoken"]) == (0.75, 1.0)
     assert told["error_spoken"] == pytest.approx(1 / 3)
     assert told["selective_error_70"] == 0  # of the three surest at 0.5: 0.95, 0.2 and 0.7
+
+
+def test_kinds_that_the_training_had_have_a_row_and_figures_of_their_own() -> None:
+    """One forgery in two is of a kind that it was never shown, and scores as genuine faces do."""
+    crops = replace(
+        made_set(4), labels=np.array([0, 1, 0, 1], np.int8), kinds=np.array(["real", "swap", "real", "iris"])
+    )
+    made = Scored(crops, {"one": np.array([0.1, 0.9, 0.2, 0.1])}, {}, learned=["swap", "eyes"])
+
+    rows = table(made, draws=5)
+    told = figures(made, rows, [], draws=5)
+
+    assert [(row["what"], row["cases"]) for row in rows] == [("one", 4), (f"one{LEARNED}", 3)]
+    assert (told["auc"], told["auc_learned"]) == (0.625, 1.0)
+    assert told["ece_even_learned"] < told["ece_even"]
+
+
+@pytest.mark.parametrize("learned", [(), ("swap", "iris"), ("something else",)])
+def test_there_is_no_such_row_where_it_would_say_the_same_or_nothing(learned: tuple[str, ...]) -> None:
+    rows = table(replace(scored(), learned=learned), draws=5)
+
+    assert not [row for row in rows if row["what"].endswith(LEARNED)]
 
 
 def test_what_was_adapted_has_a_row_and_a_figure_of_its_own() -> None:
