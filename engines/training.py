@@ -129,8 +129,12 @@ class Run:
 
     def finish(self, weights: Mapping[str, torch.Tensor], **figures: float) -> Path:
         """Writes `weights.pt`, which export takes: tensors on the CPU, and the figures the recipe chose them by."""
+        return self.leave(WEIGHTS, weights, **figures)
+
+    def leave(self, name: str, weights: Mapping[str, torch.Tensor], **figures: float) -> Path:
+        """Writes such a file by another name: a part of it all that other trainings can begin from."""
         content = {"weights": {name: value.detach().cpu() for name, value in weights.items()}, "figures": figures}
-        return self._write(WEIGHTS, content)
+        return self._write(name, content)
 
     @contextmanager
     def _teller(self) -> Iterator[Told]:

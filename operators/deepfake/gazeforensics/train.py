@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engines import ConfigError
 from engines.export import Network
-from engines.training import Best, Run
+from engines.training import Best, Run, read_weights
 from operators import crops, metrics
 from operators.cropset import CropSet
 from operators.deepfake import quality
@@ -34,6 +34,7 @@ from operators.forge.gaze import shift_irises
 PAPER_CENTRE = 177 / 224
 NARROW = Bins(count=32, step=4.0, low=-64.0)
 """Irises do not turn further than this in their eyes; the paper's bins are for heads that turn round."""
+TEACHER = "teacher.pt"
 SHIFT, BRIGHTER = 0.25, 1.15
 """What the gate compares: an iris moved by a quarter of its eye, and a picture made so much brighter."""
 
@@ -70,6 +71,7 @@ def train(
     lr: float = 7e-5,
     weight_decay: float = 1e-2,
     held: int = 400,
+    teacher: Path | None = None,
     teacher_epochs: float = 25,
     teacher_batch: int = 32,
     teacher_lr: float = 1e-4,
@@ -90,20 +92,33 @@ def train(
         clips: in the table; `redraw`: which part of them is new in each epoch.
         lr: for a batch of 32, and scaled with it; one-cycle, a step for each epoch.
         held: so many clips are held for validation at most.
+        teacher: a `teacher.pt` that another training left, of the same trunk and size, instead of training one.
         teacher_epochs, teacher_batch, teacher_lr, angle_weight: of the gaze teacher.
         gate: the least correlation of the teacher's yaw with known shifts of irises (see `passes`).
 
     Raises:
-        ConfigError: the data allow no clips, or the teacher did not pass its gate.
+        ConfigError: the data allow no clips, the teacher's file is no such thing, or it did not pass its gate.
     """
     sizes = _sizes(head, leaky)
     parts = {name: Source(data.split(name), frames=sizes.frames, size=size, kinds=kinds) for name in ("train", "val")}
-    teacher, figures = _teach(
-        run, parts, trunk, backbone, size=size, centre=centre, epochs=teacher_epochs, batch=teacher_batch,
-        lr=teacher_lr, angle_weight=angle_weight, gate=gate,
-    )  # fmt: skip
+    gazing = placed(GazeNet(model.build_trunk(trunk, weights=backbone), NARROW), run.device)
+    if teacher is None:
+        _teach(
+            run, gazing, parts["train"], size=size, centre=centre, epochs=teacher_epochs, batch=teacher_batch,
+            lr=teacher_lr, angle_weight=angle_weight,
+        )  # fmt: skip
+    else:
+        _load(gazing, teacher)
+    figures = gate_figures(gazing.eval(), parts["val"], size=size, centre=centre, run=run)
+    if not passes(figures, gate):
+        raise ConfigError(
+            f"the gaze teacher: expected a correlation with known shifts of at least {gate}, and to be moved more by "
+            f"them than by brightness; got {figures}; train it longer (teacher_epochs)"
+        )
+    run.leave(TEACHER, gazing.state_dict(), **figures)
+    taught = Teacher(gazing).to(run.device)
 
-    first = teacher.trunk if start == "gaze" else model.build_trunk(trunk, weights=backbone)
+    first = taught.trunk if start == "gaze" else model.build_trunk(trunk, weights=backbone)
     free = model.build_trunk(trunk, weights=backbone) if leaky_trunk else None
     net = GazeForensics(copy.deepcopy(first).requires_grad_(True), sizes=sizes, leaky_trunk=free, mode=mode)
     net = placed(net, run.device)
@@ -117,7 +132,7 @@ def train(
 
     def targets(made: NDArray[np.uint8]) -> NDArray[np.float32]:
         cut = np.array_split(made, -(-len(made) // 8))
-        return np.concatenate([teacher(_input(part, size, centre, run)).cpu().numpy() for part in cut])
+        return np.concatenate([taught(_input(part, size, centre, run)).cpu().numpy() for part in cut])
 
     table = Table(parts["train"], clips, redraw=redraw, chance=run.rng, encode=targets)
     best = Best(net)
@@ -229,9 +244,8 @@ def _sizes(head: Literal["paper", "small"], leaky: int | None) -> Sizes:
 
 def _teach(
     run: Run,
-    parts: Mapping[str, Source],
-    trunk: str,
-    backbone: Path | None,
+    net: GazeNet,
+    source: Source,
     *,
     size: int,
     centre: float,
@@ -239,11 +253,8 @@ def _teach(
     batch: int,
     lr: float,
     angle_weight: float,
-    gate: float,
-) -> tuple[Teacher, dict[str, float]]:
-    """Trains a gaze network on genuine stills with moved irises; the figures of its gate."""
-    net = placed(GazeNet(model.build_trunk(trunk, weights=backbone), NARROW), run.device)
-    source = parts["train"]
+) -> None:
+    """Trains a gaze network on genuine stills with moved irises."""
     total = max(1, round(epochs * len(source.genuine) / batch))
     optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=total + 1, pct_start=0.2, div_factor=1e3)
@@ -266,13 +277,13 @@ def _teach(
             optimiser.step()
             schedule.step()
             run.log(step, loss=loss.detach())
-    figures = gate_figures(net.eval(), parts["val"], size=size, centre=centre, run=run)
-    if not passes(figures, gate):
-        raise ConfigError(
-            f"the gaze teacher: expected a correlation with known shifts of at least {gate}, and to be moved more by "
-            f"them than by brightness; got {figures}; train it longer (teacher_epochs)"
-        )
-    return Teacher(net).to(run.device), figures
+
+
+def _load(net: GazeNet, file: Path) -> None:
+    try:
+        net.load_state_dict(read_weights(file)[0])
+    except RuntimeError as error:
+        raise ConfigError(f"{file}: expected the teacher of a training with the same trunk ({error})") from error
 
 
 def passes(figures: Mapping[str, float], gate: float) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from engines import ConfigError
+from engines.progress import minutes
 from engines.training import Run, read_weights
 from operators.deepfake.gazeforensics import model, train
 from operators.deepfake.gazeforensics.clips import Source
@@ -57,6 +58,25 @@ def test_the_two_networks_are_what_was_trained(trained: Path) -> None:
 
     assert torch.allclose(found["logits"], logits, atol=1e-5)
     assert torch.allclose(found["fake_prob"], left.calibrated(logits), atol=1e-5)
+
+
+def test_a_teacher_teaches_again(trained: Path, tmp_path: Path) -> None:
+    """The same begins from it as from one that is trained on the way."""
+    run = Run(tmp_path, device="cpu", threads=1)
+
+    train.train(run, crop_set(8, 64), **SHAPE, **{**QUICK, "epochs": 1}, teacher=trained / train.TEACHER)
+
+    again, before = (read_weights(folder / train.TEACHER) for folder in (tmp_path, trained))
+    assert again[1] == before[1]
+    assert all(torch.equal(again[0][name], before[0][name]) for name in before[0])
+    assert "gaze teacher" not in minutes(tmp_path)
+
+
+def test_a_teacher_of_another_trunk_is_refused(trained: Path, tmp_path: Path) -> None:
+    run, other = Run(tmp_path, device="cpu", threads=1), {**SHAPE, "trunk": "resnet18"}
+
+    with pytest.raises(ConfigError, match="with the same trunk"):
+        train.train(run, crop_set(8, 64), **other, **QUICK, teacher=trained / train.TEACHER)
 
 
 @pytest.mark.parametrize(
