@@ -96,6 +96,11 @@ class Run:
         """Chance of PyTorch for one purpose in one step, on the run's device."""
         return torch.Generator(self.device).manual_seed(self._key(name, step))
 
+    def reseed(self, name: str) -> None:
+        """Seeds what PyTorch draws by itself from here on, such as the weights that a module begins with: the same
+        whatever was drawn before, or was not because a checkpoint had it."""
+        torch.manual_seed(self._key(name, 0))
+
     def steps(self, total: int, what: str = "training", **parts: Stateful) -> Iterator[int]:
         """Steps from where the last checkpoint of this name left off up to `total`, with progress.
 

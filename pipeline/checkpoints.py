@@ -69,19 +69,26 @@ def networks(stem: Path) -> dict[str, Path]:
 
 
 def _card(recipe: Recipe, network: str, metrics: Mapping[str, Metric | float]) -> Card:
-    made = recipe.forgeries
-    fairface = recipe.data.set == "fairface"
-    kinds = ", ".join(kind for kind in made.kinds if kind not in recipe.without) if made else ""
-    told = f" {made.per_real} of each in the kinds {kinds}" if made and made.per_real else ""
+    fairface, forged = recipe.data.set == "fairface", _forged(recipe)
     return Card(
         name=f"{recipe.use}/{recipe.variant}_{network}",
         task="forgery of a face",
         licence=SHIPPED_LICENCE if fairface else UNKNOWN_LICENCE,
         sha256=SHA256_TO_COME,
         source=f"facewarden train {recipe.use.split('.')[-1]}-{recipe.variant} --seed {recipe.seed}",
-        data=f"{MADE_OF_FAIRFACE}{told.strip() or 'none'}" if fairface else f"{recipe.data.set}{told}",
+        data=f"{MADE_OF_FAIRFACE}{forged or 'none'}" if fairface else f"{recipe.data.set} {forged}".rstrip(),
         recipe=recipe.model_dump_json(),
         commit=commit(),
         seed=recipe.seed,
         metrics=dict(metrics),
     )
+
+
+def _forged(recipe: Recipe) -> str:
+    """What was made of the genuine faces, in words."""
+    made = recipe.forgeries
+    if made is None:  # a system that looks at videos renders its own, where there are stills alone
+        kinds = recipe.options.get("kinds") or getattr(part(recipe.use, "train"), "KINDS", ())
+        return f"clips in the kinds {', '.join(kinds)}" if kinds and recipe.data.set == "fairface" else ""
+    kinds = [kind for kind in made.kinds if kind not in recipe.without]
+    return f"{made.per_real} of each in the kinds {', '.join(kinds)}" if made.per_real and kinds else ""

@@ -20,11 +20,16 @@ WRONG = 2
 """Exit code: nothing was started, for something asked for cannot be."""
 
 
+def readable(words: str) -> str:
+    """Words of a stranger, such as a file's name, fit for a terminal and a page: what is no text is a question mark."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in words)
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """A user's mistake is one sentence, not a traceback."""
     try:
         yield
     except FacewardenError as error:
-        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        errors.print(f"[red]error:[/red] {escape(readable(str(error)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG) from error

@@ -70,12 +70,12 @@ def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def card_metrics(figures: Mapping[str, float]) -> dict[str, Metric | float]:
-    """A report's figures for a card: those with an interval as one."""
+def card_metrics(figures: Mapping[str, float | None]) -> dict[str, Metric | float]:
+    """A report's figures for a card: those with an interval as one, and those that are not defined not at all."""
     told: dict[str, Metric | float] = {}
     for name, value in figures.items():
-        if f"{name}_low" in figures:
-            told[name] = Metric(value=value, low=figures[f"{name}_low"], high=figures[f"{name}_high"])
-        elif not name.endswith(("_low", "_high")):
-            told[name] = value
+        if value is None or name.endswith(("_low", "_high")):
+            continue
+        low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
+        told[name] = value if low is None or high is None else Metric(value=value, low=low, high=high)
     return told

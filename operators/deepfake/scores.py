@@ -51,7 +51,8 @@ class Limits:
 
         def number(name: str, default: float) -> float:
             value = metrics.get(name, default)
-            return value.low if isinstance(value, Metric) else float(value)
+            found = value.low if isinstance(value, Metric) else float(value)
+            return default if np.isnan(found) else found  # nobody could measure it
 
         usual = {
             name: (number(f"{name}_low", -np.inf), number(f"{name}_high", np.inf))

@@ -21,7 +21,7 @@ from rich.table import Table
 from engines import ConfigError, StreamError
 from engines.files import write_whole
 from pipeline.config import Config, load
-from pipeline.console import console, errors
+from pipeline.console import console, errors, readable
 
 if TYPE_CHECKING:
     from pipeline.screening.models import Model
@@ -130,7 +130,7 @@ class Batch:
             told = self._screen(upload, files, key, moved)
         else:
             self.again += 1
-        self.rows.append({**summary(told, files), "source": {**told["source"], "name": path.name, "path": str(path)}})
+        self.rows.append({**summary(told, files), "source": {**told["source"], **_named(path)}})
 
     def _screen(self, upload: Upload, files: Mapping[str, str], key: str, moved: Callable[[int, int], None]) -> Row:
         from pipeline.screening.page import report_page
@@ -169,7 +169,7 @@ def _drive(batch: Batch, paths: Sequence[Path]) -> bool:
         with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bars:
             whole = bars.add_task("videos", total=len(paths))
             for path in paths:
-                one = bars.add_task(path.name[:LONGEST_STEM], total=None)
+                one = bars.add_task(readable(path.name)[:LONGEST_STEM], total=None)
                 batch.add(path, partial(_move, bars, one))
                 bars.remove_task(one)
                 bars.advance(whole)
@@ -196,12 +196,11 @@ def _tell(batch: Batch) -> None:
     console.print(table)
     if batch.again:
         console.print(f"{batch.again} of {len(batch.rows)} reports were there already")
-    console.print(batch.folder / INDEX, highlight=False, soft_wrap=True)
+    console.print(_plain(str(batch.folder / INDEX)), highlight=False, soft_wrap=True)
 
 
 def _plain(words: str) -> str:
-    """Words of a stranger, fit for a terminal."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "?" for c in words))
+    return escape(readable(words))
 
 
 def _make(folder: Path) -> None:
@@ -237,10 +236,14 @@ def _finished(file: Path, key: str) -> Row | None:
 
 def _unread(path: Path, reason: str) -> Row:
     return {
-        "source": {"name": path.name, "path": str(path), "sha256": None, "bytes": None},
+        "source": {**_named(path), "sha256": None, "bytes": None},
         "outcome": "nothing_said", "words": "nothing can be said", "probability": None, "confidence": "none",
-        "complete": False, "reason": reason, "seconds": 0.0, "tracks": 0, "html": None, "json": None,
+        "complete": False, "reason": readable(reason), "seconds": 0.0, "tracks": 0, "html": None, "json": None,
     }  # fmt: skip
+
+
+def _named(path: Path) -> Row:
+    return {"name": readable(path.name), "path": readable(str(path))}
 
 
 def _safe(stem: str) -> str:

@@ -16,8 +16,8 @@ from pipeline.models import cache_folder, file_of, find_model, is_file, list_mod
 
 JUDGES = "deepfake."
 """What the names of operators begin with that say whether a face is forged."""
-NETWORK_OPTIONS = ("size", "frames")
-"""Options that an operator must have as the network was trained with."""
+OF_NETWORKS = ("size", "frames", "centre")
+"""Options that belong to the networks that a config names, not to others in their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +89,19 @@ def _with_run(steps: Sequence[Step], run: Path) -> list[Step]:
 
     recipe = recipe_of(run)
     files = {name: str(file.absolute()) for name, file in networks(run / recipe.variant).items()}
-    options: dict[str, Any] = {"margin": recipe.data.margin}
-    options |= {name: recipe.options[name] for name in NETWORK_OPTIONS if name in recipe.options}
     given = list(steps) if any(step.use == recipe.use for step in steps) else [*steps, Step(use=recipe.use)]
     return [
-        _with_engines(step, files).model_copy(update={"options": {**step.options, **options}})
+        _with_engines(step, files).model_copy(update={"options": _options(step, recipe.data.margin)})
         if step.use == recipe.use
         else step
         for step in given
     ]
+
+
+def _options(step: Step, margin: float) -> dict[str, Any]:
+    """The step's options with other networks, cut for as these were trained; what they take they tell themselves."""
+    kept = {name: value for name, value in step.options.items() if name not in OF_NETWORKS}
+    return {**kept, "margin": margin}
 
 
 def _with_engines(step: Step, engines: dict[str, str]) -> Step:

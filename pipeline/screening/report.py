@@ -12,6 +12,7 @@ import numpy as np
 
 from operators.deepfake.scores import Limits
 from operators.frame import Verdict
+from pipeline.console import readable
 from pipeline.screening.models import JUDGES, Model
 from pipeline.screening.notes import GAZE, OTHERS, Series, TrackNotes
 from pipeline.screening.video import Screening, Upload
@@ -67,9 +68,9 @@ def document(upload: Upload, screening: Screening, edition: Edition, key: str) -
         "facewarden": edition.version,
         "config": edition.config,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source": {"name": upload.path.name, "sha256": upload.sha256, "bytes": upload.size},
+        "source": {"name": readable(upload.path.name), "sha256": upload.sha256, "bytes": upload.size},
         "complete": screening.complete,
-        "reason": screening.reason or _losses(screening.lost),
+        "reason": readable(screening.reason or _losses(screening.lost)),
         "outcome": outcome,
         "words": leading["words"] if leading else NOTHING,
         "probability": leading["probability"] if leading else None,
@@ -84,7 +85,7 @@ def document(upload: Upload, screening: Screening, edition: Edition, key: str) -
             "frames": screening.frames,
             "looked_at": screening.looked,
             "faces": screening.notes.faces,
-            "lost": dict(screening.lost),
+            "lost": {readable(why): count for why, count in screening.lost.items()},
         },
         "verdicts": verdicts,
         "tracks": [_track(track, edition) for track in by_weight(screening)],

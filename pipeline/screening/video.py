@@ -27,7 +27,7 @@ STREAM = "video"
 LISTEN_EVERY = FORGET_AFTER_FRAMES // 3
 """Frames between two questions what is said of the tracks: detectors forget those that have long ended."""
 MARGIN = 1.1
-"""Of crops, where the config says nothing: the default of the systems."""
+"""Of shown crops, where no system gives a map that lies on its own."""
 FAILURES = (ValueError, RuntimeError, LookupError, ArithmeticError, cv2.error)
 """What steps, and the libraries below them, raise on a picture that they cannot take: it costs that frame alone."""
 TOLD = 5
@@ -115,8 +115,8 @@ class Screener:
             raise ConfigError(f"steps: expected a {JUDGES}* operator, got none; nothing would be said")
         jail = config.jail
         self._limits = Limits(jail.memory_mb << 20, jail.timeout_s, jail.max_pixels)
-        options = [step.options for step in config.steps if step.use.startswith(JUDGES)]
-        self._margin = float(next((each["margin"] for each in options if "margin" in each), MARGIN))
+        maps = (getattr(operator, "map_margin", None) for operator in self._concluding.values())
+        self._margin = float(next(filter(None, maps), MARGIN))
 
     def __enter__(self) -> Self:
         return self

@@ -211,7 +211,8 @@ def test_fusion_by_hand() -> None:
 
 
 def test_figures_become_a_card_with_intervals() -> None:
-    metrics = tables.card_metrics({"auc": 0.7, "auc_low": 0.6, "auc_high": 0.8, "crops": 486})
+    unknown = {"auc_spoken": None, "eer": None, "eer_low": None, "eer_high": None}
+    metrics = tables.card_metrics({"auc": 0.7, "auc_low": 0.6, "auc_high": 0.8, "crops": 486, **unknown})
 
     assert metrics["crops"] == 486
     assert metrics.keys() == {"auc", "crops"} and (metrics["auc"].low, metrics["auc"].high) == (0.6, 0.8)  # type: ignore[union-attr]

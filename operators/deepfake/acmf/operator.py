@@ -31,7 +31,7 @@ class ForgeryScorer:
 
     Args:
         detector: `face (n, 3, s, s)` RGB 0..1 -> `fake_prob (n, 1)`, `cam_fake (n, 1, h, w)`.
-        size: s.
+        size: s; None is what the network takes.
         margin: how much larger than the mesh's box a crop is, as in training.
         stride: a track is scored in every so many frames.
         least: a track with fewer scored frames is not spoken of.
@@ -39,6 +39,9 @@ class ForgeryScorer:
         min_px: faces whose box has a shorter side are not scored.
         max_yaw: nor those turned away further, in degrees.
         limits: what the card's metrics would say; None reads them there. Without either nothing is ever claimed.
+
+    Attributes:
+        map_margin: that of the crops that `acmf_map` lies on.
 
     Raises:
         EngineError: the card beside the model is damaged or missing.
@@ -48,7 +51,7 @@ class ForgeryScorer:
         self,
         detector: Engine,
         *,
-        size: int = SIZE,
+        size: int | None = None,
         margin: float = 1.1,
         stride: int = 1,
         least: int = 8,
@@ -58,7 +61,8 @@ class ForgeryScorer:
         limits: Mapping[str, float] | None = None,
     ) -> None:
         self._detector = detector
-        self._size, self._margin, self._stride, self._every = size, margin, stride, every
+        self._size, self.map_margin = size or _size_of(detector), margin
+        self._stride, self._every = stride, every
         self._min_px, self._max_yaw = min_px, max_yaw
         self._limits, model = known_to(detector, limits)
         self._standings = Standings(model, self._limits, least=least)
@@ -91,7 +95,7 @@ class ForgeryScorer:
         rows = np.array([row for row, fault in enumerate(told) if not fault and faces.seen[row]], int)
         probability = np.full(len(faces), np.nan, np.float32)
         if len(rows):
-            squares = crops.squares(faces.data["mesh"][rows], self._size, margin=self._margin)
+            squares = crops.squares(faces.data["mesh"][rows], self._size, margin=self.map_margin)
             cut = crops.cut(frame.bgr, squares, self._size)[..., ::-1]
             found = self._detector(face=crops.to_input(cut))
             for row, fault in zip(rows, quality.faults(quality.measure(cut), self._limits.usual), strict=True):

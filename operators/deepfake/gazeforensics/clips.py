@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,22 @@ from operators.forge.face import Face
 Rng = np.random.Generator
 Chance = Callable[[str, int], Rng]
 """`run.rng`: of a name and a step."""
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """Clips for validation.
+
+    Attributes:
+        labels: `(n,)`, forged = 1.
+        subjects: `(n,)`, the video, or the still as it was rendered, that each is of.
+        groups: `(n,)`, what shares people or a source.
+    """
+
+    clips: Sequence[Clip]
+    labels: NDArray[np.int64]
+    subjects: NDArray[np.str_]
+    groups: NDArray[np.str_]
 
 
 class Source:
@@ -72,23 +88,31 @@ class Source:
     def face(self, row: int) -> Face:
         return Face(np.asarray(self._data.pixels[row]), np.asarray(self._data.points[row]))
 
-    def held(self, most: int, rng: Rng) -> tuple[list[Clip], NDArray[Any], NDArray[Any]]:
-        """Clips for validation, always the same: with their labels, and the video or still that each is of."""
+    def held(self, most: int, rng: Rng) -> Held:
+        """Clips for validation, always the same."""
         if self.rendered:
             rows = rng.permutation(self.genuine)[: max(2, most // 2)]
             kinds = [self._kinds[place % len(self._kinds)] for place in range(len(rows))]
             jobs = [(int(row), kind) for row, forged in zip(rows, kinds, strict=True) for kind in ("real", forged)]
             clips = [self.rendering(row, kind, np.random.default_rng((7, row, kind == "real"))) for row, kind in jobs]
-            subjects = np.array([f"{row}/{kind}" for row, kind in jobs])
-            return clips, np.array([kind != "real" for _, kind in jobs], int), subjects
-        clips, labels, subjects_ = [], [], []
-        for fake, videos in self.videos.items():
-            for rows in videos[:most]:
-                for places in testing_rows(len(rows), self._frames):
-                    clips.append(self._cut(rows[places]))
-                    labels.append(int(fake))
-                    subjects_.append(str(self._data.clips[rows[0]]))
-        return clips, np.array(labels), np.array(subjects_)
+            return Held(
+                clips,
+                labels=np.array([kind != "real" for _, kind in jobs], int),
+                subjects=np.array([f"{row}/{kind}" for row, kind in jobs]),
+                groups=np.array([str(self._data.groups[row]) for row, _ in jobs]),
+            )
+        looked = [
+            (rows[places], fake)
+            for fake, videos in self.videos.items()
+            for rows in videos[:most]
+            for places in testing_rows(len(rows), self._frames)
+        ]
+        return Held(
+            clips=[self._cut(rows) for rows, _ in looked],
+            labels=np.array([int(fake) for _, fake in looked]),
+            subjects=np.array([str(self._data.clips[rows[0]]) for rows, _ in looked]),
+            groups=np.array([str(self._data.groups[rows[0]]) for rows, _ in looked]),
+        )
 
     def _cut(self, rows: NDArray[np.int64]) -> Clip:
         kind = str(self._data.kinds[rows[0]])

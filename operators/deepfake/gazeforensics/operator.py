@@ -65,7 +65,7 @@ class GazeJudge:
     Args:
         frame: `face (n, 3, s, s)` RGB, ImageNet-normalised -> `emb (n, e)`.
         clip: `emb_seq (n, t, e)` -> `fake_prob (n, 1)`.
-        size, frames: s and t.
+        size, frames: s and t; None is what the networks take.
         margin: how much larger than the mesh's box a crop is; `centre`: which part of its side is kept; None is
             what the card says.
         stride: every so many frames of a track one is taken.
@@ -85,8 +85,8 @@ class GazeJudge:
         frame: Engine,
         clip: Engine,
         *,
-        size: int = SIZE,
-        frames: int = FRAMES,
+        size: int | None = None,
+        frames: int | None = None,
         margin: float = 1.1,
         centre: float | None = None,
         stride: int = 2,
@@ -98,7 +98,8 @@ class GazeJudge:
         limits: Mapping[str, float] | None = None,
     ) -> None:
         self._encode, self._compare = frame, clip
-        self._size, self._frames, self._margin = size, frames, margin
+        own_size, own_frames = _shape({"frame": frame, "clip": clip})
+        self._size, self._frames, self._margin = size or own_size, frames or own_frames, margin
         self._centre = _centre(clip) if centre is None else centre
         self._stride, self._fresh, self._every = stride, fresh, every
         self._min_px, self._max_yaw = min_px, max_yaw

@@ -118,6 +118,7 @@ def train(
     run.leave(TEACHER, gazing.state_dict(), **figures)
     taught = Teacher(gazing).to(run.device)
 
+    run.reseed("clip model")
     first = taught.trunk if start == "gaze" else model.build_trunk(trunk, weights=backbone)
     free = model.build_trunk(trunk, weights=backbone) if leaky_trunk else None
     net = GazeForensics(copy.deepcopy(first).requires_grad_(True), sizes=sizes, leaky_trunk=free, mode=mode)
@@ -324,12 +325,12 @@ def gate_figures(
 
 
 class _Held:
-    """Clips that are always the same; some subjects to choose by, others to calibrate on."""
+    """Clips that are always the same; some people to choose by, others to calibrate on."""
 
     def __init__(self, source: Source, most: int, size: int, centre: float) -> None:
-        clips, self._labels, self._subjects = source.held(most, np.random.default_rng(0))
-        self._frames, self._size, self._centre = np.stack([clip.frames for clip in clips]), size, centre
-        self._calibrates = halves(np.array([subject.split("/")[0] for subject in self._subjects]))
+        held = source.held(most, np.random.default_rng(0))
+        self._labels, self._subjects, self._calibrates = held.labels, held.subjects, halves(held.groups)
+        self._frames, self._size, self._centre = np.stack([clip.frames for clip in held.clips]), size, centre
 
     def auc(self, net: GazeForensics, run: Run) -> float:
         """Of videos: the mean over their clips."""
@@ -340,7 +341,7 @@ class _Held:
 
     def calibrated(self, net: GazeForensics, run: Run) -> tuple[Trained, dict[str, float]]:
         plain = probabilities(net, self._frames, self._size, self._centre, run)
-        measured = quality.measure(self._frames[:, 0])
+        measured = quality.measure(crops.resize(self._frames[:, 0], self._size))
         every = np.ones(len(plain), bool)
         curve, error, limits = calibrate(plain, self._labels, self._calibrates, measured, every)
         return Trained(net, curve), {"val_ece": error, **limits.figures()}

@@ -139,3 +139,4 @@ def test_limits_travel_in_a_card() -> None:
     limits = Limits(fake=0.9, real=0.3, usual={"noise": (1.0, 2.0)})
 
     assert Limits.of({**limits.figures(), "auc": 0.7}) == Limits(0.9, 0.3, 0.7, {"noise": (1.0, 2.0)})
+    assert Limits.of({"auc": float("nan")}).skill == 0  # nobody could measure it

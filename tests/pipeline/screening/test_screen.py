@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -190,12 +191,13 @@ def run_of(tmp_path: Path) -> Path:
 
 
 def test_networks_of_a_training_take_the_place_of_those_that_come_along(tmp_path: Path) -> None:
-    given = Config(steps=[Step(use="deepfake.acmf", engines={"detector": "no/detector.onnx"}, options={"least": 3})])
+    options = {"least": 3, "size": 999}
+    given = Config(steps=[Step(use="deepfake.acmf", engines={"detector": "no/detector.onnx"}, options=options)])
 
     (step,) = with_files(given, [run_of(tmp_path)]).steps
 
     assert Path(step.engines["detector"]).is_file()
-    assert step.options == {"least": 3, "size": SIZE, "margin": 1.3}
+    assert step.options == {"least": 3, "margin": 1.3}  # its network tells the size itself
 
 
 def test_a_training_of_a_system_without_a_step_adds_one(tmp_path: Path) -> None:
@@ -265,6 +267,22 @@ def test_from_uploads_to_reports(tmp_path: Path, config: Path, hostile: HostileF
     assert "&lt;b&gt;a face.mp4" in page and "<b>a face" not in page and page.count("data:image/jpeg") >= 4
     again = screen(uploads, "-o", out, "--config", config)
     assert again.exit_code == INDICATION and "1 of 2 reports were there already" in again.output
+
+
+def test_names_that_are_no_text(tmp_path: Path, config: Path, hostile: HostileFiles) -> None:
+    """Linux takes any bytes for a name: such a file, whether it can be read or not, ends no batch."""
+    uploads, out = tmp_path / "uploads", tmp_path / "reports"
+    uploads.mkdir()
+    write(uploads / "face.mp4", portrait(), size=(240, 240), **h264(12))
+    (uploads / "face.mp4").rename(uploads / os.fsdecode(b"a face \xfe.mp4"))
+    shutil.copy(hostile("text"), uploads / os.fsdecode(b"letter \xff.mp4"))
+
+    done = screen(uploads, "-o", out, "--config", config)
+
+    assert done.exit_code == INDICATION, done.output
+    face, letter = json.loads((out / LIST).read_text())["videos"]
+    assert (face["source"]["name"], letter["source"]["name"]) == ("a face ?.mp4", "letter ?.mp4")
+    assert "a face ?.mp4" in (out / face["html"]).read_text() and not letter["complete"]
 
 
 @pytest.mark.parametrize(

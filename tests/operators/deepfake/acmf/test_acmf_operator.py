@@ -128,6 +128,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+def test_crops_are_as_the_network_takes_them(exported: Path) -> None:
+    operator = ForgeryScorer(open_engine(exported), limits=LIMITS)
+
+    (frame,) = operator([frame_of(mesh(150))])
+
+    assert np.isfinite(frame.faces.data["forged_acmf"]).all()
+
+
 def test_the_exported_network_has_the_sheet_s_tensors(exported: Path) -> None:
     engine = open_engine(exported)
 

@@ -181,6 +181,15 @@ def exported(net: model.GazeForensics, tmp_path_factory: pytest.TempPathFactory)
     return {name: folder / f"{name}.onnx" for name in networks}
 
 
+def test_clips_are_as_the_networks_take_them(exported: dict[str, Path]) -> None:
+    frame, clip = (open_engine(exported[name]) for name in ("frame", "clip"))
+    operator = GazeJudge(frame, clip, stride=1, fresh=2, limits=LIMITS)
+
+    scores = scores_of(operator(video(9)))
+
+    assert np.isnan(scores[:7]).all() and np.isfinite(scores[7])
+
+
 def test_the_exported_networks_have_the_sheet_s_tensors_and_no_teacher(
     net: model.GazeForensics, exported: dict[str, Path]
 ) -> None:

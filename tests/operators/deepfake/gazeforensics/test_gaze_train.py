@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from engines import ConfigError
 from engines.progress import minutes
 from engines.training import Run, read_weights
+from operators.cropset import CropSet
 from operators.deepfake.gazeforensics import model, train
 from operators.deepfake.gazeforensics.clips import Source
 from tests.operators.deepfake.faces import crop_set
@@ -77,6 +79,35 @@ def test_a_teacher_of_another_trunk_is_refused(trained: Path, tmp_path: Path) ->
 
     with pytest.raises(ConfigError, match="with the same trunk"):
         train.train(run, crop_set(8, 64), **other, **QUICK, teacher=trained / train.TEACHER)
+
+
+def filmed(people: int = 6, frames: int = 8) -> CropSet:
+    """For each split, a genuine and a forged video of each person, named as sets of videos name theirs."""
+    stills = crop_set(people, 64)
+    rows = np.repeat(np.arange(len(stills)), frames)
+    folders = np.where(stills.labels == 1, "Celeb-synthesis/", "Celeb-real/")
+    videos = replace(stills.where(rows), clips=np.char.add(folders, stills.groups)[rows])
+    return replace(videos, frames=np.tile(np.arange(frames), len(stills)))
+
+
+def test_real_videos_are_chosen_by_some_people_and_calibrated_on_others() -> None:
+    source = Source(filmed().split("val"), frames=8, size=32)
+
+    held, shown = train._Held(source, 12, 32, 1.0), source.held(12, np.random.default_rng(0))
+
+    calibrates = held._calibrates
+    assert set(shown.labels[calibrates]) == set(shown.labels[~calibrates]) == {0, 1}
+    assert not set(shown.groups[calibrates]) & set(shown.groups[~calibrates])
+
+
+def test_it_is_trained_on_real_videos(tmp_path: Path) -> None:
+    run = Run(tmp_path, device="cpu", threads=1)
+
+    train.train(run, filmed(), **SHAPE, **{**QUICK, "epochs": 1})
+
+    _, figures = read_weights(tmp_path / "weights.pt")
+    assert 0 <= figures["val_auc"] <= 1
+    assert "val_auc_gaze" not in figures  # whose mechanism is shown on rendered clips
 
 
 @pytest.mark.parametrize(
