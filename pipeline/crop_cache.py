@@ -1,11 +1,13 @@
 """Sets of crops, made when they are first asked for, and then taken from the user's cache.
 
-A set is known by everything that decides its content: clips, cutting, the landmarker's bytes, kinds and chance. They
-hold pictures of people: the folder is its owner's alone, and can be deleted at any time.
+A set is known by everything that decides its content: its clips, what is known of them, their files by size and time,
+the reader's options, cutting, the bytes of detector and landmarker, kinds and chance. They hold pictures of people: the
+folder is its owner's alone, and can be deleted at any time.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache, partial
@@ -20,12 +22,12 @@ from engines.progress import Told
 from operators.cropset import CropSet, folder_for, open_set, save
 from operators.datasets import Clip, DataSet
 from operators.forge.cache import Donors, forgeries, need_donors, unforged
-from pipeline.config import Config, Step, open_steps
+from pipeline.config import Config, Step, models_of, open_steps
 from pipeline.models import cache_folder, find_model
 from pipeline.prepare import Cutting, prepare
 from pipeline.recipes import Data, Forgeries
 
-MADE = 1
+MADE = 2
 """Counted up when the way crops are made changes, so that no older set is taken for a newer one."""
 SHARD_FRAMES = 400
 """Clips for about so many frames, or forgeries of so many faces, are one piece of work."""
@@ -52,16 +54,10 @@ def prepared(data: Data, found: DataSet, *, cache: Path | None = None, spread: S
     clips = _some([clip for clip in found.clips if not data.splits or clip.split in data.splits], data.most)
     if not clips:
         raise ConfigError(f"{found.folder}: no clips in {', '.join(data.splits)}; name other splits")
-    names = sha256_of("\n".join(clip.name for clip in clips).encode())
-    cutting = data.cutting
-    recipe = {
-        "name": found.name, "made": MADE, "folder": found.folder.name, "clips": names, "cutting": asdict(cutting),
-        "mesh": find_model("face_landmarker").name,
-    }  # fmt: skip
+    recipe, cutting, steps = content_of(data, found, clips), data.cutting, finders(clips)
     folder = folder_for(cache or cache_folder() / "crops", recipe)
     if folder.is_dir():
         return folder
-    steps = finders(clips)
     size = max(1, SHARD_FRAMES // (cutting.per_clip or SHARD_FRAMES))
     shards = [clips[start : start + size] for start in range(0, len(clips), size)]
     parts = []
@@ -72,6 +68,37 @@ def prepared(data: Data, found: DataSet, *, cache: Path | None = None, spread: S
         raise ConfigError(f"{found.folder}: no face was found in {len(clips)} clips; look at one of them")
     save(parts, folder, recipe)
     return folder
+
+
+def content_of(data: Data, found: DataSet, clips: Sequence[Clip]) -> dict[str, Any]:
+    """What decides the content of a set of crops of these clips.
+
+    Raises:
+        ConfigError: a model is missing.
+    """
+    return {
+        "name": found.name,
+        "made": MADE,
+        "folder": str(found.folder.resolve()),
+        "options": data.options,
+        "clips": sha256_of(json.dumps([_known(clip) for clip in clips]).encode()),
+        "files": _files(clips),
+        "cutting": asdict(data.cutting),
+        "models": {model: sha256_of(find_model(model).read_bytes()) for model in models_of(finders(clips))},
+    }
+
+
+def _known(clip: Clip) -> list[Any]:
+    return [clip.name, clip.label, clip.split, clip.group, clip.kind, clip.cropped]
+
+
+def _files(clips: Sequence[Clip]) -> str:
+    """A hash that changes when a file of the clips does."""
+    told = []
+    for path in sorted({path for clip in clips for path in clip.footage.files()}):
+        at = path.stat() if path.exists() else None
+        told.append(f"{path.name} {at.st_size} {at.st_mtime_ns}" if at else path.name)
+    return sha256_of("\n".join(told).encode())
 
 
 def finders(clips: Sequence[Clip]) -> list[Step]:

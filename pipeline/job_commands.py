@@ -36,6 +36,7 @@ def train(
     config: Annotated[str | None, typer.Option(help="Another YAML file than the packaged one.")] = None,
     data: Annotated[str | None, typer.Option(help="Another set: a name, or a folder.")] = None,
     data_option: DataOption = None,
+    per_clip: Annotated[int | None, typer.Option(min=0, help="Frames of each clip, instead of the config's.")] = None,
     option: Option = None,
     seed: Seed = None,
     runs: Runs = Path("runs"),
@@ -47,8 +48,9 @@ def train(
     with plain_errors():
         lab = _laboratory()
         recipe = lab.recipe_for(
-            config or system, data=data, data_options=_pairs(data_option), options=_pairs(option), seed=seed
-        )
+            config or system,
+            data=data, data_options=_pairs(data_option), options=_pairs(option), per_clip=per_clip, seed=seed,
+        )  # fmt: skip
         _show(lab.train(recipe, lab.Place(data_folder, runs, device), ray_address))
 
 
@@ -69,8 +71,8 @@ def evaluate(
     data: Annotated[str, typer.Option(help="A set's name, or a folder.")],
     model: Annotated[list[Path] | None, typer.Option(help="Folder of a run, one for each system.")] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    per_clip: Annotated[int, typer.Option(help="Frames of each clip, spread over it; 0 for all.")] = 32,
-    most: Annotated[int, typer.Option(help="Clips of each kind at most; 0 for all.")] = 0,
+    per_clip: Annotated[int, typer.Option(min=0, help="Frames of each clip, spread over it; 0 for all.")] = 32,
+    most: Annotated[int, typer.Option(min=0, help="Clips of each kind at most; 0 for all.")] = 0,
     data_option: DataOption = None,
     shift: Annotated[float, typer.Option(min=0, max=1, help="How strongly to degrade all crops first.")] = 0.0,
     tta: Annotated[bool, typer.Option("--tta", help="Besides, adapt to each video before scoring it.")] = False,

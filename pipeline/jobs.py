@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from pipeline.models import pull
 from pipeline.recipes import Data, Forgeries, Recipe, models_of, options_of, part
 
 TICK_S = 0.5
+DEVICES = re.compile(r"auto|cpu|cuda(:\d+)?")
 RECIPE = "recipe.json"
 WAITING = 2
 """So many pieces of work wait for each core."""
@@ -132,6 +134,8 @@ def train(recipe: Recipe, folder: Path, place: Place, cluster: Cluster, told: To
         ConfigError: the recipe or its data cannot be used, or the folder holds a run of another recipe.
         ModelError: a model that it begins from cannot be fetched.
     """
+    if not DEVICES.fullmatch(place.device):
+        raise ConfigError(f"--device {place.device}: expected auto, cpu, cuda or cuda:NUMBER")
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / RECIPE).exists() and not holds(folder, recipe):
         raise ConfigError(

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 import operators
 from engines import ConfigError
@@ -99,18 +99,23 @@ def load_recipe(path: Path | str, overrides: Mapping[str, Any] | None = None) ->
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Looks at the names in a recipe.
+    """Looks at the names and options in a recipe.
 
     Raises:
-        ConfigError: no such system, kind of forgery or option.
+        ConfigError: no such system, kind of forgery or option, or an option of another type.
     """
     unknown = [kind for kind in (recipe.forgeries.kinds if recipe.forgeries else ()) if kind not in KINDS]
     if unknown:
         raise ConfigError(f"forgeries.kinds: no {', '.join(unknown)}; known: {', '.join(KINDS)}")
-    known = list(_options(recipe.use))
+    known = _options(recipe.use)
     wrong = [name for name in recipe.options if name not in known]
     if wrong:
         raise ConfigError(f"options: {recipe.use} has no {', '.join(wrong)}; known: {', '.join(known)}")
+    for name, value in recipe.options.items():
+        try:
+            TypeAdapter(known[name]).validate_python(value, strict=not _is_model(known[name]))
+        except ValidationError as error:
+            raise ConfigError(f"options.{name}: {error.errors()[0]['msg']}, got {value!r}") from error
 
 
 def part(use: str, name: str) -> ModuleType:
@@ -166,8 +171,9 @@ def _options(use: str) -> dict[str, Any]:
 def _named_models(recipe: Recipe) -> dict[str, str]:
     """Of the options that are models, what they say."""
     hints = _options(recipe.use)
-    return {
-        name: str(value)
-        for name, value in recipe.options.items()
-        if value is not None and Path in (hints[name], *typing.get_args(hints[name]))
-    }
+    return {name: str(value) for name, value in recipe.options.items() if value is not None and _is_model(hints[name])}
+
+
+def _is_model(hint: Any) -> bool:
+    """Whether options of this type name a model, or a file."""
+    return Path in (hint, *typing.get_args(hint))

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from pydantic import ValidationError
 
 from engines import ConfigError
-from engines.card import Metric
+from engines.card import Metric, faults_of
 from engines.progress import Bars, Told, minutes, timed
 from engines.training import WEIGHTS
 from operators.cropset import CropSet, open_set
+from operators.datasets import find_set
 from pipeline import evaluation, jobs, tables
 from pipeline.checkpoints import export_run, recipe_of
 from pipeline.crop_cache import forged
@@ -37,13 +39,16 @@ def recipe_for(
     data: str | None = None,
     data_options: Mapping[str, Any] = {},
     options: Mapping[str, Any] = {},
+    per_clip: int | None = None,
     seed: int | None = None,
 ) -> Recipe:
     """The recipe of a name or file, with what the command line changes in it."""
     recipe = load_recipe(name)
     changed: dict[str, Any] = {"options": {**recipe.options, **options}}
+    cut: dict[str, Any] = {} if per_clip is None else {"per_clip": per_clip}
     if data is not None:
-        changed["data"] = recipe.data.model_copy(update={"set": data, "options": dict(data_options)})
+        cut |= {"set": data, "options": dict(data_options)}
+    changed["data"] = _changed(recipe.data, cut)
     if seed is not None:
         changed["seed"] = seed
     recipe = recipe.model_copy(update=changed)
@@ -53,7 +58,7 @@ def recipe_for(
 
 def train(recipe: Recipe, place: Place, ray_address: str | None) -> list[Path]:
     """The networks of a whole training, in the folder of its run; prints what each phase took."""
-    folder = place.runs / _name(recipe)
+    folder, recipe = place.runs / _name(recipe), _made_of(recipe, place)
     with Cluster(ray_address) as cluster, Bars() as bars:
         jobs.train(recipe, folder, place, cluster, bars.show)
     with timed(folder, "export"):
@@ -101,8 +106,8 @@ def evaluate(
         }
     weights = place.data / "weights" if place.data else None
     scored = evaluation.score(crops, {use: stem for use, (_, stem) in chosen.items()}, weights)
-    kinds = recipe.forgeries.kinds if recipe.forgeries else ()
-    scored = replace(scored, adapted=adapted, learned=[kind for kind in kinds if kind not in recipe.without])
+    made = recipe.forgeries.kinds if recipe.forgeries else ()
+    scored = replace(scored, adapted=adapted, learned=[kind for kind in made if kind not in recipe.without])
     rows, kinds = evaluation.table(scored, draws=draws), evaluation.by_kind(scored, draws=draws)
     spoken = {name: float(1 - silent.mean()) for name, silent in scored.silent.items()}
     tables.show_scores(rows, kinds, spoken, f"{wanted.set}, {', '.join(wanted.splits)}: {len(crops)} crops")
@@ -114,6 +119,7 @@ def ablate(
     ray_address: str | None,
 ) -> tuple[dict[str, float], list[Row]]:  # fmt: skip
     """Figures and rows of several trainings that differ in one thing, on the recipe's own test split and other sets."""
+    recipe = _made_of(recipe, place)
     variants = _without_each(recipe) if leave_kinds_out else _ablations(recipe)
     wrong = [what for what in only if what not in variants]
     if wrong:
@@ -159,20 +165,51 @@ def evaluated_crops(data: Data, recipe: Recipe, place: Place, cluster: Cluster, 
 def _like(data: Data, changes: Values) -> Data:
     """Data for evaluation, cut as in training; what was left out of training is not left out of another set."""
     if changes.get("set", data.set) == data.set:
-        return data.model_copy(update=dict(changes))
+        return _changed(data, changes)
     everything = {"options": {}, "whole": False, "turned": 1.0, "most": 0, "per_clip": 32}
-    return data.model_copy(update={**everything, **changes})
+    return _changed(data, {**everything, **changes})
+
+
+def _changed(data: Data, changes: Values) -> Data:
+    try:
+        return Data.model_validate({**data.model_dump(), **changes})
+    except ValidationError as error:
+        raise ConfigError(f"data: {faults_of(error, 'data')}") from error
+
+
+def _made_of(recipe: Recipe, place: Place) -> Recipe:
+    """The recipe without forgeries to be made, where the set has its own."""
+    if recipe.forgeries is None:
+        return recipe
+    found = find_set(recipe.data.set, place.data, **recipe.data.options)
+    own = any(clip.label for clip in found.clips)
+    return recipe.model_copy(update={"forgeries": None}) if own else recipe
 
 
 def _chosen(names: Sequence[str], models: Sequence[Path]) -> dict[str, tuple[Recipe, Path]]:
-    """Of each system its recipe, and where its networks lie: in the folder of a run, or beside the system."""
+    """Of each system its recipe, and where its networks lie: in the folder of a run, or beside the system.
+
+    Raises:
+        ConfigError: there is not one run of each system, one is named twice, or their crops are cut differently.
+    """
+    recipes = [load_recipe(name) for name in names]
     if models and len(models) != len(names):
         raise ConfigError(f"--model: expected one for each of {', '.join(names)}, got {len(models)}")
-    if models:
-        runs = [(recipe_of(folder), folder) for folder in models]
-        return {recipe.use: (recipe, folder / recipe.variant) for recipe, folder in runs}
-    recipes = [load_recipe(name) for name in names]
-    return {recipe.use: (recipe, evaluation.committed(recipe.use, recipe.variant)) for recipe in recipes}
+    chosen = {recipe.use: (recipe, evaluation.committed(recipe.use, recipe.variant)) for recipe in recipes}
+    for meant, folder in zip(recipes, models, strict=False):
+        recipe = recipe_of(folder)
+        if recipe.use != meant.use:
+            raise ConfigError(f"--model {folder}: expected a run of {meant.use}, got one of {recipe.use}")
+        chosen[meant.use] = recipe, folder / recipe.variant
+    if len(chosen) < len(names):
+        raise ConfigError(f"{', '.join(names)}: expected different systems; evaluate one after the other")
+    cuts = {(recipe.data.margin, recipe.data.level) for recipe, _ in chosen.values()}
+    if len(cuts) > 1:
+        raise ConfigError(
+            f"{', '.join(names)}: expected systems that look at the same crops, got margins and levelling of "
+            f"{', '.join(map(str, sorted(cuts)))}; evaluate one after the other"
+        )
+    return chosen
 
 
 def _adapting(chosen: Mapping[str, tuple[Recipe, Path]], models: Sequence[Path]) -> dict[str, Recipe]:

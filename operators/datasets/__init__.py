@@ -10,7 +10,7 @@ a set without an official `val` gives up a tenth of its training groups, chosen 
 | Celeb-DF v1, v2 | `celebdf` | the person whose video it is | |
 | DFDC, with its preview | `dfdc` | the original video | |
 | WildDeepfake | `wilddeepfake` | the sequence's source | |
-| any set in DeepfakeBench's layout | `deepfakebench` | the video, pairs in one | name, compression |
+| any set in DeepfakeBench's layout | `deepfakebench` | the pair, the person or the video | name, compression |
 | FairFace, side_by_side, stylegan2_vs_photo | `local` | the picture; the host | |
 """
 

@@ -11,7 +11,9 @@ where a set has none of its own; here `train` gives up a tenth of its groups as 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from engines import ConfigError
 from operators.datasets.clips import REAL, SPLITS, Clip, DataSet, Split, held_out
 from operators.datasets.footage import Pictures, in_order
 
+PAIR, CELEBRITY = re.compile(r"\d+_\d+"), re.compile(r"id\d+(_id\d+)?_\d+")
 PLACES = ("preprocessing/dataset_json", "dataset_json")
 PICTURES = (".", "datasets/rgb", "rgb", "datasets")
 
@@ -42,11 +45,21 @@ def read(folder: Path, *, name: str = "", compression: str = "c23") -> DataSet:
         raise ConfigError(f"{folder}: expected name to be one of {', '.join(sorted(lists)) or 'none'}, got {name!r}")
     name = name or next(iter(lists))
     kinds = next(iter(json.loads(lists[name].read_text()).values()))
-    clips = {clip.name: clip for kind, splits in kinds.items() for clip in _clips(folder, kind, splits, compression)}
-    return DataSet(name, folder, list(clips.values()))
+    pairs = _pairs(kinds, compression)
+    made = (_clips(folder, kind, splits, compression, pairs) for kind, splits in kinds.items())
+    return DataSet(name, folder, list({clip.name: clip for clip in chain.from_iterable(made)}.values()))
 
 
-def _clips(folder: Path, kind: str, splits: Mapping[str, Any], compression: str) -> Iterator[Clip]:
+def _pairs(kinds: Mapping[str, Any], compression: str) -> dict[str, str]:
+    """Of each original of FaceForensics++ the pair that it is in: forgeries are called after both."""
+    videos = (_videos(part, compression) for splits in kinds.values() for part in splits.values())
+    both = (name.split("_") for name in chain.from_iterable(videos) if PAIR.fullmatch(name))
+    return {one: "_".join(sorted(pair)) for pair in both for one in pair}
+
+
+def _clips(
+    folder: Path, kind: str, splits: Mapping[str, Any], compression: str, pairs: Mapping[str, str]
+) -> Iterator[Clip]:
     label = int("real" not in kind.lower())
     tested = set(_videos(splits.get("test", {}), compression))
     has_val = bool(set(_videos(splits.get("val", {}), compression)) - tested)
@@ -54,10 +67,19 @@ def _clips(folder: Path, kind: str, splits: Mapping[str, Any], compression: str)
         for video, known in _videos(splits.get(said, {}), compression).items():
             if said != "test" and video in tested:
                 continue
-            group = "_".join(sorted(video.split("_"))) if video.replace("_", "").isdigit() else video
+            group = _group(video, said, pairs)
             split: Split = "val" if said == "train" and not has_val and held_out(group) else said
             pictures = Pictures(tuple(in_order(_found(folder, frame) for frame in known["frames"])))
             yield Clip(f"{kind}/{video}", pictures, label, split, group, kind if label else REAL, cropped=True)
+
+
+def _group(video: str, said: Split, pairs: Mapping[str, str]) -> str:
+    """The pair in FaceForensics++; the person in Celeb-DF, whose lists have one in several parts; else the video."""
+    if PAIR.fullmatch(video):
+        return "_".join(sorted(video.split("_")))
+    if CELEBRITY.fullmatch(video):
+        return f"{video.split('_')[0]} ({said})"
+    return pairs.get(video, video)
 
 
 def _videos(part: Mapping[str, Any], compression: str) -> Mapping[str, Any]:

@@ -4,7 +4,8 @@
     [PART/]labels.csv         filename,label with 1 for fake: validation and test sets
 
 A fake and its original share a group. What is `train` by the metadata gives up a tenth of its groups as `val`; a folder
-or a field that says `test` or `validation` is believed. The preview calls its fields `set` and `target_id`.
+or a field that says `test` or `validation` is believed. The preview calls its fields `set` and `target_id`: the
+person whose video it is.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from engines import ConfigError
 from operators.datasets.clips import REAL, Clip, DataSet, Split, held_out
 from operators.datasets.footage import footage_of
 
@@ -27,8 +29,13 @@ def recognises(folder: Path) -> bool:
 
 
 def read(folder: Path) -> DataSet:
-    """The set; listed videos that are not there are passed over, for hardly anybody keeps all of its 470 GB."""
-    return DataSet("dfdc", folder, [clip for file in _lists(folder) for clip in _clips(folder, file)])
+    """The set; listed videos that are not there are passed over, for hardly anybody keeps all of its 470 GB.
+
+    Raises:
+        ConfigError: a list is not what it should be.
+    """
+    listed = {clip.name: clip for file in _lists(folder) for clip in _clips(folder, file)}
+    return DataSet("dfdc", folder, list(listed.values()))
 
 
 def _lists(folder: Path) -> list[Path]:
@@ -44,16 +51,23 @@ def _clips(root: Path, file: Path) -> Iterator[Clip]:
             continue
         label = int(str(known["label"]).lower() in ("fake", "1"))
         part = file.parent.relative_to(root).as_posix()
-        group = f"{part}/{known.get('original') or video}"
+        group = f"{part}/{known.get('original') or known.get('target_id') or video}"
         split = _split(str(known.get("split") or known.get("set") or ""), part, group)
         yield Clip(f"{part}/{video}", footage, label, split, group, FAKE if label else REAL)
 
 
 def _entries(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    if file.suffix == ".csv":
-        with file.open(newline="") as lines:
-            return [(row["filename"], dict(row)) for row in csv.DictReader(lines)]
-    return sorted(json.loads(file.read_text()).items())
+    try:
+        if file.suffix == ".csv":
+            with file.open(newline="") as lines:
+                found = [(row["filename"], dict(row)) for row in csv.DictReader(lines)]
+        else:
+            found = sorted(json.loads(file.read_text()).items())
+        if all("label" in known for _, known in found):
+            return found
+        raise ValueError("a video without a label")
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
+        raise ConfigError(f"{file}: expected videos with their labels ({error}); fetch it again") from error
 
 
 def _split(said: str, part: str, group: str) -> Split:

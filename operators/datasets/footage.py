@@ -36,6 +36,10 @@ class Footage(Protocol):
         """
         ...
 
+    def files(self) -> Sequence[Path]:
+        """What is read for it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class VideoFile:
@@ -57,6 +61,9 @@ class VideoFile:
         finally:
             video.release()
 
+    def files(self) -> Sequence[Path]:
+        return (self.path,)
+
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
@@ -66,6 +73,9 @@ class Pictures:
 
     def frames(self, most: int = 0) -> Iterator[tuple[int, Image]]:
         return _stills(self.paths, lambda path: path.read_bytes(), most)
+
+    def files(self) -> Sequence[Path]:
+        return self.paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +87,9 @@ class Archived:
 
     def frames(self, most: int = 0) -> Iterator[tuple[int, Image]]:
         return _stills(self.members, self._content, most)
+
+    def files(self) -> Sequence[Path]:
+        return (self.archive,)
 
     def _content(self, member: str) -> bytes:
         places = _places(self.archive)
@@ -125,7 +138,12 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 
 def _stills(names: Sequence[T], content: Callable[[T], bytes], most: int) -> Iterator[tuple[int, Image]]:
     for index in spread(len(names), most):
-        yield index, _decoded(names[index], cv2.imdecode(np.frombuffer(content(names[index]), np.uint8), 1))
+        name = names[index]
+        try:
+            data = content(name)
+        except OSError as error:
+            raise FrameError(f"{name}: cannot be read ({error.strerror}); fetch it again") from error
+        yield index, _decoded(name, cv2.imdecode(np.frombuffer(data, np.uint8), 1) if data else None)
 
 
 def _decoded(name: object, image: NDArray[np.generic] | None) -> Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +36,9 @@ class Shown:
             x, y = place
             image[y : y + 60, x : x + 60] = FACE.pixels[:, :, ::-1]
             yield index, image
+
+    def files(self) -> Sequence[Path]:
+        return ()
 
 
 def meshes(*at: tuple[int, int], scales: Sequence[float] = (1.0, 0.5)) -> Operator:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from operators.cropset import open_set
 from operators.datasets import DataSet, find_set
 from operators.forge.degrade import jpeg
 from pipeline import jobs, models, trainings
-from pipeline.crop_cache import forged, prepared
+from pipeline.crop_cache import content_of, forged, prepared
 from pipeline.models import find_model
 from pipeline.recipes import Data, Forgeries, Recipe
 from tests.operators.datasets import trees
@@ -81,6 +82,31 @@ def test_a_set_is_prepared_once(fairface: DataSet, genuine: Path) -> None:
     assert len(crops) >= 10 and set(crops.splits) == {"test"} and not crops.labels.any()
     inside = (crops.points[:, :468] > -1) & (crops.points[:, :468] < 64)
     assert inside.all()
+
+
+@pytest.mark.usefixtures("fairface")
+def test_crops_are_known_by_everything_that_decides_them(tmp_path: Path) -> None:
+    """Two compressions of one set have clips of the same names, and a set can be fetched anew into its folder."""
+    trees.faceforensics(tmp_path, PAIRS)
+    trees.faceforensics(tmp_path, PAIRS, level="c40")
+
+    def key(compression: str) -> str:
+        options: dict[str, Any] = {"compression": compression, "kinds": ["FaceSwap"]}
+        found = find_set(str(tmp_path), **options)
+        return json.dumps(content_of(Data(set="x", options=options), found, found.clips))
+
+    first, other = key("c23"), key("c40")
+    trees.short_video(tmp_path / "original_sequences/youtube/c23/videos/000.mp4", 9)
+
+    assert first != other and key("c23") != first and key("c40") == other
+
+
+def test_a_set_with_forgeries_of_its_own_is_given_no_others(tmp_path: Path) -> None:
+    trees.faceforensics(tmp_path, PAIRS)
+    data = Data(set=str(tmp_path), options={"kinds": ["FaceSwap"]})
+    recipe = RECIPE.model_copy(update={"data": data, "forgeries": Forgeries()})
+
+    assert trainings._made_of(recipe, jobs.Place(None, tmp_path)).forgeries is None
 
 
 def test_forgeries_stand_behind_the_genuine(genuine: Path) -> None:
@@ -140,6 +166,43 @@ def test_adaptation_needs_weights_and_a_system_that_can(system: str, told: str) 
 
     with pytest.raises(ConfigError, match=told):
         trainings.evaluate([system], [], {"set": "x"}, place, shift=0, tta=True, draws=2, ray_address=None)
+
+
+@pytest.mark.parametrize(
+    ("names", "runs", "told"),
+    [
+        (["acmf", "acmf-paper"], [], "expected different systems"),
+        (["gazeforensics", "acmf-paper"], [], "look at the same crops"),
+        (["gazeforensics"], ["acmf-run"], "expected a run of deepfake.gazeforensics, got one of deepfake.acmf"),
+    ],
+)
+def test_systems_that_are_not_evaluated_together(names: list[str], runs: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "acmf-run").mkdir()
+    (tmp_path / "acmf-run" / jobs.RECIPE).write_text(RECIPE.model_dump_json())
+    place, folders = jobs.Place(None, Path()), [tmp_path / run for run in runs]
+
+    with pytest.raises(ConfigError, match=told):
+        trainings.evaluate(names, folders, {"set": "x"}, place, shift=0, tta=False, draws=2, ray_address=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"options": {"epochs": "ten"}}, "options.epochs: .*number, got 'ten'"),
+        ({"options": {"masking": "all"}}, "options.masking: .*spatial_signed"),
+        ({"per_clip": -1}, "per_clip: .*greater than or equal to 0"),
+    ],
+)
+def test_what_the_command_line_cannot_mean(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        trainings.recipe_for("acmf", **changes)
+
+
+def test_a_device_that_there_is_not(tmp_path: Path) -> None:
+    with jobs.Cluster() as cluster, pytest.raises(ConfigError, match="expected auto, cpu, cuda or cuda:NUMBER"):
+        jobs.train(RECIPE, tmp_path / "run", jobs.Place(None, tmp_path, "gpu"), cluster, quiet)
+
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.usefixtures("fairface")

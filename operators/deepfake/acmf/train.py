@@ -255,12 +255,11 @@ class _Held:
     calibrate on."""
 
     def __init__(self, data: CropSet, size: int) -> None:
-        self._pairs = Pairs(data, size)
-        fakes = np.random.default_rng(0).permutation(self._pairs.forged)
-        calibrates = halves(np.asarray(data.groups)[fakes])
-        self._calibrates, self._others = np.sort(fakes[calibrates]), np.sort(fakes[~calibrates])
-        chosen = self._others[np.linspace(0, len(self._others) - 1, min(VALIDATED, len(self._others))).astype(int)]
-        self._faces = self._pairs.made(chosen, np.random.default_rng(0), FULL).faces
+        calibrates = halves(np.asarray(data.groups))
+        self._calibrates, self._others = (Pairs(data.where(rows), size) for rows in (calibrates, ~calibrates))
+        fakes = self._others.forged
+        chosen = fakes[np.linspace(0, len(fakes) - 1, min(VALIDATED, len(fakes))).astype(int)]
+        self._faces = self._others.made(chosen, np.random.default_rng(0), FULL).faces
         self._labels = np.repeat([0, 1], len(chosen))
 
     def auc(self, detector: nn.Module, run: Run) -> float:
@@ -269,11 +268,11 @@ class _Held:
     def calibrated(self, detector: Detector, run: Run) -> tuple[Exported, dict[str, float]]:
         """The network with its calibration, and what the card has to say about it, measured on the other people."""
         found = []
-        for fit, fakes in ((True, self._calibrates), (False, self._others)):
+        for fit, pairs in ((True, self._calibrates), (False, self._others)):
             for strength in STRENGTHS:
-                for start in range(0, len(fakes), CHUNK):
-                    part = fakes[start : start + CHUNK]
-                    faces = self._pairs.made(part, np.random.default_rng((1, start)), strength).faces
+                for start in range(0, len(pairs), CHUNK):
+                    part = pairs.forged[start : start + CHUNK]
+                    faces = pairs.made(part, np.random.default_rng((1, start)), strength).faces
                     plain = expit(_odds(detector, faces, run).astype(np.float64))
                     labels, n = np.repeat([0, 1], len(part)), len(faces)
                     measured = quality.measure(_images(faces))

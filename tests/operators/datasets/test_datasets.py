@@ -110,6 +110,42 @@ def test_dfdc(tmp_path: Path) -> None:
     assert [clip.split for clip in found.clips if clip.name.startswith("test")] == ["test", "test"]
 
 
+def test_dfdc_preview_groups_by_whose_video_it_is(tmp_path: Path) -> None:
+    for name in ("method_A/1_2/a.mp4", "method_B/1_3/b.mp4", "original_videos/1/c.mp4"):
+        trees.short_video(tmp_path / name)
+    told = {
+        "method_A/1_2/a.mp4": {"label": "fake", "set": "train", "target_id": "1", "swapped_id": "2"},
+        "method_B/1_3/b.mp4": {"label": "fake", "set": "train", "target_id": "1", "swapped_id": "3"},
+        "original_videos/1/c.mp4": {"label": "real", "set": "train", "target_id": "1"},
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(told))
+
+    found = find_set(str(tmp_path))
+
+    assert Counter(clip.label for clip in found.clips) == {1: 2, 0: 1}
+    assert len({clip.group for clip in found.clips}) == 1
+
+
+def test_dfdc_listed_twice_is_there_once(tmp_path: Path) -> None:
+    dfdc(tmp_path)
+    again = {"c.mp4": {"label": "FAKE", "original": "d.mp4"}, "d.mp4": {"label": "REAL"}}
+    (tmp_path / "test" / "metadata.json").write_text(json.dumps(again))
+
+    found = find_set(str(tmp_path))
+
+    assert len({clip.name for clip in found.clips}) == len(found.clips) == 4
+    assert len(groups(found, "test/c.mp4", "test/d.mp4")) == 1
+
+
+@pytest.mark.parametrize("written", ['{"a.mp4": {"split": "train"}}', "[1]", '{"a.mp4": "FAKE"}', "{"])
+def test_dfdc_with_a_damaged_list(written: str, tmp_path: Path) -> None:
+    dfdc(tmp_path)
+    (tmp_path / "dfdc_train_part_0/metadata.json").write_text(written)
+
+    with pytest.raises(ConfigError, match=r"metadata\.json: expected videos with their labels"):
+        find_set(str(tmp_path))
+
+
 def wilddeepfake(root: Path) -> None:
     trees.pictures(root / "real_train/1/real/0", 12)
     trees.pictures(root / "fake_train/7/fake/3")
@@ -160,7 +196,30 @@ def test_deepfakebench(tmp_path: Path) -> None:
     assert counted(found)["val", 0, "real"] == 1
     (clip,) = (clip for clip in found.clips if clip.name == "FF-DF/071_054")
     assert (clip.group, clip.cropped) == ("054_071", True)
+    assert groups(found, "FF-real/071", "FF-DF/071_054") == {"054_071"}
     assert [trees.number_of(image) for _, image in clip.footage.frames()] == [0, 1, 2]
+
+
+def test_deepfakebench_keeps_a_celebrity_together(tmp_path: Path) -> None:
+    def videos(kind: str, *names: str) -> dict[str, object]:
+        for name in names:
+            trees.pictures(tmp_path / "rgb" / kind / name)
+        return {name: {"label": kind, "frames": [f"{kind}/{name}/0.png"]} for name in names}
+
+    real = {
+        "train": videos("Celeb-real", *(f"id{n}_0000" for n in range(30))),
+        "test": videos("Celeb-real", "id0_0009"),
+    }
+    fake = {"train": videos("Celeb-fake", *(f"id{n}_id1_0000" for n in range(30))), "val": {}, "test": {}}
+    (tmp_path / "dataset_json").mkdir()
+    (tmp_path / "dataset_json/Celeb.json").write_text(json.dumps({"Celeb": {"Celeb-real": real, "Celeb-fake": fake}}))
+
+    found = find_set(str(tmp_path))
+
+    splits = {name: {clip.split for clip in found.clips if clip.group == f"{name} (train)"} for name in ("id0", "id7")}
+    assert all(len(split) == 1 for split in splits.values()) and counted(found)["val", 0, "real"] >= 1
+    assert groups(found, "Celeb-real/id3_0000", "Celeb-fake/id3_id1_0000") == {"id3 (train)"}
+    assert groups(found, "Celeb-real/id0_0009") == {"id0 (test)"}
 
 
 def test_deepfakebench_asks_which_list(tmp_path: Path) -> None:

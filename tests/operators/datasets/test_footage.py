@@ -52,13 +52,17 @@ def test_a_broken_video(tmp_path: Path) -> None:
         list(VideoFile(tmp_path / "clip.mp4").frames())
 
 
-def test_a_broken_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"no picture", "expected a picture"), (b"", "expected a picture"), (None, "cannot be read")]
+)
+def test_a_broken_picture(content: bytes | None, told: str, tmp_path: Path) -> None:
     trees.pictures(tmp_path / "clip", 2)
-    (tmp_path / "clip" / "1.png").write_bytes(b"no picture")
     footage = footage_of(tmp_path / "clip")
+    broken = tmp_path / "clip" / "1.png"
+    broken.unlink() if content is None else broken.write_bytes(content)
 
     assert footage is not None
-    with pytest.raises(FrameError, match=r"1\.png: expected a picture"):
+    with pytest.raises(FrameError, match=rf"1\.png: {told}"):
         list(footage.frames())
 
 
