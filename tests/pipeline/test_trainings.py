@@ -278,3 +278,14 @@ def test_from_videos_to_the_table(faceforensics: Path, tmp_path: Path) -> None:
     assert report["figures"]["groups"] == 1 and report["figures"]["crops"] >= 6
     told_of = {"auc", "auc_low", "auc_video", "eer_video", "auc_video_tta", "auc_kind_FaceSwap", "error_spoken"}
     assert told_of <= report["figures"].keys()
+
+
+def test_figures_of_degraded_pictures_have_names_of_their_own(faceforensics: Path, tmp_path: Path) -> None:
+    """On a card they would pass for those of pictures as they are."""
+    data = {"set": str(faceforensics), "options": {"kinds": ["FaceSwap"]}, "splits": ["test"], "per_clip": 1}
+    place = jobs.Place(None, tmp_path, "cpu", tmp_path / "crops")
+
+    figures, _ = trainings.evaluate(["acmf"], [], data, place, shift=1, tta=False, draws=2, ray_address=None)
+
+    assert {"shifted_auc", "shifted_ece_even"} <= figures.keys()
+    assert all(name.startswith("shifted_") for name in figures)
