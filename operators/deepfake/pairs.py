@@ -54,7 +54,7 @@ class Pairs:
         if not len(self._genuine) or not len(forged):
             raise ConfigError(
                 f"expected genuine and forged crops, got {len(self._genuine)} and {len(forged)}; "
-                "use another set, or write forgeries: into the config"
+                "use another set or one with more groups in val, or write forgeries: into the config"
             )
         kinds = np.asarray(data.kinds)[forged]
         self._kinds = [forged[kinds == kind] for kind in np.unique(kinds)]
