@@ -40,7 +40,7 @@ def export_run(run: Path, to: Path | None = None, metrics: Mapping[str, Metric |
         metrics: held-out figures for the cards, besides those that the recipe chose its weights by.
 
     Raises:
-        ConfigError: the run did not end.
+        ConfigError: the run did not end, or an older Facewarden left it.
         EngineError: ONNX Runtime does not compute what PyTorch does.
     """
     from engines.export import export
@@ -48,8 +48,12 @@ def export_run(run: Path, to: Path | None = None, metrics: Mapping[str, Metric |
 
     recipe = recipe_of(run)
     weights, figures = read_weights(run / WEIGHTS)
+    try:
+        trained = part(recipe.use, "train").networks(weights, **options_of_trained(recipe))
+    except RuntimeError as error:
+        raise ConfigError(f"{run}: its weights are not those of its recipe here ({error}); train again") from error
     written = []
-    for name, network in part(recipe.use, "train").networks(weights, **options_of_trained(recipe)).items():
+    for name, network in trained.items():
         file = (to or run) / f"{recipe.variant}_{name}.onnx"
         export(network, file, _card(recipe, name, {**figures, **(metrics or {})}))
         written.append(file)

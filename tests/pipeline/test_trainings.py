@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="training needs facewarden[train]")
 
+import torch
+
 from engines import ConfigError
 from engines.card import read_card
 from engines.files import sha256_of
+from engines.training import Run
 from operators.cropset import open_set
 from operators.datasets import DataSet, find_set
 from operators.forge.degrade import jpeg
@@ -155,6 +158,14 @@ def test_a_folder_is_that_of_one_recipe(tmp_path: Path) -> None:
     assert jobs.holds(tmp_path, RECIPE) and not jobs.holds(tmp_path, other) and not jobs.holds(tmp_path / "no", RECIPE)
     with jobs.Cluster() as cluster, pytest.raises(ConfigError, match="another recipe; train into another folder"):
         jobs.train(other, tmp_path, jobs.Place(None, tmp_path), cluster, quiet)
+
+
+def test_a_run_of_other_networks_is_not_exported(tmp_path: Path) -> None:
+    (tmp_path / jobs.RECIPE).write_text(RECIPE.model_dump_json())
+    Run(tmp_path, device="cpu").finish({"head": torch.zeros(1)})
+
+    with pytest.raises(ConfigError, match="not those of its recipe"):
+        trainings.export(tmp_path, None, [])
 
 
 @pytest.mark.parametrize(
