@@ -134,6 +134,8 @@ def train(recipe: Recipe, folder: Path, place: Place, cluster: Cluster, told: To
         ConfigError: the recipe or its data cannot be used, or the folder holds a run of another recipe.
         ModelError: a model that it begins from cannot be fetched.
     """
+    from engines.training import WEIGHTS
+
     if not DEVICES.fullmatch(place.device):
         raise ConfigError(f"--device {place.device}: expected auto, cpu, cuda or cuda:NUMBER")
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,6 +143,8 @@ def train(recipe: Recipe, folder: Path, place: Place, cluster: Cluster, told: To
         raise ConfigError(
             f"{folder}: holds a run of another recipe; train into another folder (--runs), or delete this one"
         )
+    if holds(folder, recipe) and (folder / WEIGHTS).exists():
+        return
     fetch(models_of(recipe), told)
     data = make_crops(recipe.data, recipe.forgeries, place, cluster, folder, told)
     write_whole(folder / RECIPE, recipe.model_dump_json(indent=1).encode())

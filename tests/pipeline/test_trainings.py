@@ -160,6 +160,17 @@ def test_a_folder_is_that_of_one_recipe(tmp_path: Path) -> None:
         jobs.train(other, tmp_path, jobs.Place(None, tmp_path), cluster, quiet)
 
 
+def test_what_is_trained_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / jobs.RECIPE).write_text(RECIPE.model_dump_json())
+    weights = Run(tmp_path, device="cpu").finish({"head": torch.zeros(1)})
+    written = weights.stat().st_mtime_ns
+
+    with jobs.Cluster() as cluster:
+        jobs.train(RECIPE, tmp_path, jobs.Place(None, tmp_path), cluster, quiet)  # would find no data
+
+    assert weights.stat().st_mtime_ns == written
+
+
 def test_a_run_of_other_networks_is_not_exported(tmp_path: Path) -> None:
     (tmp_path / jobs.RECIPE).write_text(RECIPE.model_dump_json())
     Run(tmp_path, device="cpu").finish({"head": torch.zeros(1)})
