@@ -42,10 +42,10 @@ SHOWN = {
     "added_unmasked": "frames of it that left unmasked",
     "overload_unmasked": "the same under overload",
     "overload_withheld": "frames withheld under overload",
-    "auc": "forged faces told from genuine ones on live swaps that nobody trained on: AUC of ACMF, by crops",
-    "auc_low": "the same, lower end of the 95 % interval over hosts",
-    "auc_mesonet": "the same, the better of two Meso4 on the same crops",
-    "auc_gain_low": "ACMF's lead over it, lower end of the interval",
+    "forensics_side_by_side.auc": "live swaps that nobody trained on, beside genuine faces: AUC of ACMF, by crops",
+    "forensics_side_by_side.auc_low": "the same, lower end of the 95 % interval over hosts",
+    "forensics_side_by_side.auc_mesonet": "the same, the better of two Meso4 on the same crops",
+    "forensics_side_by_side.auc_gain_low": "ACMF's lead over it, lower end of the interval",
     "auc_gazeforensics": "AUC of GazeForensics on the same crops",
     "auc_fusion": "AUC of both together",
     "auc_video_tta": "ACMF adapted to each video without labels, by videos (it has seen what it scores)",
@@ -55,13 +55,13 @@ SHOWN = {
     "shifted_auc_learned": "the same pictures after light, size, blur, noise, JPEG and H.264: AUC",
     "shifted_ece_even_learned": "of these the expected calibration error",
     "shifted_selective_error_70_learned": "of these the error among the surest 70 %",
-    "auc_fairface_mean": "forgeries of a kind left out of a short training: mean AUC over six kinds",
-    "auc_fairface_swap": "of them whole faces swapped",
-    "auc_fairface_swap_seamless": "of them the same, seamlessly",
+    "acmf_kinds_left_out.auc_fairface_mean": "forgeries of a kind left out of short trainings: mean AUC of six",
+    "acmf_kinds_left_out.auc_fairface_swap": "of them whole faces swapped",
+    "acmf_kinds_left_out.auc_fairface_swap_seamless": "of them the same, seamlessly",
     "auc_over_first_fairface_no_masking": "ACMF, short trainings: AUC without masking above that with it, in-domain",
     "auc_over_first_fairface_masking_spectral": "the same with bins of the spectrum masked",
     "auc_over_first_fairface_no_attention_consistency": "the same without the attention-consistency pass",
-    "auc_over_first_fairface_no_gaze": "GazeForensics, short trainings: AUC without gaze above that with it, in-domain",
+    "auc_over_first_fairface_no_gaze": "GazeForensics, trainings too short to learn: AUC without gaze above with it",
     "auc_over_first_side_by_side_no_gaze": "the same on live swaps",
     "acmf_over_bare": "ACMF's engine beside a bare loop of ONNX Runtime on the same batch: the fraction of its speed",
     "kills": "processes killed at random",
@@ -70,7 +70,8 @@ SHOWN = {
     "doubled": "doubled",
     "unmasked": "unmasked",
 }
-"""What the README tells, in this order; all other figures are in the files."""
+"""What the README tells, in this order; all other figures are in the files. A name that several of them have is told
+with its file's before it."""
 
 
 def table(folder: Path) -> str:
@@ -79,11 +80,12 @@ def table(folder: Path) -> str:
     sources = []
     for number, file in enumerate(sorted(folder.glob("*.json")), 1):
         report = json.loads(file.read_text())
-        found |= {name: (value, number) for name, value in report["figures"].items()}
+        for name, value in report["figures"].items():
+            found[name] = found[f"{file.stem}.{name}"] = value, number
         seed = f", seed {report['seed']}" if report["seed"] else ""
         sources.append(f"{number}. `{report['command']}` at {report['commit'][:10]} on {report['machine']}{seed}")
     lines = [
-        f"| {what} | `{name}` | {_short(found[name][0])} | {found[name][1]} |"
+        f"| {what} | `{name.rpartition('.')[2]}` | {_short(found[name][0])} | {found[name][1]} |"
         for name, what in SHOWN.items()
         if name in found
     ]
