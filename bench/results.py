@@ -58,6 +58,8 @@ SHOWN = {
     "acmf_kinds_left_out.auc_fairface_mean": "forgeries of a kind left out of short trainings: mean AUC of six",
     "acmf_kinds_left_out.auc_fairface_swap": "of them whole faces swapped",
     "acmf_kinds_left_out.auc_fairface_swap_seamless": "of them the same, seamlessly",
+    "auc_fairface_reenact": "two more kinds left out: expressions moved",
+    "auc_fairface_upsample": "and up-sampling",
     "auc_over_first_fairface_no_masking": "ACMF, short trainings: AUC without masking above that with it, in-domain",
     "auc_over_first_fairface_masking_spectral": "the same with bins of the spectrum masked",
     "auc_over_first_fairface_no_attention_consistency": "the same without the attention-consistency pass",
