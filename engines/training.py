@@ -96,10 +96,10 @@ class Run:
         """Chance of PyTorch for one purpose in one step, on the run's device."""
         return torch.Generator(self.device).manual_seed(self._key(name, step))
 
-    def reseed(self, name: str) -> None:
-        """Seeds what PyTorch draws by itself from here on, such as the weights that a module begins with: the same
-        whatever was drawn before, or was not because a checkpoint had it."""
-        torch.manual_seed(self._key(name, 0))
+    def reseed(self, name: str, step: int = 0) -> None:
+        """Seeds what PyTorch draws by itself from here on, such as dropout, or the weights that a module begins with:
+        the same whatever was drawn before, or was not because a checkpoint had it."""
+        torch.manual_seed(self._key(name, step))
 
     def steps(self, total: int, what: str = "training", **parts: Stateful) -> Iterator[int]:
         """Steps from where the last checkpoint of this name left off up to `total`, with progress.
@@ -114,7 +114,7 @@ class Run:
         with self.phase(what) as note, self._teller() as told:
             saved_at = time.monotonic()
             for step in range(done, total):
-                torch.manual_seed(self._key(what, step))
+                self.reseed(what, step)
                 yield step
                 told(what, step + 1, total, self._latest)
                 if step + 1 == total or time.monotonic() - saved_at >= self._checkpoint_s:

@@ -173,15 +173,12 @@ def table(scored: Scored, *, draws: int = metrics.DRAWS, seed: int = 0) -> list[
     by_video = {**scored.rows, **kept} if len(np.unique(crops.clips)) < len(crops) else kept
     for unit, columns, scores_by_name in (("frame", _frames, scored.rows), ("video", _videos, by_video)):
         for name, scores in scores_by_name.items():
-            labels, values, groups = columns(crops, scores)
-            told = _summary(labels, values, groups, metrics.SUMMARY, draws, seed)
-            coverage = float(np.isfinite(values).mean())
-            rows.append({"what": name, "unit": unit, "cases": len(values), "coverage": coverage, **told})
+            rows.append(_measured(name, unit, columns(crops, scores), draws, seed))
     known = (crops.labels == 0) | np.isin(crops.kinds, scored.learned)
     if not known.all() and (crops.labels[known] == 1).any():
-        first = next(iter(scored.systems))
-        alone = Scored(crops.where(known), {f"{first}{LEARNED}": scored.systems[first][known]}, {})
-        rows += [row for row in table(alone, draws=draws, seed=seed) if row["unit"] == "frame"]
+        first, scores = next(iter(scored.systems.items()))
+        labels, values, groups = (column[known] for column in _frames(crops, scores))
+        rows.append(_measured(f"{first}{LEARNED}", "frame", (labels, values, groups), draws, seed))
     return rows
 
 
@@ -273,6 +270,13 @@ def row_figures(rows: Sequence[Row]) -> dict[str, float]:
     for of in {each["set"] for each in rows}:
         told[f"auc_{of}_mean"] = float(np.mean([each["auc"].value for each in rows if each["set"] == of]))
     return told
+
+
+def _measured(what: str, unit: str, columns: tuple[Array, Array, Array], draws: int, seed: int) -> Row:
+    """A row of the table, of labels, scores and groups `(n,)`."""
+    told = _summary(*columns, metrics.SUMMARY, draws, seed)
+    _, values, _ = columns
+    return {"what": what, "unit": unit, "cases": len(values), "coverage": float(np.isfinite(values).mean()), **told}
 
 
 def _summary(

@@ -139,12 +139,13 @@ def train(recipe: Recipe, folder: Path, place: Place, cluster: Cluster, told: To
     if not DEVICES.fullmatch(place.device):
         raise ConfigError(f"--device {place.device}: expected auto, cpu, cuda or cuda:NUMBER")
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / RECIPE).exists() and not holds(folder, recipe):
-        raise ConfigError(
-            f"{folder}: holds a run of another recipe; train into another folder (--runs), or delete this one"
-        )
-    if holds(folder, recipe) and (folder / WEIGHTS).exists():
-        return
+    if (folder / RECIPE).exists():
+        if not holds(folder, recipe):
+            raise ConfigError(
+                f"{folder}: holds a run of another recipe; train into another folder (--runs), or delete this one"
+            )
+        if (folder / WEIGHTS).exists():
+            return
     fetch(models_of(recipe), told)
     data = make_crops(recipe.data, recipe.forgeries, place, cluster, folder, told)
     write_whole(folder / RECIPE, recipe.model_dump_json(indent=1).encode())

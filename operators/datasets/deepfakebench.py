@@ -51,10 +51,13 @@ def read(folder: Path, *, name: str = "", compression: str = "c23") -> DataSet:
 
 
 def _pairs(kinds: Mapping[str, Any], compression: str) -> dict[str, str]:
-    """Of each original of FaceForensics++ the pair that it is in: forgeries are called after both."""
+    """Of each video of FaceForensics++ its pair: forgeries are called after both originals."""
     videos = (_videos(part, compression) for splits in kinds.values() for part in splits.values())
-    both = (name.split("_") for name in chain.from_iterable(videos) if PAIR.fullmatch(name))
-    return {one: "_".join(sorted(pair)) for pair in both for one in pair}
+    found: dict[str, str] = {}
+    for name in filter(PAIR.fullmatch, chain.from_iterable(videos)):
+        originals = sorted(name.split("_"))
+        found |= dict.fromkeys((name, *originals), "_".join(originals))
+    return found
 
 
 def _clips(
@@ -75,8 +78,6 @@ def _clips(
 
 def _group(video: str, said: Split, pairs: Mapping[str, str]) -> str:
     """The pair in FaceForensics++; the person in Celeb-DF, whose lists have one in several parts; else the video."""
-    if PAIR.fullmatch(video):
-        return "_".join(sorted(video.split("_")))
     if CELEBRITY.fullmatch(video):
         return f"{video.split('_')[0]} ({said})"
     return pairs.get(video, video)

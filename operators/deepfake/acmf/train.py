@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -268,15 +269,14 @@ class _Held:
     def calibrated(self, detector: Detector, run: Run) -> tuple[Exported, dict[str, float]]:
         """The network with its calibration, and what the card has to say about it, measured on the other people."""
         found = []
-        for fit, pairs in ((True, self._calibrates), (False, self._others)):
-            for strength in STRENGTHS:
-                for start in range(0, len(pairs), CHUNK):
-                    part = pairs.forged[start : start + CHUNK]
-                    faces = pairs.made(part, np.random.default_rng((1, start)), strength).faces
-                    plain = expit(_odds(detector, faces, run).astype(np.float64))
-                    labels, n = np.repeat([0, 1], len(part)), len(faces)
-                    measured = quality.measure(_images(faces))
-                    found.append((plain, labels, np.full(n, fit), measured, np.full(n, strength == FULL)))
+        for (fit, pairs), strength in product(((True, self._calibrates), (False, self._others)), STRENGTHS):
+            for start in range(0, len(pairs), CHUNK):
+                part = pairs.forged[start : start + CHUNK]
+                faces = pairs.made(part, np.random.default_rng((1, start)), strength).faces
+                plain = expit(_odds(detector, faces, run).astype(np.float64))
+                labels, n = np.repeat([0, 1], len(part)), len(faces)
+                measured = quality.measure(_images(faces))
+                found.append((plain, labels, np.full(n, fit), measured, np.full(n, strength == FULL)))
         curve, error, limits = calibrate(*(np.concatenate(column) for column in zip(*found, strict=True)))
         probes = self._probes(detector, _images(self._faces), self._labels, run)
         return Exported(detector, curve), {"val_ece": error, **probes, **limits.figures()}
