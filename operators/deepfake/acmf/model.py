@@ -217,6 +217,7 @@ def mask_frequencies(
     *,
     variant: Variant = "spatial_signed",
     rate: float = 0.1,
+    share: float = 1.0,
     half: int = 5,
     generator: torch.Generator | None = None,
 ) -> Tensor:
@@ -229,6 +230,7 @@ def mask_frequencies(
 
     Args:
         rate: the chance of a pixel or bin to be dropped, 0..1.
+        share: the chance of an image to be masked at all, 0..1; the others stay as they are (not in the paper).
         half: how far the kept block reaches from the mean, in bins.
         generator: draws the mask, on the CPU.
 
@@ -238,15 +240,17 @@ def mask_frequencies(
     if variant not in VARIANTS:
         raise ConfigError(f"masking: expected one of {', '.join(VARIANTS)}, got {variant!r}")
     n, _, h, w = x.shape
+    drop = torch.rand((1 if variant == "spatial_abs" else n, 1, h, w), generator=generator) < rate
     if variant == "spatial_abs":
-        high = high_part(x, half, symmetric=False).abs()
-        drop = torch.rand((1, 1, h, w), generator=generator) < rate
-        return x - high * drop.to(x)
-    drop = torch.rand((n, 1, h, w), generator=generator) < rate
-    if variant == "spatial_signed":
-        return x - high_part(x, half) * drop.to(x.device)
-    drop = _conjugate(drop).to(x.device) & ~_low_block(h, w, half, symmetric=True).to(x.device)
-    return x - torch.fft.ifft2(torch.fft.fft2(x) * torch.fft.ifftshift(drop, (-2, -1))).real
+        lost = high_part(x, half, symmetric=False).abs() * drop.to(x)
+    elif variant == "spatial_signed":
+        lost = high_part(x, half) * drop.to(x)
+    else:
+        drop = _conjugate(drop).to(x.device) & ~_low_block(h, w, half, symmetric=True).to(x.device)
+        lost = torch.fft.ifft2(torch.fft.fft2(x) * torch.fft.ifftshift(drop, (-2, -1))).real
+    if share < 1:
+        lost = lost * (torch.rand((n, 1, 1, 1), generator=generator) < share).to(x)
+    return x - lost
 
 
 def high_part(x: Tensor, half: int = 5, *, symmetric: bool = True) -> Tensor:

@@ -41,6 +41,7 @@ CHUNK = 128
 ABLATIONS: dict[str, dict[str, object]] = {
     "as configured": {},
     "no masking": {"rate": 0.0},
+    "half of the images masked": {"share": 0.5},
     "rate 0.3": {"rate": 0.3},
     "rate 0.5": {"rate": 0.5},
     "rate 0.9": {"rate": 0.9},
@@ -60,6 +61,7 @@ def train(
     size: int = 224,
     masking: Variant = "spatial_signed",
     rate: float = 0.1,
+    share: float = 1.0,
     flooding: float = 0.04,
     epochs: float = 20,
     batch: int = 64,
@@ -74,13 +76,15 @@ def train(
     fac_epochs: float = 2,
     fac_lr: float = 2e-5,
     fac_weight: float = 1.0,
+    norms: int = 0,
 ) -> None:
     """Trains, chooses by AUC on the validation split, calibrates on its other half.
 
     Args:
         trunk: `xception`, `xception-mini`, or `mobilenet` with ImageNet weights in `backbone`.
         size: of the images, in pixels.
-        masking, rate: which frequencies are knocked out, and how many (see `model.mask_frequencies`).
+        masking, rate, share: which frequencies are knocked out, how many, and of how many images (see
+            `model.mask_frequencies`).
         flooding: the cost below which the gradient turns round.
         epochs: how often as many pairs are drawn as there are forgeries.
         batch: images, half of them genuine.
@@ -88,6 +92,7 @@ def train(
         average: decay of the moving average of the weights that is kept; 0 keeps the weights themselves.
         mild: the part of all steps in which pictures are degraded mildly, before they are in full.
         fac_epochs, fac_lr, fac_weight: of the offline attention-consistency pass.
+        norms: so many batches of images that are not masked measure the batch norms anew in the end (not in the paper).
     """
     pairs, held = Pairs(data.split("train"), size), _Held(data.split("val"), size)
     detector = placed(model.build(trunk, weights=backbone, dense=dense > 0), run.device)
@@ -96,7 +101,7 @@ def train(
     def loss_of(net: Detector, made: PairBatch, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         """L1 with what the config adds to it; and the masked images."""
         faces, fake = _tensor(made.faces, run), torch.arange(len(made.faces), device=run.device) >= len(made.paired)
-        faces = model.mask_frequencies(faces, variant=masking, rate=rate, generator=draw)
+        faces = model.mask_frequencies(faces, variant=masking, rate=rate, share=share, generator=draw)
         if not dense:
             logits = net(faces)
         else:
@@ -143,6 +148,9 @@ def train(
             epochs=fac_epochs, lr=fac_lr, weight=fac_weight, batch=batch, weight_decay=weight_decay,
         )  # fmt: skip
         best.give(detector)
+    if norms:
+        figures["val_auc_norms"] = _measure_norms(run, detector, pairs, best, held, batches=norms, batch=batch)
+        best.give(detector)
 
     with run.phase("calibration"):
         exported, found = held.calibrated(detector, run)
@@ -187,6 +195,25 @@ def _attend(
             _step(loss + weight * agreement, detector, optimiser)
             schedule.step()
             run.log(step, loss=loss.detach(), disagreement=agreement.detach(), val_auc=best.auc)
+    auc = held.auc(detector, run)
+    best.offer(detector, auc)
+    return auc
+
+
+def _measure_norms(
+    run: Run, detector: Detector, pairs: Pairs, best: Best, held: _Held, *, batches: int, batch: int
+) -> float:
+    """Statistics of the batch norms for images as they are at run time: those that training left are of masked ones.
+
+    Returns:
+        The AUC with them; `best` keeps them if it is no worse than without.
+    """
+
+    def make(step: int) -> PairBatch:
+        return pairs.batch(run.rng("norms", step), batch // 2, FULL)
+
+    with run.phase("batch norms"), Ahead(make, batches) as made:
+        torch.optim.swa_utils.update_bn((_tensor(made[step].faces, run) for step in range(batches)), detector)
     auc = held.auc(detector, run)
     best.offer(detector, auc)
     return auc

@@ -102,6 +102,17 @@ def test_the_rectified_variant_only_darkens_with_one_mask_for_all() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+def test_a_share_of_the_images_is_masked_and_the_others_are_left_alone(variant: model.Variant) -> None:
+    x = noise(200, 16)
+
+    masked = mask_frequencies(x, variant=variant, rate=0.5, half=2, share=0.3, generator=chance())
+    touched = ((masked - x).abs() > 1e-3).flatten(1).any(dim=1)
+
+    assert abs(touched.float().mean() - 0.3) < 0.1
+    assert torch.equal(masked[~touched], x[~touched])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_every_batch_has_another_mask(variant: model.Variant) -> None:
     draw = chance()
 
