@@ -41,7 +41,7 @@ CHUNK = 128
 ABLATIONS: dict[str, dict[str, object]] = {
     "as configured": {},
     "no masking": {"rate": 0.0},
-    "half of the images masked": {"share": 0.5},
+    "all images masked": {"share": 1.0},
     "rate 0.3": {"rate": 0.3},
     "rate 0.5": {"rate": 0.5},
     "rate 0.9": {"rate": 0.9},
@@ -76,7 +76,6 @@ def train(
     fac_epochs: float = 2,
     fac_lr: float = 2e-5,
     fac_weight: float = 1.0,
-    norms: int = 0,
 ) -> None:
     """Trains, chooses by AUC on the validation split, calibrates on its other half.
 
@@ -92,7 +91,6 @@ def train(
         average: decay of the moving average of the weights that is kept; 0 keeps the weights themselves.
         mild: the part of all steps in which pictures are degraded mildly, before they are in full.
         fac_epochs, fac_lr, fac_weight: of the offline attention-consistency pass.
-        norms: so many batches of images that are not masked measure the batch norms anew in the end (not in the paper).
     """
     pairs, held = Pairs(data.split("train"), size), _Held(data.split("val"), size)
     detector = placed(model.build(trunk, weights=backbone, dense=dense > 0), run.device)
@@ -148,9 +146,6 @@ def train(
             epochs=fac_epochs, lr=fac_lr, weight=fac_weight, batch=batch, weight_decay=weight_decay,
         )  # fmt: skip
         best.give(detector)
-    if norms:
-        figures["val_auc_norms"] = _measure_norms(run, detector, pairs, best, held, batches=norms, batch=batch)
-        best.give(detector)
 
     with run.phase("calibration"):
         exported, found = held.calibrated(detector, run)
@@ -195,25 +190,6 @@ def _attend(
             _step(loss + weight * agreement, detector, optimiser)
             schedule.step()
             run.log(step, loss=loss.detach(), disagreement=agreement.detach(), val_auc=best.auc)
-    auc = held.auc(detector, run)
-    best.offer(detector, auc)
-    return auc
-
-
-def _measure_norms(
-    run: Run, detector: Detector, pairs: Pairs, best: Best, held: _Held, *, batches: int, batch: int
-) -> float:
-    """Statistics of the batch norms for images as they are at run time: those that training left are of masked ones.
-
-    Returns:
-        The AUC with them; `best` keeps them if it is no worse than without.
-    """
-
-    def make(step: int) -> PairBatch:
-        return pairs.batch(run.rng("norms", step), batch // 2, FULL)
-
-    with run.phase("batch norms"), Ahead(make, batches) as made:
-        torch.optim.swa_utils.update_bn((_tensor(made[step].faces, run) for step in range(batches)), detector)
     auc = held.auc(detector, run)
     best.offer(detector, auc)
     return auc

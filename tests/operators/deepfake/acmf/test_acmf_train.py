@@ -60,23 +60,6 @@ def test_adapting_to_each_video_scores_each_by_itself(trained: Path) -> None:
     assert np.array_equal(scores[first], alone)
 
 
-def test_batch_norms_are_measured_on_images_as_they_are(tmp_path: Path) -> None:
-    """An image that is looked at is like those that the statistics are of, not like masked ones."""
-    torch.manual_seed(0)
-    detector = train.model.build("xception-mini")
-    pairs, held = train.Pairs(crop_set(), 40), train._Held(crop_set().split("val"), 40)
-    best, run = train.Best(detector), Run(tmp_path, device="cpu", threads=1)
-    weights = [p.clone() for p in detector.parameters()]
-
-    auc = train._measure_norms(run, detector, pairs, best, held, batches=3, batch=8)
-    seen = torch.cat([torch.from_numpy(pairs.batch(run.rng("norms", n), 4, 1.0).faces) for n in range(3)])
-    first = detector.trunk.conv1(seen)
-
-    assert torch.allclose(detector.trunk.bn1.running_mean, first.mean((0, 2, 3)), atol=1e-4)
-    assert all(torch.equal(a, b) for a, b in zip(weights, detector.parameters(), strict=True))
-    assert best.auc == auc == held.auc(detector, run)
-
-
 @pytest.mark.parametrize("name", train.ABLATIONS)
 def test_ablations_change_options_that_there_are(name: str) -> None:
     known = inspect.signature(train.train).parameters
