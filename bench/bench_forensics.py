@@ -37,8 +37,8 @@ from operators.deepfake.gazeforensics.operator import GazeJudge
 from operators.frame import Faces, Frame
 from pipeline.checkpoints import networks, recipe_of
 from pipeline.evaluation import committed
+from pipeline.provenance import write_report
 from pipeline.recipes import load_recipe
-from pipeline.report import write_report
 from pipeline.stills import frame_of
 
 console = Console()

@@ -24,7 +24,7 @@ from operators.detect.centerface import CenterFace
 from operators.frame import Array
 from operators.keep import Descriptor
 from pipeline.models import find_model, pull
-from pipeline.report import write_report
+from pipeline.provenance import write_report
 from pipeline.stills import decode_image, frame_of, read_images
 
 HEIGHTS_PX = (0, 48, 32, 24)  # 0: as it is

@@ -37,7 +37,7 @@ from engines import StreamError
 from pipeline.brokers import MASKED, PACKETS, open_broker
 from pipeline.config import Config, Encode, Step, load, models_of
 from pipeline.models import pull
-from pipeline.report import write_report
+from pipeline.provenance import write_report
 from pipeline.run import Run
 from pipeline.wire import Head, StreamRecord, fraction
 from tests.rtsp_server import RtspServer

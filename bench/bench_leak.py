@@ -50,7 +50,7 @@ from operators.detect.centerface import CenterFace
 from operators.frame import Array, Faces, to_bgr
 from pipeline import painter
 from pipeline.models import find_model, pull
-from pipeline.report import write_report
+from pipeline.provenance import write_report
 from pipeline.stills import decode_image, frame_of, read_images
 
 LEARN, TUNE_LEARN = 350, 150

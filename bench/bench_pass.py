@@ -32,7 +32,7 @@ from rich.table import Table
 
 from bench.clips import SIZES
 from bench.data import data_folder
-from pipeline.report import write_report
+from pipeline.provenance import write_report
 
 console = Console()
 

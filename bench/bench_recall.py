@@ -28,7 +28,7 @@ from operators.detect.centerface import CenterFace
 from operators.frame import Array
 from pipeline.calibration import IOU, match
 from pipeline.models import find_model, pull
-from pipeline.report import write_report
+from pipeline.provenance import write_report
 from pipeline.stills import Labelled, decode_image, frame_of, read_labelled
 
 HEIGHTS_PX = {"<16": (0, 16), "16-24": (16, 24), "24-48": (24, 48), ">=48": (48, np.inf)}

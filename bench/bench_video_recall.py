@@ -46,7 +46,7 @@ from operators.frame import Array, Cover, Frame
 from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load, open_steps
 from pipeline.looking import Looking, Waiting
 from pipeline.models import find_model, pull
-from pipeline.report import write_report
+from pipeline.provenance import write_report
 from pipeline.stills import planar
 
 CHOSEN_ON = (

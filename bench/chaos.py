@@ -29,7 +29,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.report import write_report
+from pipeline.provenance import write_report
 from tests.kafka_node import KafkaNode
 
 console = Console()

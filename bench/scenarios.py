@@ -40,7 +40,7 @@ from bench.line import Line, cpu_s
 from bench.report import merged
 from pipeline.config import Config, load, models_of
 from pipeline.models import pull
-from pipeline.report import write_report
+from pipeline.provenance import write_report
 from pipeline.trial import Clip, read_clip
 from pipeline.wire import Ledger
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from engines import ConfigError
 from engines.card import Card, Metric
 from pipeline.jobs import RECIPE
+from pipeline.provenance import commit
 from pipeline.recipes import Recipe, options_of_trained, part
-from pipeline.report import commit
 
 SHA256_TO_COME = "0" * 64
 MADE_OF_FAIRFACE = "FairFace (Karkkainen and Joo 2021, CC BY 4.0), genuine faces alone; forgeries were made of them: "

@@ -156,6 +156,6 @@ def _show(files: list[Path]) -> None:
 
 
 def _report(path: Path | None, figures: dict[str, float], rows: list[Any], seed: int) -> None:
-    from pipeline.report import write_report
+    from pipeline.provenance import write_report
 
     write_report(path, figures, rows, seed)

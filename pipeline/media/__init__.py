@@ -1,6 +1,6 @@
 """Packets and pixels: demux, decode, encode, mux. The only package that imports av.
 
-`Demuxer` and `Decoder` are the parent's ends of two jailed child processes, `demuxing` and `decoding`. Names
+`Demuxer` and `Decoder` are the parent's ends of two jailed child processes, `demuxer_child` and `decoder_child`. Names
 are looked up on first use, so that a child imports its own module and not its parent's.
 """
 
@@ -10,21 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.media.decode import Decoded, Decoder, Undecodable, slot_count
-    from pipeline.media.demux import Demuxer
-    from pipeline.media.encode import Clock, Encoder, masked_head, working_encoder
+    from pipeline.media.decoder import Decoded, Decoder, Undecodable, slot_count
+    from pipeline.media.demuxer import Demuxer
+    from pipeline.media.encoder import Clock, Encoder, masked_head, working_encoder
     from pipeline.media.mux import FileMuxer, RtspPusher, container_for
 
 _HOMES = {
-    "Decoded": "decode",
-    "Decoder": "decode",
-    "Undecodable": "decode",
-    "slot_count": "decode",
-    "Demuxer": "demux",
-    "Clock": "encode",
-    "Encoder": "encode",
-    "masked_head": "encode",
-    "working_encoder": "encode",
+    "Decoded": "decoder",
+    "Decoder": "decoder",
+    "Undecodable": "decoder",
+    "slot_count": "decoder",
+    "Demuxer": "demuxer",
+    "Clock": "encoder",
+    "Encoder": "encoder",
+    "masked_head": "encoder",
+    "working_encoder": "encoder",
     "FileMuxer": "mux",
     "RtspPusher": "mux",
     "container_for": "mux",

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream
 
 from engines import StreamError
 from pipeline.media.buffers import packet_of, words
-from pipeline.media.demux import without_password
+from pipeline.media.demuxer import without_password
 from pipeline.wire import AudioTrack, Head, Packet, fraction
 
 _MP4_AUDIO = frozenset({"aac", "mp2", "mp3", "ac3", "eac3", "opus", "flac", "alac"})

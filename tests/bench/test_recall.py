@@ -6,7 +6,7 @@ import pytest
 
 from bench.bench_recall import Tally, difference
 from pipeline.calibration import match
-from pipeline.report import write_report
+from pipeline.provenance import write_report
 
 LABELS = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], float)
 

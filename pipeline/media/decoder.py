@@ -19,7 +19,7 @@ from av.video.format import VideoFormat
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS, Picture, PixelFormat
 from pipeline.jail import DEFAULT_LIMITS, Jail, Limits, Received, printable
-from pipeline.media import decoding
+from pipeline.media import decoder_child
 from pipeline.media.formats import VIDEO_CODECS, nearest_format
 from pipeline.wire import Head, Packet
 
@@ -123,7 +123,7 @@ class Decoder:
         self._cpu_ns = self._decoded = 0
         self._memory_bytes = slots * _expected_bytes(head)
         self._jail = Jail(
-            "pipeline.media.decoding",
+            "pipeline.media.decoder_child",
             {
                 "codec": head.codec,
                 "extradata": base64.b64encode(head.extradata).decode(),
@@ -181,13 +181,13 @@ class Decoder:
         if not self._under_way:
             self._moved = time.monotonic()
         self._under_way.append(packet.number)
-        self._jail.send(decoding.PACKET, decoding.PACKET_FIELDS.pack(packet.key, packet.number), packet.data)
+        self._jail.send(decoder_child.PACKET, decoder_child.PACKET_FIELDS.pack(packet.key, packet.number), packet.data)
 
     def finish(self) -> None:
         """No more packets: the last pictures come out."""
         self._moved = time.monotonic()
         self._finishing = True
-        self._jail.send(decoding.FINISH)
+        self._jail.send(decoder_child.FINISH)
 
     def receive(self, timeout_s: float) -> list[Decoded | Undecodable]:
         """What has been decoded, empty if nothing came in time."""
@@ -219,7 +219,7 @@ class Decoder:
         ring.held.remove(index)
         if ring is self._ring:
             if not self._finished and not self._jail.closed:
-                self._jail.send(decoding.RELEASE, decoding.RELEASE_FIELDS.pack(number, index))
+                self._jail.send(decoder_child.RELEASE, decoder_child.RELEASE_FIELDS.pack(number, index))
         elif not ring.held:
             del self._rings[number]
 
@@ -237,24 +237,24 @@ class Decoder:
 
     def _take(self, message: Received) -> Decoded | Undecodable | None:
         kind, payload = message
-        if kind == decoding.PICTURE:
+        if kind == decoder_child.PICTURE:
             return self._picture(payload)
-        if kind == decoding.DONE:
-            number, self._cpu_ns = decoding.DONE_FIELDS.unpack(payload)
+        if kind == decoder_child.DONE:
+            number, self._cpu_ns = decoder_child.DONE_FIELDS.unpack(payload)
             if self._under_way and self._under_way[0] == number:
                 self._under_way.popleft()
                 self._decoded += 1
-        elif kind == decoding.BROKEN:
-            (number,) = decoding.BROKEN_FIELDS.unpack_from(payload)
-            return Undecodable(number, printable(payload[decoding.BROKEN_FIELDS.size :]))
-        elif kind == decoding.WANT:
+        elif kind == decoder_child.BROKEN:
+            (number,) = decoder_child.BROKEN_FIELDS.unpack_from(payload)
+            return Undecodable(number, printable(payload[decoder_child.BROKEN_FIELDS.size :]))
+        elif kind == decoder_child.WANT:
             self._make_ring(payload)
-        elif kind == decoding.FINISHED:
+        elif kind == decoder_child.FINISHED:
             self._finished = True
         return None
 
     def _picture(self, payload: bytes) -> Decoded:
-        ring_number, slot, number, corrupt, full_range, matrix = decoding.PICTURE_FIELDS.unpack(payload)
+        ring_number, slot, number, corrupt, full_range, matrix = decoder_child.PICTURE_FIELDS.unpack(payload)
         ring = self._ring
         if ring is None or ring.number != ring_number or slot >= ring.slots or slot in ring.held:
             self._jail.fail("its child process gave a picture that it does not own")
@@ -263,7 +263,7 @@ class Decoder:
         return Decoded(number, ring_number * self._slots + slot, picture, corrupt)
 
     def _make_ring(self, payload: bytes) -> None:
-        width, height, name = decoding.WANT_FIELDS.unpack(payload)
+        width, height, name = decoder_child.WANT_FIELDS.unpack(payload)
         layout = PIXEL_FORMATS.get(name.rstrip(b"\0").decode("ascii", "replace"))
         if layout is None or not 0 < width * height <= self._limits.max_pixels:
             self._jail.fail(f"its child process asked for pictures of {width}x{height}")
@@ -272,9 +272,9 @@ class Decoder:
             del self._rings[self._ring.number]
         fitting = max(_FEWEST_SLOTS, self._memory_bytes // _slot_bytes(layout, width, height))
         self._ring = self._rings[number] = _Ring(number, min(self._slots, fitting), layout, width, height)
-        fields = decoding.RING_FIELDS.pack(number, self._ring.slots, self._ring.slot_bytes)
+        fields = decoder_child.RING_FIELDS.pack(number, self._ring.slots, self._ring.slot_bytes)
         try:
-            self._jail.send(decoding.RING, fields, descriptor=self._ring.descriptor)
+            self._jail.send(decoder_child.RING, fields, descriptor=self._ring.descriptor)
         finally:
             os.close(self._ring.descriptor)
 

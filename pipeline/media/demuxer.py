@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from engines import StreamError
 from pipeline.jail import DEFAULT_LIMITS, Jail, Limits
-from pipeline.media.demuxing import ENDED, RECORD
+from pipeline.media.demuxer_child import ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.wire import StreamRecord, fraction
 
@@ -56,7 +56,7 @@ class Demuxer:
         }
         self._limits, self._tracks, self._ended = limits, -1, False
         subject = without_password(source)
-        self._jail = Jail("pipeline.media.demuxing", settings, limits, error=StreamError, subject=subject)
+        self._jail = Jail("pipeline.media.demuxer_child", settings, limits, error=StreamError, subject=subject)
 
     @property
     def pid(self) -> int:

@@ -8,7 +8,7 @@ import pytest
 from engines import ConfigError, FrameError
 from operators.frame import PIXEL_FORMATS, Picture
 from pipeline.media import Clock, Encoder, masked_head, working_encoder
-from pipeline.media.encode import ENCODERS, options_of, works
+from pipeline.media.encoder import ENCODERS, options_of, works
 from pipeline.wire import AudioTrack, Color, Head, Packet, Rational
 
 HEAD = Head(
