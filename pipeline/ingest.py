@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
-from pipeline.jail import Limits
+from pipeline.jail.parent import Limits
 from pipeline.media import Demuxer
 from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord, StreamState
 

@@ -25,7 +25,7 @@ from pipeline import painter
 from pipeline.accounts import Accounts
 from pipeline.brokers import REJECTS, VERDICTS, Member, Message, Record
 from pipeline.config import Config
-from pipeline.jail import Limits
+from pipeline.jail.parent import Limits
 from pipeline.looking import BEHIND_S, LATE_S, Looking, Waiting
 from pipeline.media import Decoded, Decoder, Undecodable, slot_count
 from pipeline.output import LIVE_UNIT, Output

@@ -19,7 +19,7 @@ from operators import Operator
 from operators.frame import Array, Frame
 from pipeline.brokers import PACKETS, Message, Record
 from pipeline.config import Config
-from pipeline.jail import Limits
+from pipeline.jail.parent import Limits
 from pipeline.media import Demuxer
 from pipeline.stream import StreamWork
 from pipeline.wire import End, Head, Ledger, StreamRecord, StreamState

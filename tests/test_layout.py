@@ -30,7 +30,7 @@ READS_ENVIRONMENT = {
     "pipeline/__main__.py": "a password must not stand on the command line",
     "pipeline/jobs.py": "Ray takes one of its settings from nowhere else",
     "pipeline/run.py": "Ray takes two of its settings from nowhere else",
-    "pipeline/jail.py": "a child gets none of it, but for the path of shared libraries",
+    "pipeline/jail/parent.py": "a child gets none of it, but for the path of shared libraries",
 }
 CATCHES_ALL = {
     "pipeline/stream.py": "around one frame: whatever an operator raises, that frame is covered or withheld",

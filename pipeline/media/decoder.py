@@ -18,7 +18,8 @@ from av.video.format import VideoFormat
 
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS, Picture, PixelFormat
-from pipeline.jail import DEFAULT_LIMITS, Jail, Limits, Received, printable
+from pipeline.jail.parent import DEFAULT_LIMITS, Jail, Limits
+from pipeline.jail.protocol import Received, printable
 from pipeline.media import decoder_child
 from pipeline.media.formats import VIDEO_CODECS, nearest_format
 from pipeline.wire import Head, Packet

@@ -30,7 +30,7 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from pipeline.jail import FAILED, Channel, pack
+from pipeline.jail.protocol import FAILED, Channel, pack
 from pipeline.media.buffers import packet_of, samples, words
 from pipeline.media.formats import DECODERS, nearest_format
 

@@ -15,7 +15,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.jail import FAILED, Channel
+from pipeline.jail.protocol import FAILED, Channel
 from pipeline.media.buffers import AvPacket, packet_of, words
 from pipeline.media.formats import CONTAINERS, JUMPY_CONTAINERS, RAW_CONTAINERS, VIDEO_CODECS
 from pipeline.wire import AudioTrack, Color, Head, Packet, StreamRecord, rational

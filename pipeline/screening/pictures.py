@@ -12,7 +12,7 @@ from pathlib import Path
 from engines import FacewardenError, FrameError, StreamError
 from operators.frame import Frame
 from pipeline.accounts import Accounts
-from pipeline.jail import Limits
+from pipeline.jail.parent import Limits
 from pipeline.media import Decoded, Decoder, Demuxer, Undecodable
 from pipeline.stream import CLOCK_JUMP_S, HIDES_PACKETS, UNDER_WAY
 from pipeline.wire import Head, Packet, StreamState, fraction

@@ -17,7 +17,7 @@ from operators import Concludes, Operator, Remembers
 from operators.deepfake.scores import FORGET_AFTER_FRAMES, of_video
 from operators.frame import Frame, Verdict
 from pipeline.config import Config, open_steps
-from pipeline.jail import Limits
+from pipeline.jail.parent import Limits
 from pipeline.screening.models import JUDGES
 from pipeline.screening.notes import Notes
 from pipeline.screening.pictures import Pictures

@@ -13,8 +13,9 @@ import pytest
 
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS
-from pipeline.jail import Limits, Received
-from pipeline.media import Decoded, Decoder, Undecodable, decoding, slot_count
+from pipeline.jail.parent import Limits
+from pipeline.jail.protocol import Received
+from pipeline.media import Decoded, Decoder, Undecodable, decoder_child, slot_count
 from pipeline.media.buffers import packet_of
 from pipeline.media.formats import nearest_format
 from pipeline.wire import Head, Packet
@@ -249,10 +250,10 @@ def test_nonsense_from_the_child_is_an_error_too(clips: Clips) -> None:
     head, _ = demux(clips("h264_plain").path)
 
     for kind, payload in [
-        (decoding.PICTURE, b"short"),
-        (decoding.PICTURE, decoding.PICTURE_FIELDS.pack(0, 99, 0, False, False, 1)),
-        (decoding.WANT, decoding.WANT_FIELDS.pack(1 << 20, 1 << 20, b"yuv420p")),
-        (decoding.WANT, decoding.WANT_FIELDS.pack(64, 48, b"\xff")),
+        (decoder_child.PICTURE, b"short"),
+        (decoder_child.PICTURE, decoder_child.PICTURE_FIELDS.pack(0, 99, 0, False, False, 1)),
+        (decoder_child.WANT, decoder_child.WANT_FIELDS.pack(1 << 20, 1 << 20, b"yuv420p")),
+        (decoder_child.WANT, decoder_child.WANT_FIELDS.pack(64, 48, b"\xff")),
     ]:
         with Decoder(head, slots=4) as decoder:
             decoder._jail._inbox.append(Received(kind, payload))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engines import StreamError
-from pipeline.jail import Limits
+from pipeline.jail.parent import Limits
 from pipeline.media import Demuxer
 from pipeline.wire import Packet, StreamRecord, fraction
 from tests.clips import Clips

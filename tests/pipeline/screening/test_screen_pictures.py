@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.jail import Limits
+from pipeline.jail.parent import Limits
 from pipeline.screening.pictures import Clock, Pictures
 from pipeline.wire import Head, Packet, Rational
 from tests.clips import FPS, Clips, read_index

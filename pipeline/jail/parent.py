@@ -1,25 +1,16 @@
-"""Child processes with limits, in which hostile bytes are taken apart, and the messages to and from them.
+"""The parent's end of a jail: starts the child, talks to it, and says what became of it.
 
-A role is a module with a function `serve(channel, settings)`; `Jail` starts it in a fresh interpreter, never by
-a fork. Before the role is imported the child has given up new privileges, writing files, core dumps, most
-descriptors and most of its address space, and has asked the kernel to be killed when its parent dies.
-
-Messages are a kind, a length and bytes. Nothing is unpickled on either side, so a child that was taken over
-can lie about pictures, and nothing else. The parent never waits without a limit, and takes messages in
-while it sends, so that two full pipes cannot block each other.
+The parent never waits without a limit, and takes messages in while it sends, so that two full pipes cannot block each
+other.
 """
 
 from __future__ import annotations
 
-import ctypes
-import importlib
 import json
 import os
-import resource
 import select
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -27,17 +18,12 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from engines import FrameError, StreamError
+from pipeline.jail.protocol import CHUNK, FAILED, Received, pack, printable, unpack
 
-_HEADER = struct.Struct("<BI")
-_CHUNK = 1 << 18
-_OPEN_FILES = 48
 _LARGEST_INBOX = 4096
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
-FAILED = 0
-"""Kind of the message by which a role says in words why it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,71 +45,6 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
-
-
-class Received(NamedTuple):
-    """One message."""
-
-    kind: int
-    payload: bytes
-
-
-class Channel:
-    """The child's end: blocking, because its parent decides how long anything may take."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._unread = bytearray()
-        self._descriptors: deque[int] = deque()
-
-    def send(self, kind: int, *parts: bytes) -> None:
-        self.send_packed(pack(kind, *parts))
-
-    def send_packed(self, messages: bytes | bytearray) -> None:
-        """Sends messages that `pack` made, at once."""
-        self._connection.sendall(messages)
-
-    def receive(self) -> Received:
-        """The next message.
-
-        Raises:
-            EOFError: the parent is gone.
-        """
-        while (message := unpack(self._unread)) is None:
-            data, descriptors, _, _ = socket.recv_fds(self._connection, _CHUNK, 1)
-            self._descriptors.extend(descriptors)
-            if not data:
-                raise EOFError
-            self._unread += data
-        return message
-
-    def descriptor(self) -> int:
-        """The file descriptor that came along with a message, oldest first."""
-        return self._descriptors.popleft()
-
-
-def pack(kind: int, *parts: bytes) -> bytes:
-    return b"".join((_HEADER.pack(kind, sum(map(len, parts))), *parts))
-
-
-def unpack(unread: bytearray, *, longest: int = 1 << 32) -> Received | None:
-    """Takes the first whole message out of the bytes, None if there is none yet.
-
-    Raises:
-        ValueError: a message longer than that is announced.
-    """
-    if len(unread) < _HEADER.size:
-        return None
-    kind, length = _HEADER.unpack_from(unread)
-    if length > longest:
-        raise ValueError(f"a message of {length} bytes, at most {longest} were expected")
-    end = _HEADER.size + length
-    if len(unread) < end:
-        return None
-    with memoryview(unread) as view:
-        payload = bytes(view[_HEADER.size : end])
-    del unread[:end]
-    return Received(kind, payload)
 
 
 class Jail:
@@ -158,7 +79,7 @@ class Jail:
         try:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-P", "-m", "pipeline.jail", role),
+                    *(sys.executable, "-P", "-m", "pipeline.jail.child", role),
                     *(str(theirs.fileno()), str(os.getpid()), str(limits.memory_bytes + shared_bytes)),
                 ],
                 env=_environment(),
@@ -269,7 +190,7 @@ class Jail:
     def _fetch(self) -> bool:
         """Moves what has arrived into the inbox; false when the child has closed its end and nothing is left."""
         try:
-            data = self._connection.recv(_CHUNK)
+            data = self._connection.recv(CHUNK)
         except BlockingIOError:
             return True
         except ConnectionResetError:
@@ -310,39 +231,3 @@ def _environment() -> dict[str, str]:
     if "LD_LIBRARY_PATH" in os.environ:
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return environment
-
-
-def printable(text: bytes) -> str:
-    """Words of a child that may be hostile, fit for a log."""
-    return "".join(c if c.isprintable() else " " for c in text[:500].decode("utf-8", "replace"))
-
-
-def _enter(role: str, descriptor: int, parent: int, memory_bytes: int) -> None:
-    """The child's life: give everything up, then serve."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    for option, value in ((_PR_SET_PDEATHSIG, signal.SIGKILL), (_PR_SET_NO_NEW_PRIVS, 1)):
-        if libc.prctl(option, value, 0, 0, 0):
-            raise OSError(ctypes.get_errno(), f"prctl {option}")
-    if os.getppid() != parent:
-        return  # it died before the kernel was asked to tell
-    for kind, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-        (resource.RLIMIT_AS, memory_bytes),
-    ):
-        _, hard = resource.getrlimit(kind)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
-    channel = Channel(socket.socket(fileno=descriptor))
-    settings = json.loads(channel.receive().payload)
-    try:
-        importlib.import_module(role).serve(channel, settings)
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return  # the parent closed it
-    except MemoryError:
-        channel.send(FAILED, b"needs more memory than its child process may have")
-
-
-if __name__ == "__main__":
-    _enter(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

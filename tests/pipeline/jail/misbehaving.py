@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.jail import FAILED, Channel
+from pipeline.jail.protocol import FAILED, Channel
 
 
 def serve(channel: Channel, settings: Mapping[str, Any]) -> None:

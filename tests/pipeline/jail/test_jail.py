@@ -15,13 +15,14 @@ import psutil
 import pytest
 
 from engines import FrameError, StreamError
-from pipeline.jail import Jail, Limits, pack, unpack
+from pipeline.jail.parent import Jail, Limits
+from pipeline.jail.protocol import pack, unpack
 
 LIMITS = Limits(memory_bytes=512 << 20, timeout_s=10.0, max_packet_bytes=4 << 20)
 
 
 def jail(act: str, limits: Limits = LIMITS, **settings: Any) -> Jail:
-    return Jail("tests.pipeline.misbehaving", {"act": act, **settings}, limits, error=FrameError, subject="clip")
+    return Jail("tests.pipeline.jail.misbehaving", {"act": act, **settings}, limits, error=FrameError, subject="clip")
 
 
 def test_messages_come_back_as_they_went() -> None:
@@ -123,8 +124,8 @@ def test_it_can_be_closed_twice_and_leaves_no_process() -> None:
 
 def test_children_die_with_a_killed_parent() -> None:
     code = (
-        "import time; from pipeline.jail import Jail, Limits; from engines import StreamError\n"
-        "child = Jail('tests.pipeline.misbehaving', {'act': 'hang'}, Limits(), error=StreamError, subject='x')\n"
+        "import time; from pipeline.jail.parent import Jail, Limits; from engines import StreamError\n"
+        "child = Jail('tests.pipeline.jail.misbehaving', {'act': 'hang'}, Limits(), error=StreamError, subject='x')\n"
         "print(child.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
@@ -152,7 +153,7 @@ def test_a_message_is_whole_or_not_there() -> None:
 
 
 def test_the_error_is_the_one_that_was_asked_for() -> None:
-    child = Jail("tests.pipeline.misbehaving", {"act": "raise"}, LIMITS, error=StreamError, subject="clip")
+    child = Jail("tests.pipeline.jail.misbehaving", {"act": "raise"}, LIMITS, error=StreamError, subject="clip")
 
     with child, pytest.raises(StreamError):
         child.receive(5)
