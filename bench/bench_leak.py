@@ -48,7 +48,7 @@ from engines import open_engine
 from operators.deidentify.cover import SECRET_BYTES, CoverFaces
 from operators.detect.centerface import CenterFace
 from operators.frame import Array, Faces, to_bgr
-from pipeline import painter
+from operators.paint import cpu as painter
 from pipeline.models import find_model, pull
 from pipeline.provenance import write_report
 from pipeline.stills import decode_image, frame_of, read_images

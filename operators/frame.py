@@ -1,6 +1,6 @@
 """What flows: one decoded picture with the faces found in it and the covers wanted over them.
 
-Not here: how a picture is decoded (`pipeline.media`) or painted (`pipeline.painter`). Everything in
+Not here: how a picture is decoded (`pipeline.media`) or painted (`operators.paint`). Everything in
 this module is frozen; an operator returns new frames, and never writes into planes.
 """
 

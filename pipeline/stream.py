@@ -21,7 +21,7 @@ from fractions import Fraction
 from engines import FrameError, StreamError
 from operators import Operator
 from operators.frame import Frame
-from pipeline import painter
+from operators.paint import cpu as painter
 from pipeline.accounts import Accounts
 from pipeline.brokers import REJECTS, VERDICTS, Member, Message, Record
 from pipeline.config import Config

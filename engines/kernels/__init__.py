@@ -1,4 +1,4 @@
-"""CUDA kernels for pictures in planes, each with what defines it: a twin in numpy, or `pipeline.painter`.
+"""CUDA kernels for pictures in planes, each with what defines it: a twin in numpy, or `operators.paint`.
 
     crops.py    crops.cu    planes -> normalised crops, one launch for all crops of a batch
     covers.py   covers.cu   covers painted into planes, in place

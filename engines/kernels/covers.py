@@ -1,4 +1,4 @@
-"""Covers painted into pictures in their planes, on a device: `covers.cu`. What is painted, `pipeline.painter` defines.
+"""Covers painted into pictures in their planes, on a device: `covers.cu`. What is painted, `operators.paint` defines.
 
 All that a cover means has become numbers before: this module knows the structures and the order of launches.
 """

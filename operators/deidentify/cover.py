@@ -1,4 +1,4 @@
-"""Blur, mosaic, a colour or an image over every face. What is painted, and how, is in `pipeline.painter`."""
+"""Blur, mosaic, a colour or an image over every face. What is painted, and how, is in `operators.paint`."""
 
 from __future__ import annotations
 

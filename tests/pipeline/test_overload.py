@@ -11,7 +11,7 @@ import pytest
 
 from bench import chaos
 from operators.frame import Faces, Frame
-from pipeline import painter
+from operators.paint import cpu as painter
 from pipeline.config import Config, Step, open_steps
 from pipeline.looking import LATE_S
 from pipeline.stream import StreamWork

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from engines import EngineError
 from engines.kernels.crops import LUMA_WEIGHTS, Normalise, Surface, cut, cut_on, sample_counts
-from pipeline import painter
+from operators.paint import colours
 from tests.engines.kernels.host import HostDevice
 
 Planes = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -73,7 +73,7 @@ def test_colours_known_from_the_standards(yuv: tuple[int, ...], kind: dict[str, 
 
 
 def test_matrices_are_those_of_the_painter() -> None:
-    assert LUMA_WEIGHTS.items() <= painter.LUMA_WEIGHTS.items()
+    assert LUMA_WEIGHTS.items() <= colours.LUMA_WEIGHTS.items()
 
 
 @pytest.mark.parametrize("step", [1, 2], ids=["4:4:4", "4:2:0"])

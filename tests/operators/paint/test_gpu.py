@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS, Cover, Faces, Frame, Picture
-from pipeline.device_painter import paint_on
-from pipeline.painter import paint
+from operators.paint.cpu import paint
+from operators.paint.gpu import paint_on
 from tests.engines.kernels.host import HostDevice, cuda_kernels, downloaded
 
 STYLES, SHAPES = ("solid", "image", "mosaic", "blur"), ("ellipse", "box")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from engines import FrameError
 from operators.deidentify.cover import CoverFaces
 from operators.frame import PIXEL_FORMATS, Array, Cover, Faces, Frame, Picture, Shape, Style, to_bgr
-from pipeline.painter import check_covered, cover_whole, paint, plain
+from operators.paint.cpu import cover_whole, paint, plain
+from operators.paint.gate import check_covered
 
 FORMATS = st.sampled_from(sorted(PIXEL_FORMATS))
 COLOURS = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)

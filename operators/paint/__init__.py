@@ -1,0 +1,9 @@
+"""Covers on pictures: the gate that every frame passes, what a cover looks like, and what paints it.
+
+gate       refuses a frame with a face that is neither covered nor kept
+geometry   which samples a cover touches
+colours    colours in the planes of a picture
+patches    what is painted, by style
+opacity    how much of it each sample gets
+cpu, gpu   paint covers into planes in memory, or on a device
+"""
