@@ -35,11 +35,11 @@ from operators.deepfake.acmf.operator import ForgeryScorer
 from operators.deepfake.gazeforensics.data import prepared
 from operators.deepfake.gazeforensics.operator import GazeJudge
 from operators.frame import Faces, Frame
+from operators.stills import frame_of
 from pipeline.checkpoints import networks, recipe_of
 from pipeline.evaluation import committed
 from pipeline.provenance import write_report
 from pipeline.recipes import load_recipe
-from pipeline.stills import frame_of
 
 console = Console()
 

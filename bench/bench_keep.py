@@ -23,9 +23,9 @@ from engines import open_engine
 from operators.detect.centerface import CenterFace
 from operators.frame import Array
 from operators.keep import Descriptor
+from operators.stills import decode_image, frame_of, read_images
 from pipeline.models import find_model, pull
 from pipeline.provenance import write_report
-from pipeline.stills import decode_image, frame_of, read_images
 
 HEIGHTS_PX = (0, 48, 32, 24)  # 0: as it is
 DISTANCES = (0.4, 0.45, 0.5, 0.55, 0.6)

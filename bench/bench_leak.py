@@ -49,9 +49,9 @@ from operators.deidentify.cover import SECRET_BYTES, CoverFaces
 from operators.detect.centerface import CenterFace
 from operators.frame import Array, Faces, to_bgr
 from operators.paint import cpu as painter
+from operators.stills import decode_image, frame_of, read_images
 from pipeline.models import find_model, pull
 from pipeline.provenance import write_report
-from pipeline.stills import decode_image, frame_of, read_images
 
 LEARN, TUNE_LEARN = 350, 150
 DEFACE_SCALE = 1.3

@@ -25,11 +25,11 @@ from rich.table import Table
 from bench.data import data_folder
 from engines import open_engine
 from operators.detect.centerface import CenterFace
+from operators.detect.recall import IOU, match
 from operators.frame import Array
-from pipeline.calibration import IOU, match
+from operators.stills import Labelled, decode_image, frame_of, read_labelled
 from pipeline.models import find_model, pull
 from pipeline.provenance import write_report
-from pipeline.stills import Labelled, decode_image, frame_of, read_labelled
 
 HEIGHTS_PX = {"<16": (0, 16), "16-24": (16, 24), "24-48": (24, 48), ">=48": (48, np.inf)}
 Detector = Callable[[NDArray[np.uint8]], tuple[Array, Array]]

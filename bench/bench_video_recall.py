@@ -43,11 +43,11 @@ from operators import LooksAhead, Operator
 from operators.boxes import iou
 from operators.detect.centerface import CenterFace
 from operators.frame import Array, Cover, Frame
+from operators.stills import planar
 from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load, open_steps
 from pipeline.looking import Looking, Waiting
 from pipeline.models import find_model, pull
 from pipeline.provenance import write_report
-from pipeline.stills import planar
 
 CHOSEN_ON = (
     "street_crowd_1080p_audio.mp4",

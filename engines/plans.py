@@ -19,12 +19,12 @@ from typing import Any, Literal
 import onnx
 
 from engines import EngineError
-from engines.build import Built, Progress, build
 from engines.card import Plan, Precision, read_card
 from engines.cuda import CudaDevice
 from engines.files import sha256_of, write_whole
 from engines.ort import OrtRuntime
 from engines.parity import compare, draw_inputs, require_parity
+from engines.plan_builder import Built, Progress, build
 from engines.precision import precision_of, read_model
 from engines.runtime import OpenEngine
 from engines.trt import PlanRuntime, library

@@ -1,4 +1,4 @@
-"""How far long work is, on the terminal; and what its phases took, in a file."""
+"""How far long work is, for whoever shows it; and what its phases took, in a file."""
 
 from __future__ import annotations
 
@@ -7,43 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from engines.files import write_whole
 
 MINUTES = "minutes.json"
-Told = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called with what is done, steps done and in all, and the latest figures."""
+OnProgress = Callable[[str, int, int, Mapping[str, float]], None]
+"""Is called with what is being done, steps done and in all, and the latest figures."""
 
 
-class Bars:
-    """Progress on the terminal: one bar for each thing that is done, with its latest figures. A context manager."""
-
-    def __init__(self) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[said]}"),
-        )
-        self._progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, what: str, done: int, total: int, figures: Mapping[str, float] = {}) -> None:
-        said = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, said="")
-        self._progress.update(self._tasks[what], completed=done, total=total, said=said)
+def silent(_what: str, _done: int, _total: int, _figures: Mapping[str, float], /) -> None:
+    """Nobody is told."""
 
 
 @contextmanager

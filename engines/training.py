@@ -23,7 +23,7 @@ import math
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ import torch
 from engines import ConfigError
 from engines.files import write_whole
 from engines.memory import keep_memory
-from engines.progress import Bars, Told, timed
+from engines.progress import OnProgress, silent, timed
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.pt", "weights.pt", "log.jsonl"
 
@@ -55,7 +55,7 @@ class Run:
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         checkpoint_s: seconds between checkpoints.
         threads: how many threads PyTorch may use on the CPU; 0 leaves that to PyTorch.
-        told: called with what is done, steps done and in all, and the latest figures; else bars are drawn.
+        on_progress: see `OnProgress`.
 
     Attributes:
         folder, seed, device: as given; `device` is a `torch.device`.
@@ -72,14 +72,14 @@ class Run:
         device: str = "auto",
         checkpoint_s: float = 60,
         threads: int = 0,
-        told: Told | None = None,
+        on_progress: OnProgress = silent,
     ) -> None:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ConfigError(f"device {device}: PyTorch sees no GPU; leave it out, or write cpu")
         self.folder, self.seed, self.device = folder, seed, torch.device(device)
-        self._checkpoint_s, self._told = checkpoint_s, told
+        self._checkpoint_s, self._on_progress = checkpoint_s, on_progress
         self._latest: dict[str, float] = {}
         folder.mkdir(parents=True, exist_ok=True)
         if threads:
@@ -111,12 +111,12 @@ class Run:
             ConfigError: the checkpoint is of other parts, or of another seed.
         """
         done = self._restore(what, parts)
-        with self.phase(what) as note, self._teller() as told:
+        with self.phase(what) as note:
             saved_at = time.monotonic()
             for step in range(done, total):
                 self.reseed(what, step)
                 yield step
-                told(what, step + 1, total, self._latest)
+                self._on_progress(what, step + 1, total, self._latest)
                 if step + 1 == total or time.monotonic() - saved_at >= self._checkpoint_s:
                     self._keep(what, step + 1, parts)
                     note()
@@ -141,17 +141,9 @@ class Run:
         content = {"weights": {name: value.detach().cpu() for name, value in weights.items()}, "figures": figures}
         return self._write(name, content)
 
-    @contextmanager
-    def _teller(self) -> Iterator[Told]:
-        if self._told is not None:
-            yield self._told
-            return
-        with Bars() as bars:
-            yield bars.show
-
     def _key(self, name: str, step: int) -> int:
-        told = hashlib.sha256(f"{self.seed}/{name}/{step}".encode()).digest()
-        return int.from_bytes(told[:7], "little")
+        digest = hashlib.sha256(f"{self.seed}/{name}/{step}".encode()).digest()
+        return int.from_bytes(digest[:7], "little")
 
     def _checkpoint(self, what: str) -> Path:
         return self.folder / f"{what.replace(' ', '_')}.{CHECKPOINT}"

@@ -1,7 +1,7 @@
 """Crops of a data set with what is known of each, as arrays: what recipes learn from and evaluation looks at.
 
 A set lies in a folder, one `.npy` for each array, and is opened without being read: pixels of a large set stay on
-disk. It is there as a whole or not at all. How it is made, `prepare.py` and `forge` know.
+disk. It is there as a whole or not at all. How it is made, `cutting` and `forge` know.
 """
 
 from __future__ import annotations

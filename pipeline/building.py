@@ -16,9 +16,9 @@ from engines.parity import compare, draw_inputs, require_parity
 from engines.precision import read_model, with_precision
 from engines.runtime import OpenEngine
 from operators import Operator, find
-from pipeline.calibration import inputs_of, recall
+from operators.detect.recall import inputs_of, recall
+from operators.stills import read_labelled
 from pipeline.models import config_folder
-from pipeline.stills import read_labelled
 
 
 def write_at(precision: Precision, source: Path, *, target: Target = "cpu", pictures: Path | None = None) -> Path:

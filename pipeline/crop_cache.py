@@ -18,13 +18,13 @@ import numpy as np
 
 from engines import ConfigError
 from engines.files import sha256_of
-from engines.progress import Told
+from engines.progress import OnProgress
 from operators.cropset import CropSet, folder_for, open_set, save
+from operators.cutting import Cutting, prepare
 from operators.datasets import Clip, DataSet
 from operators.forge.cache import Donors, forgeries, need_donors, unforged
 from pipeline.config import Config, Step, models_of, open_steps
 from pipeline.models import cache_folder, find_model
-from pipeline.prepare import Cutting, prepare
 from pipeline.recipes import Data, Forgeries
 
 MADE = 2
@@ -45,7 +45,9 @@ class Spread(Protocol):
     def __call__(self, work: Callable[[T], R], pieces: Iterable[T], /) -> Iterator[R]: ...
 
 
-def prepared(data: Data, found: DataSet, *, cache: Path | None = None, spread: Spread = map, told: Told) -> Path:
+def prepared(
+    data: Data, found: DataSet, *, cache: Path | None = None, spread: Spread = map, on_progress: OnProgress
+) -> Path:
     """The folder of the crops of a set.
 
     Raises:
@@ -63,7 +65,7 @@ def prepared(data: Data, found: DataSet, *, cache: Path | None = None, spread: S
     parts = []
     for number, made in enumerate(spread(partial(_prepare, steps=steps, cutting=cutting), shards), 1):
         parts.append(made)
-        told("landmarks", number, len(shards), {"faces": sum(map(len, parts))})
+        on_progress("landmarks", number, len(shards), {"faces": sum(map(len, parts))})
     if not sum(map(len, parts)):
         raise ConfigError(f"{found.folder}: no face was found in {len(clips)} clips; look at one of them")
     save(parts, folder, recipe)
@@ -106,7 +108,7 @@ def finders(clips: Sequence[Clip]) -> list[Step]:
     return [MESH] if all(clip.cropped for clip in clips) else [DETECT, MESH]
 
 
-def forged(genuine: Path, wanted: Forgeries, *, spread: Spread = map, told: Told) -> Path:
+def forged(genuine: Path, wanted: Forgeries, *, spread: Spread = map, on_progress: OnProgress) -> Path:
     """The folder of a prepared set's genuine crops with forgeries behind them."""
     recipe = {"name": f"{genuine.name}-forged", "made": MADE, **wanted.model_dump()}
     folder = folder_for(genuine.parent, recipe)
@@ -120,7 +122,7 @@ def forged(genuine: Path, wanted: Forgeries, *, spread: Spread = map, told: Told
     parts = [unforged(whole)]
     for number, made in enumerate(spread(partial(_forge, genuine=genuine, wanted=wanted), shards), 1):
         parts.append(_renumbered(made, rows))
-        told("forging", number, len(shards), {"forgeries": sum(map(len, parts[1:]))})
+        on_progress("forging", number, len(shards), {"forgeries": sum(map(len, parts[1:]))})
     save(parts, folder, recipe)
     return folder
 

@@ -16,7 +16,7 @@ from scipy.special import expit, logit
 
 import operators
 from engines import ConfigError, Engine, open_engine
-from engines.progress import Told
+from engines.progress import OnProgress
 from operators import metrics
 from operators.cropset import CropSet
 from operators.deepfake.scores import known_to
@@ -116,7 +116,12 @@ def called_forged(opened: Mapping[str, Engine], scores: Array) -> Array:
 
 
 def adapted_scores(
-    use: str, weights: Path, options: Mapping[str, Any], crops: CropSet, source: CropSet, told: Told | None = None
+    use: str,
+    weights: Path,
+    options: Mapping[str, Any],
+    crops: CropSet,
+    source: CropSet,
+    on_progress: OnProgress | None = None,
 ) -> Array:
     """The scores `(n,)` of a system that is adapted to each clip before it scores it; it is shown no label of theirs.
 
@@ -135,7 +140,9 @@ def adapted_scores(
     if not can_adapt(use):
         raise ConfigError(f"--tta: {use} has no test-time adaptation; leave it out")
     unlabelled = replace(crops, labels=np.zeros_like(crops.labels), kinds=np.full(len(crops), "unknown"))
-    return np.asarray(part(use, "train").video_tta(read_weights(weights)[0], unlabelled, source, told=told, **options))
+    return np.asarray(
+        part(use, "train").video_tta(read_weights(weights)[0], unlabelled, source, on_progress=on_progress, **options)
+    )
 
 
 def can_adapt(use: str) -> bool:

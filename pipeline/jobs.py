@@ -23,7 +23,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from engines import ConfigError, FacewardenError
 from engines.files import write_whole
-from engines.progress import Told, timed
+from engines.progress import OnProgress, timed
 from operators.cropset import open_set
 from operators.datasets import find_set
 from pipeline.config import models_of as models_of_steps
@@ -109,7 +109,7 @@ class Cluster:
 
 
 def make_crops(
-    data: Data, forgeries: Forgeries | None, place: Place, cluster: Cluster, notes: Path | None, told: Told
+    data: Data, forgeries: Forgeries | None, place: Place, cluster: Cluster, notes: Path | None, on_progress: OnProgress
 ) -> Path:
     """The folder of the crops of a set; `notes` is the folder in which the minutes are written down.
 
@@ -118,16 +118,16 @@ def make_crops(
         ModelError: a model that it takes cannot be fetched.
     """
     found = find_set(data.set, place.data, **data.options)
-    fetch(models_of_steps(finders(found.clips)), told)
+    fetch(models_of_steps(finders(found.clips)), on_progress)
     with timed(notes, "landmarks") if notes else nullcontext():
-        folder = prepared(data, found, cache=place.cache, spread=cluster.spread, told=told)
+        folder = prepared(data, found, cache=place.cache, spread=cluster.spread, on_progress=on_progress)
     if forgeries is None:
         return folder
     with timed(notes, "forging") if notes else nullcontext():
-        return forged(folder, forgeries, spread=cluster.spread, told=told)
+        return forged(folder, forgeries, spread=cluster.spread, on_progress=on_progress)
 
 
-def train(recipe: Recipe, folder: Path, place: Place, cluster: Cluster, told: Told) -> None:
+def train(recipe: Recipe, folder: Path, place: Place, cluster: Cluster, on_progress: OnProgress) -> None:
     """Trains in one Ray task; leaves `weights.pt` and the recipe in the folder. What is done already is not repeated.
 
     Raises:
@@ -146,17 +146,17 @@ def train(recipe: Recipe, folder: Path, place: Place, cluster: Cluster, told: To
             )
         if (folder / WEIGHTS).exists():
             return
-    fetch(models_of(recipe), told)
-    data = make_crops(recipe.data, recipe.forgeries, place, cluster, folder, told)
+    fetch(models_of(recipe), on_progress)
+    data = make_crops(recipe.data, recipe.forgeries, place, cluster, folder, on_progress)
     write_whole(folder / RECIPE, recipe.model_dump_json(indent=1).encode())
     gpus = int(place.device != "cpu" and cluster.resources().get("GPU", 0) >= 1)
     board = ray.remote(Board).options(num_cpus=0).remote()
     task = ray.remote(_train).options(num_gpus=gpus, max_retries=2)
     call = task.remote(recipe, data.resolve(), folder.resolve(), place.device, board)
     while not ray.wait([call], timeout=TICK_S)[0]:
-        _tell(board, told)
+        _tell(board, on_progress)
     _result(call)
-    _tell(board, told)
+    _tell(board, on_progress)
 
 
 def holds(folder: Path, recipe: Recipe) -> bool:
@@ -167,7 +167,7 @@ def holds(folder: Path, recipe: Recipe) -> bool:
         return False
 
 
-def fetch(names: Sequence[str], told: Told) -> None:
+def fetch(names: Sequence[str], on_progress: OnProgress) -> None:
     """Fetches those of the models that are not in the cache, or damaged there: a job needs no command before it.
 
     Raises:
@@ -175,22 +175,22 @@ def fetch(names: Sequence[str], told: Told) -> None:
         ModelError: no source gave it.
     """
     for done, name in enumerate(names):
-        told("models", done, len(names), {})
+        on_progress("models", done, len(names), {})
         pull([name])
     if names:
-        told("models", len(names), len(names), {})
+        on_progress("models", len(names), len(names), {})
 
 
 def _train(recipe: Recipe, data: Path, folder: Path, device: str, board: Any) -> None:
     from engines.training import Run
 
-    def told(what: str, done: int, total: int, figures: Any) -> None:
+    def on_progress(what: str, done: int, total: int, figures: Any) -> None:
         board.write.remote(what, done, total, dict(figures))
 
     crops = open_set(data)
     if recipe.without:
         crops = crops.where(~np.isin(crops.kinds, recipe.without))
-    run = Run(folder, seed=recipe.seed, device=device, threads=os.cpu_count() or 1, told=told)
+    run = Run(folder, seed=recipe.seed, device=device, threads=os.cpu_count() or 1, on_progress=on_progress)
     part(recipe.use, "train").train(run, data=crops, **options_of(recipe))
 
 
@@ -207,9 +207,9 @@ class Board:
         return self._said
 
 
-def _tell(board: Any, told: Told) -> None:
+def _tell(board: Any, on_progress: OnProgress) -> None:
     for what, (done, total, figures) in ray.get(board.read.remote()).items():
-        told(what, done, total, figures)
+        on_progress(what, done, total, figures)
 
 
 def _result(call: Any) -> Any:

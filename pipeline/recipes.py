@@ -20,16 +20,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 import operators
 from engines import ConfigError
 from engines.card import faults_of
+from operators.cutting import Cutting
 from operators.forge import KINDS
 from pipeline.config import Section
 from pipeline.models import config_folder, file_of, is_file
-from pipeline.prepare import Cutting
 
 DEFAULT_VARIANT = "small"
 
 
 class Data(Section):
-    """What is learned from: a set and its reader's options, and how crops are cut (see `prepare.Cutting`).
+    """What is learned from: a set and its reader's options, and how crops are cut (see `Cutting`).
 
     Attributes:
         splits: only these, all if there are none.

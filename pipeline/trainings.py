@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from engines import ConfigError
 from engines.card import Metric, faults_of
-from engines.progress import Bars, Told, minutes, timed
+from engines.progress import OnProgress, minutes, timed
 from engines.training import WEIGHTS
 from operators.cropset import CropSet, open_set
 from operators.datasets import find_set
@@ -22,6 +22,7 @@ from pipeline.checkpoints import export_run, recipe_of
 from pipeline.crop_cache import forged
 from pipeline.evaluation import Row
 from pipeline.jobs import Cluster, Place
+from pipeline.progress import Bars
 from pipeline.recipes import Data, Forgeries, Recipe, check_recipe, load_recipe, options_of_trained, part
 
 EVERY_KIND = Forgeries(per_real=3, seed=1)
@@ -153,19 +154,19 @@ def ablate(
     return evaluation.row_figures(rows), tables.plain(rows)
 
 
-def evaluated_crops(data: Data, recipe: Recipe, place: Place, cluster: Cluster, told: Told) -> CropSet:
+def evaluated_crops(data: Data, recipe: Recipe, place: Place, cluster: Cluster, on_progress: OnProgress) -> CropSet:
     """The crops of a set; one of genuine faces alone with forgeries of every kind.
 
     Of genuine stills, a system that looks at videos makes its own, by a function `rendered` of its recipe.
     """
-    folder = jobs.make_crops(data, None, place, cluster, None, told)
+    folder = jobs.make_crops(data, None, place, cluster, None, on_progress)
     crops = open_set(folder)
     if (crops.labels == 1).any():
         return crops
     rendered = getattr(part(recipe.use, "train"), "rendered", None)
     if rendered is not None and len(np.unique(crops.clips)) == len(crops):
         return cast(CropSet, rendered(crops, **options_of_trained(recipe)))
-    return open_set(forged(folder, EVERY_KIND, spread=cluster.spread, told=told))
+    return open_set(forged(folder, EVERY_KIND, spread=cluster.spread, on_progress=on_progress))
 
 
 def _like(data: Data, changes: Values) -> Data:
@@ -232,9 +233,9 @@ def _adapting(chosen: Mapping[str, tuple[Recipe, Path]], models: Sequence[Path])
     return adapting
 
 
-def _source(recipe: Recipe, place: Place, cluster: Cluster, told: Told) -> CropSet:
+def _source(recipe: Recipe, place: Place, cluster: Cluster, on_progress: OnProgress) -> CropSet:
     """Some of the crops that a recipe is trained on, as many genuine as forged."""
-    crops = open_set(jobs.make_crops(recipe.data, recipe.forgeries, place, cluster, None, told))
+    crops = open_set(jobs.make_crops(recipe.data, recipe.forgeries, place, cluster, None, on_progress))
     learned = (crops.splits == "train") & ~np.isin(crops.kinds, recipe.without)
     rng = np.random.default_rng(recipe.seed)
     rows = [rng.permutation(np.flatnonzero(learned & (crops.labels == label)))[:SOURCE] for label in (0, 1)]

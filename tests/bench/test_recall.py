@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bench.bench_recall import Tally, difference
-from pipeline.calibration import match
+from operators.detect.recall import match
 from pipeline.provenance import write_report
 
 LABELS = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], float)

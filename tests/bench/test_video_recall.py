@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.bench_video_recall import Tally, covered, false_area, gain, inside, link, released, scaled, without
 from operators.frame import Cover, Faces, Frame
-from pipeline.stills import frame_of
+from operators.stills import frame_of
 
 FACE = np.array([[100, 100, 140, 140]], float)
 

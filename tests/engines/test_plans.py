@@ -10,9 +10,9 @@ import onnx
 import pytest
 
 from engines import EngineError, open_engine
-from engines.build import Built, Progress
 from engines.card import Plan, Range, read_card, write_card
 from engines.ort import OrtRuntime
+from engines.plan_builder import Built, Progress
 from engines.plans import Platform, list_plans, plan_key, plan_of, prove
 from engines.runtime import OpenEngine
 from tests.engines.small_network import small_model, write_onnx

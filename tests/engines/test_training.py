@@ -28,7 +28,7 @@ def quiet(*_: object) -> None:
 
 def learn(folder: Path, *, seed: int = 0, killed_at: int | None = None, checkpoint_s: float = 0) -> dict[str, Any]:
     """A line through points, with dropout, and chance in the batch and on the weights' way."""
-    run = Run(folder, seed=seed, device="cpu", checkpoint_s=checkpoint_s, told=quiet)
+    run = Run(folder, seed=seed, device="cpu", checkpoint_s=checkpoint_s, on_progress=quiet)
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1))
     optimiser = torch.optim.AdamW(model.parameters(), 0.1)
     schedule, average = warm_cosine(optimiser, STEPS), averaged(model, 0.9)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from engines import ConfigError, EngineError
 from operators.frame import Faces, Frame
 from operators.keep import Descriptor, Keep
-from pipeline.stills import frame_of
+from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

@@ -15,10 +15,10 @@ from engines import open_engine
 from engines.card import Calibration, Card, Gate, Tolerance, read_card, write_card
 from engines.files import sha256_of
 from operators.detect.centerface import CenterFace
-from pipeline.calibration import inputs_of, match, recall
+from operators.detect.recall import inputs_of, match, recall
+from operators.stills import Labelled
 from pipeline.console import WRONG
 from pipeline.engine_commands import FAILED, engines_app
-from pipeline.stills import Labelled
 from tests.engines.small_network import small_model, write_onnx
 from tests.engines.test_precision import convolutional
 

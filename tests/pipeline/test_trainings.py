@@ -70,15 +70,15 @@ def fairface(data_dir: Path) -> DataSet:
 @pytest.fixture(scope="module")
 def genuine(fairface: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The crops of a few people who look at the camera."""
-    return prepared(FRONTAL, fairface, cache=tmp_path_factory.mktemp("crops"), told=quiet)
+    return prepared(FRONTAL, fairface, cache=tmp_path_factory.mktemp("crops"), on_progress=quiet)
 
 
 def test_a_set_is_prepared_once(fairface: DataSet, genuine: Path) -> None:
     crops = open_set(genuine)
     written = (genuine / "pixels.npy").stat().st_mtime_ns
 
-    again = prepared(FRONTAL, fairface, cache=genuine.parent, told=quiet)
-    other = prepared(FRONTAL.model_copy(update={"most": 4}), fairface, cache=genuine.parent, told=quiet)
+    again = prepared(FRONTAL, fairface, cache=genuine.parent, on_progress=quiet)
+    other = prepared(FRONTAL.model_copy(update={"most": 4}), fairface, cache=genuine.parent, on_progress=quiet)
 
     assert again == genuine and (genuine / "pixels.npy").stat().st_mtime_ns == written
     assert other != genuine and len(open_set(other)) < len(crops)
@@ -115,7 +115,7 @@ def test_a_set_with_forgeries_of_its_own_is_given_no_others(tmp_path: Path) -> N
 def test_forgeries_stand_behind_the_genuine(genuine: Path) -> None:
     n = len(open_set(genuine))
 
-    made = open_set(forged(genuine, Forgeries(kinds=["swap", "iris"], per_real=2), told=quiet))
+    made = open_set(forged(genuine, Forgeries(kinds=["swap", "iris"], per_real=2), on_progress=quiet))
 
     assert made.labels.tolist() == [0] * n + [1] * (2 * n)
     assert made.origins[:n].tolist() == [-1] * n
@@ -233,7 +233,7 @@ def test_a_place_without_faces_is_told(tmp_path: Path) -> None:
     blank = find_set(str(tmp_path / "set"))
 
     with pytest.raises(ConfigError, match="no face was found in 1 clips"):
-        prepared(Data(set="blank"), blank, cache=tmp_path / "crops", told=quiet)
+        prepared(Data(set="blank"), blank, cache=tmp_path / "crops", on_progress=quiet)
 
 
 def room(face: Image, shift: int) -> Image:

@@ -12,8 +12,8 @@ import pytest
 from bench import chaos
 from engines import StreamError
 from operators.frame import Faces, Frame
+from operators.stills import frame_of
 from pipeline.config import Config, Step, open_steps
-from pipeline.stills import frame_of
 from pipeline.trial import WARM_UP, Watch, read_clip, try_out
 
 FRAMES = 40

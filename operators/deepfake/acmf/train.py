@@ -19,7 +19,7 @@ from scipy.special import expit
 from torch import Tensor, nn
 
 from engines.export import Network
-from engines.progress import Told
+from engines.progress import OnProgress
 from engines.training import Best, Run, Stateful, averaged, warm_cosine
 from operators import crops, metrics
 from operators.cropset import CropSet
@@ -215,7 +215,7 @@ def video_tta(
     seed: int = 0,
     frames: int = 50,
     source_batch: int = 30,
-    told: Told | None = None,
+    on_progress: OnProgress | None = None,
     trunk: str = "xception",
     size: int = 224,
     dense: float = 0.0,
@@ -249,8 +249,8 @@ def video_tta(
         chance = torch.Generator().manual_seed(seed)
         adapted = model.adapt(exported.detector, video, draw, generator=chance)
         scores[rows] = exported.calibrated(model.video_logits(adapted, video)[None]).item()
-        if told is not None:
-            told("adapting", number, len(clips), {})
+        if on_progress is not None:
+            on_progress("adapting", number, len(clips), {})
     return scores
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from engines import EngineError
 from operators.detect.blazeface import BlazeFace
-from pipeline.stills import frame_of
+from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engines import ConfigError, open_engine
 from operators.detect.cascade import Cascade
 from operators.frame import Frame
-from pipeline.stills import frame_of
+from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

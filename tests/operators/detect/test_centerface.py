@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engines import ConfigError, EngineError, FrameError, open_engine
 from operators.detect.centerface import CenterFace
 from operators.frame import Faces
-from pipeline.stills import frame_of
+from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engines import ConfigError, FrameError, open_engine
 from operators.detect.yunet import YuNet
-from pipeline.stills import frame_of
+from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

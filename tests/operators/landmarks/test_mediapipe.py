@@ -9,7 +9,7 @@ import pytest
 from engines import EngineError
 from operators.frame import Faces, Frame
 from operators.landmarks.mediapipe import Landmarker
-from pipeline.stills import frame_of
+from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
 

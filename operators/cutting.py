@@ -19,7 +19,7 @@ from operators.datasets import Clip
 from operators.datasets.footage import Image
 from operators.forge.regions import OVAL
 from operators.frame import Array, Faces, Frame
-from pipeline.stills import frame_of
+from operators.stills import frame_of
 
 BATCH = 16
 MASK_PX = 40

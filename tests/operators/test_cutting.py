@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from engines import FrameError
 from operators import Operator
+from operators.cutting import Cutting, prepare, turned_away
 from operators.datasets import Clip
 from operators.frame import Faces, Frame
-from pipeline.prepare import Cutting, prepare, turned_away
 from tests.operators.forge.faces import made_face
 
 FACE = made_face(0, 60)

@@ -8,9 +8,9 @@ import pytest
 from onnx import helper
 
 from engines import EngineError
-from engines.build import build
 from engines.card import Plan, Precision, Range
 from engines.int8 import quantise
+from engines.plan_builder import build
 from engines.plans import Platform, plan_of
 from engines.precision import read_model, with_precision
 from tests.engines.small_network import PLAN, small_model, write_onnx

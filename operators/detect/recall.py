@@ -15,7 +15,7 @@ from engines import Engine, FacewardenError
 from operators import Operator
 from operators.boxes import iou
 from operators.frame import Array
-from pipeline.stills import Labelled
+from operators.stills import Labelled
 
 IOU = 0.4
 Opener = Callable[[Engine], Operator]
