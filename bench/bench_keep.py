@@ -24,7 +24,8 @@ from operators.detect.centerface import CenterFace
 from operators.frame import Array
 from operators.keep import Descriptor
 from operators.stills import decode_image, frame_of, read_images
-from pipeline.models import find_model, pull
+from pipeline.models.catalog import find_model
+from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
 
 HEIGHTS_PX = (0, 48, 32, 24)  # 0: as it is

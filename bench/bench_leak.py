@@ -50,7 +50,8 @@ from operators.detect.centerface import CenterFace
 from operators.frame import Array, Faces, to_bgr
 from operators.paint import cpu as painter
 from operators.stills import decode_image, frame_of, read_images
-from pipeline.models import find_model, pull
+from pipeline.models.catalog import find_model
+from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
 
 LEARN, TUNE_LEARN = 350, 150

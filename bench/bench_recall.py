@@ -28,7 +28,8 @@ from operators.detect.centerface import CenterFace
 from operators.detect.recall import IOU, match
 from operators.frame import Array
 from operators.stills import Labelled, decode_image, frame_of, read_labelled
-from pipeline.models import find_model, pull
+from pipeline.models.catalog import find_model
+from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
 
 HEIGHTS_PX = {"<16": (0, 16), "16-24": (16, 24), "24-48": (24, 48), ">=48": (48, np.inf)}

@@ -44,9 +44,11 @@ from operators.boxes import iou
 from operators.detect.centerface import CenterFace
 from operators.frame import Array, Cover, Frame
 from operators.stills import planar
-from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load, open_steps
+from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load
+from pipeline.live.steps import open_steps
 from pipeline.looking import Looking, Waiting
-from pipeline.models import find_model, pull
+from pipeline.models.catalog import find_model
+from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
 
 CHOSEN_ON = (

@@ -38,8 +38,9 @@ from bench.data import data_folder
 from bench.floors import Codec, broker_floor, codec_floor
 from bench.line import Line, cpu_s
 from bench.report import merged
-from pipeline.config import Config, load, models_of
-from pipeline.models import pull
+from pipeline.config import Config, load
+from pipeline.models.catalog import models_of
+from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
 from pipeline.trial import Clip, read_clip
 from pipeline.wire import Ledger

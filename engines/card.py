@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from engines import EngineError
 from engines.files import write_whole
+from engines.section import Section
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
@@ -22,11 +24,7 @@ Target = Literal["cpu", "tensorrt"]
 Size = Annotated[int, Field(ge=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Range(_Section):
+class Range(Section):
     """Shapes of one input that a plan is built for: the smallest, the usual one it is tuned to, and the largest."""
 
     least: tuple[Size, ...]
@@ -42,21 +40,29 @@ class Range(_Section):
         return self
 
 
-class Plan(_Section):
+class Plan(Section):
     """How a plan is built: the range of each input, and what the builder may use while it tries."""
 
     profile: dict[str, Range]
     workspace_mb: Size = 1024
 
 
-class Tolerance(_Section):
+class Tolerance(Section):
     """How far two runtimes may differ: |a - b| <= absolute + relative * |b|."""
 
     absolute: Annotated[float, Field(ge=0)]
     relative: Annotated[float, Field(ge=0)]
 
 
-class Gate(_Section):
+TOLERANCES: Mapping[Precision, Tolerance] = {
+    "fp32": Tolerance(absolute=1e-4, relative=1e-3),
+    "fp16": Tolerance(absolute=1e-2, relative=1e-2),
+    "bf16": Tolerance(absolute=1e-1, relative=1e-1),
+}
+"""By how much engines may differ where a card does not say."""
+
+
+class Gate(Section):
     """What int8 must hold: `metric` may fall by at most `max_drop` (0.005 is half a point) below float32."""
 
     metric: str
@@ -75,14 +81,14 @@ class Gate(_Section):
             )
 
 
-class Judged(_Section):
+class Judged(Section):
     """The metric of a gate before and after, on the same pictures."""
 
     fp32: float
     int8: float
 
 
-class Calibration(_Section):
+class Calibration(Section):
     """How int8 is made.
 
     Attributes:
@@ -99,7 +105,7 @@ class Calibration(_Section):
     judged: Judged | None = None
 
 
-class Metric(_Section):
+class Metric(Section):
     """A held-out figure with its 95 % interval."""
 
     value: float
@@ -107,7 +113,7 @@ class Metric(_Section):
     high: float
 
 
-class Card(_Section):
+class Card(Section):
     """What is known of one model file.
 
     Attributes:
@@ -132,14 +138,10 @@ class Card(_Section):
     recipe: str = ""
     commit: str = ""
     seed: int | None = None
-    metrics: dict[str, Metric | float] = {}
-    failures: list[str] = []
+    metrics: dict[str, Metric | float] = Field(default_factory=dict)
+    failures: list[str] = Field(default_factory=list)
     precision: Precision = "fp32"
-    tolerance: dict[Precision, Tolerance] = {
-        "fp32": Tolerance(absolute=1e-4, relative=1e-3),
-        "fp16": Tolerance(absolute=1e-2, relative=1e-2),
-        "bf16": Tolerance(absolute=1e-1, relative=1e-1),
-    }
+    tolerance: dict[Precision, Tolerance] = Field(default_factory=lambda: dict(TOLERANCES))
     plan: Plan | None = None
     calibration: Calibration | None = None
     made_from: Sha256 | Literal[""] = ""

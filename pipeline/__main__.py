@@ -16,11 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from engines import ConfigError
-from pipeline import models
-from pipeline.config import Config, check, load, models_of
+from pipeline.config import Config, load
 from pipeline.console import console, errors, plain_errors
 from pipeline.engine_commands import engines_app
 from pipeline.job_commands import jobs_app
+from pipeline.live.steps import check
+from pipeline.models import catalog, fetch
+from pipeline.models.catalog import models_of
 from pipeline.screening.command import screen
 from pipeline.tune import tune
 
@@ -285,8 +287,8 @@ def list_models() -> None:
     """Lists the models with their licences and whether they are in the cache."""
     with plain_errors():
         table = Table("model", "task", "licence", "MB", "here")
-        for model in models.list_models():
-            here = "yes" if (models.cache_folder() / model.file).exists() else "-"
+        for model in catalog.list_models():
+            here = "yes" if (catalog.cache_folder() / model.file).exists() else "-"
             table.add_row(model.name, model.task, model.licence, f"{model.bytes / 1e6:.1f}", here)
     console.print(table)
 
@@ -298,10 +300,10 @@ def pull_models(
 ) -> None:
     """Fetches models that are missing, and checks their hashes."""
     with plain_errors(), console.status("") as status:
-        wanted = names or ([model.name for model in models.list_models()] if everything else models_of(load().steps))
+        wanted = names or ([model.name for model in catalog.list_models()] if everything else models_of(load().steps))
         if not wanted:  # to `pull`, no names are all of them
             return
-        for path in models.pull(wanted, lambda name, what: status.update(f"{name}: {what}")):
+        for path in fetch.pull(wanted, lambda name, what: status.update(f"{name}: {what}")):
             console.print(path, highlight=False, soft_wrap=True)
 
 
@@ -309,7 +311,7 @@ def pull_models(
 def verify_models(names: Annotated[list[str] | None, typer.Argument(help="All, if none is named.")] = None) -> None:
     """Compares the cached models with their hashes."""
     with plain_errors():
-        faults = models.verify(names or ())
+        faults = fetch.verify(names or ())
     for name, fault in faults.items():
         console.print(f"{name}: {fault or 'fine'}", highlight=False, soft_wrap=True)
     raise typer.Exit(1 if any(faults.values()) else 0)

@@ -7,20 +7,20 @@ model's file), keyword-only ones are options.
 
 from __future__ import annotations
 
-import inspect
-import typing
-from collections.abc import Callable, Iterable, Mapping
+import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from engines import ConfigError, Engine, open_engine
+from engines import ConfigError
 from engines.card import faults_of
-from engines.memory import keep_memory
-from operators import Operator, find
-from pipeline.models import config_folder, file_of, is_file
+from engines.section import Section
+
+INSTALLED = Path(__file__).parents[1]
+"""Where the folders of the systems lie, with the networks that come with them."""
 
 Delivery = Literal["auto", "transactional", "low_latency"]
 OnFailure = Literal["auto", "cover", "withhold"]
@@ -29,16 +29,12 @@ LOOKAHEAD_MS, LIVE_LOOKAHEAD_MS = 750.0, 250.0
 """How long frames of files and of cameras wait, where the config says nothing."""
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Step(Section):
     """One operator, its engines (parameter -> model name or file) and its options."""
 
     use: str
-    engines: dict[str, str] = {}
-    options: dict[str, Any] = {}
+    engines: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class Encode(Section):
@@ -52,7 +48,7 @@ class Encode(Section):
     encoder: str = "libx264"
     preset: str = "veryfast"
     crf: int = Field(default=23, ge=0, le=51)
-    options: dict[str, str] = {}
+    options: dict[str, str] = Field(default_factory=dict)
 
 
 class Engines(Section):
@@ -137,84 +133,14 @@ def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = N
         raise ConfigError(f"{file}: {faults_of(error, 'config')}") from error
 
 
-def check(config: Config) -> None:
-    """Looks at every name, option and model file without opening an engine.
+def config_folder() -> Path:
+    """The folder with `models.yaml` and `pipelines/`: of the checkout, or of the installed distribution.
 
     Raises:
-        ConfigError: the first thing that is wrong.
+        ConfigError: neither is there.
     """
-    if not config.steps:
-        raise ConfigError("steps: expected at least one operator, got none; nothing would be hidden")
-    if not any(step.use.startswith("detect.") for step in config.steps):
-        raise ConfigError("steps: expected a detect operator, got none; nothing would be found, and so nothing hidden")
-    for step in config.steps:
-        cls = find(step.use)
-        for model in _bind(step, cls).values():
-            if not file_of(model).is_file():
-                raise ConfigError(f"{step.use}: {model}: no such file; name one that is there, or a known model")
-    _check_encoder(config.encode)
-
-
-def _check_encoder(encode: Encode) -> None:
-    from operators.frame import PIXEL_FORMATS
-    from pipeline.media import Encoder
-    from pipeline.wire import Head, Rational
-
-    head = Head(time_base=Rational(num=1, den=25), rate=Rational(num=25, den=1))
-    Encoder(
-        head,
-        PIXEL_FORMATS["yuv420p"],
-        256,
-        256,
-        encoder="libx264" if encode.encoder == "auto" else encode.encoder,
-        preset=encode.preset,
-        crf=encode.crf,
-        options=encode.options,
-    )
-
-
-def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_engine) -> dict[str, Operator]:
-    """Opens all operators with their engines, in order, by their names; `open_network` opens a model file.
-
-    From then on OpenCV keeps to one thread in this process, for to hand pieces of a face on costs more than it saves;
-    and memory is kept for the next frame (see `keep_memory`).
-
-    Raises:
-        ConfigError: a name or an option is wrong.
-        EngineError: a model does not open.
-    """
-    import cv2  # here, for it takes longer than all else that a config needs
-
-    cv2.setNumThreads(1)
-    keep_memory()
-    operators: dict[str, Operator] = {}
-    for step in config.steps:
-        cls = find(step.use)
-        hints = typing.get_type_hints(cls.__init__)
-        engines = {
-            name: file_of(model) if hints.get(name) is Path else open_network(file_of(model))
-            for name, model in _bind(step, cls).items()
-        }
-        name = step.use if step.use not in operators else f"{step.use}#{len(operators)}"
-        operators[name] = cls(**engines, **step.options)
-    return operators
-
-
-def models_of(steps: Iterable[Step]) -> list[str]:
-    """Names of the models that steps need, sorted; files are none."""
-    return sorted({model for step in steps for model in step.engines.values() if not is_file(model)})
-
-
-def _bind(step: Step, cls: type[Operator]) -> dict[str, str]:
-    """Engine parameters and their models, after the names of engines and options have been checked."""
-    parameters = list(inspect.signature(cls).parameters.values())
-    engines = {p.name: p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
-    options = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
-    for what, given, known in (("engine", step.engines, engines), ("option", step.options, options)):
-        for name in given:
-            if name not in known:
-                raise ConfigError(f"{step.use}: no {what} {name!r}; known: {', '.join(known) or 'none'}")
-        for name, parameter in known.items():
-            if parameter.default is parameter.empty and name not in given:
-                raise ConfigError(f"{step.use}: {what} {name!r} is missing")
-    return dict(step.engines)
+    places = (INSTALLED / "configs", Path(sysconfig.get_path("data")) / "share/facewarden/configs")
+    for folder in places:
+        if (folder / "models.yaml").is_file():
+            return folder
+    raise ConfigError(f"no models.yaml in {' or '.join(map(str, places))}; install facewarden again")

@@ -23,8 +23,9 @@ from operators.cropset import CropSet, folder_for, open_set, save
 from operators.cutting import Cutting, prepare
 from operators.datasets import Clip, DataSet
 from operators.forge.cache import Donors, forgeries, need_donors, unforged
-from pipeline.config import Config, Step, models_of, open_steps
-from pipeline.models import cache_folder, find_model
+from pipeline.config import Config, Step
+from pipeline.live.steps import open_steps
+from pipeline.models.catalog import cache_folder, find_model, models_of
 from pipeline.recipes import Data, Forgeries
 
 MADE = 2

@@ -17,8 +17,8 @@ from rich.table import Table
 from engines import ConfigError, EngineError, open_engine
 from engines.card import PRECISIONS, Precision, Target, card_file, read_card
 from engines.files import sha256_of
-from pipeline import models
 from pipeline.console import console, plain_errors
+from pipeline.models import catalog
 
 if TYPE_CHECKING:
     from engines.plans import Platform
@@ -40,12 +40,12 @@ def build_engine(
 ) -> None:
     """Writes a model at a precision, with its card; where TensorRT is installed, builds the plan of it too."""
     with plain_errors():
-        source = models.file_of(model)
+        source = catalog.file_of(model)
         card = read_card(source)
         made = source
         if precision != card.precision:
             with _needs_onnx(), console.status(f"writing {card.name} in {precision}"):
-                from pipeline.building import write_at
+                from pipeline.models.quantize import write_at
 
                 made = write_at(precision, source, target=target, pictures=pictures)
             console.print(made, highlight=False, soft_wrap=True)
@@ -79,7 +79,7 @@ def compare_engines(
     from engines.parity import compare, draw_inputs
 
     with plain_errors():
-        first, second = models.file_of(one), models.file_of(other)
+        first, second = catalog.file_of(one), catalog.file_of(other)
         cards = [read_card(file) for file in (first, second)]
         coarser = max((card.precision for card in cards), key=PRECISIONS.index)
         tolerance = cards[0].tolerance.get(coarser)
@@ -122,7 +122,7 @@ def verify_engines(
 ) -> None:
     """Looks whether networks are what their cards say, and whether they open."""
     with plain_errors():
-        files = [models.file_of(name) for name in names] if names else _networks(None)
+        files = [catalog.file_of(name) for name in names] if names else _networks(None)
     faults = {file: _fault(file) for file in files}
     for file, fault in faults.items():
         console.print(f"{file.name}: {escape(fault or 'fine')}", highlight=False, soft_wrap=True)
@@ -130,7 +130,7 @@ def verify_engines(
 
 
 def _networks(folder: Path | None) -> Sequence[Path]:
-    return sorted((folder or models.cache_folder()).glob("*.onnx"))
+    return sorted((folder or catalog.cache_folder()).glob("*.onnx"))
 
 
 @contextmanager

@@ -26,9 +26,9 @@ from engines.files import write_whole
 from engines.progress import OnProgress, timed
 from operators.cropset import open_set
 from operators.datasets import find_set
-from pipeline.config import models_of as models_of_steps
 from pipeline.crop_cache import finders, forged, prepared
-from pipeline.models import pull
+from pipeline.models.catalog import models_of as models_of_steps
+from pipeline.models.fetch import pull
 from pipeline.recipes import Data, Forgeries, Recipe, models_of, options_of, part
 
 TICK_S = 0.5

@@ -20,10 +20,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 import operators
 from engines import ConfigError
 from engines.card import faults_of
+from engines.section import Section
 from operators.cutting import Cutting
 from operators.forge import KINDS
-from pipeline.config import Section
-from pipeline.models import config_folder, file_of, is_file
+from pipeline.config import config_folder
+from pipeline.models.catalog import file_of, is_file
 
 DEFAULT_VARIANT = "small"
 

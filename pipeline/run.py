@@ -32,9 +32,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from engines import ConfigError, FacewardenError, StreamError
 from pipeline.brokers import INGEST, STATE, Broker, BrokerError, open_broker
-from pipeline.config import Config, check
+from pipeline.config import Config
 from pipeline.engine_actor import start_devices
 from pipeline.ingest import Source
+from pipeline.live.steps import check
 from pipeline.preview import Preview
 from pipeline.sink import Written
 from pipeline.stage import Desk, Stage

@@ -16,9 +16,10 @@ from engines import FrameError, open_engine
 from operators import Operator
 from pipeline import sink
 from pipeline.brokers import Broker, BrokerError, Fenced, Member, Record, open_broker
-from pipeline.config import Config, open_steps
+from pipeline.config import Config
 from pipeline.engine_actor import open_shared, serving
 from pipeline.ingest import Source, ingest
+from pipeline.live.steps import open_steps
 from pipeline.stream import FAILURES, NO_PACKET, StreamWork
 
 log = logging.getLogger(__name__)

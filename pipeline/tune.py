@@ -16,8 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from engines import ConfigError
-from pipeline.config import Config, check, load, open_steps
+from pipeline.config import Config, load
 from pipeline.console import console
+from pipeline.live.steps import check, open_steps
 
 if TYPE_CHECKING:
     from operators.frame import Array

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.models import ModelError, pull
+from pipeline.models.fetch import ModelError, pull
 
 
 def model_file(name: str) -> Path:

@@ -19,14 +19,14 @@ HOMES = {
     "kafka": ("pipeline/brokers/kafka_*.py",),
     "sqlite3": ("pipeline/brokers/sqlite_*.py",),
     "ray": ("pipeline/run.py", "pipeline/stage.py", "pipeline/engine_actor.py", "pipeline/jobs.py"),
-    "yaml": ("pipeline/config.py", "pipeline/job_commands.py", "pipeline/models.py", "pipeline/recipes.py"),
+    "yaml": ("pipeline/config.py", "pipeline/job_commands.py", "pipeline/models/catalog.py", "pipeline/recipes.py"),
     "pipeline.facewarden_pb2": ("pipeline/wire.py",),
     "onnxruntime": ("engines/ort.py", "engines/precision.py", "engines/int8.py"),
 }
 """Libraries and generated code that only some files may know."""
 
 READS_ENVIRONMENT = {
-    "pipeline/models.py": "where the user's cache of models is",
+    "pipeline/models/catalog.py": "where the user's cache of models is",
     "pipeline/__main__.py": "a password must not stand on the command line",
     "pipeline/jobs.py": "Ray takes one of its settings from nowhere else",
     "pipeline/run.py": "Ray takes two of its settings from nowhere else",

@@ -11,8 +11,8 @@ from engines import ConfigError
 from engines.card import Card, read_card
 from engines.files import sha256_of
 from operators.deepfake.scores import Limits
-from pipeline.config import Config, Step, models_of
-from pipeline.models import cache_folder, file_of, find_model, is_file, list_models
+from pipeline.config import Config, Step
+from pipeline.models.catalog import cache_folder, file_of, find_model, is_file, list_models, models_of
 
 JUDGES = "deepfake."
 """What the names of operators begin with that say whether a face is forged."""

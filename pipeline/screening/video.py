@@ -16,8 +16,9 @@ from engines import ConfigError, FrameError, StreamError
 from operators import Concludes, Operator, Remembers
 from operators.deepfake.scores import FORGET_AFTER_FRAMES, of_video
 from operators.frame import Frame, Verdict
-from pipeline.config import Config, open_steps
+from pipeline.config import Config
 from pipeline.jail.parent import Limits
+from pipeline.live.steps import open_steps
 from pipeline.screening.models import JUDGES
 from pipeline.screening.notes import Notes
 from pipeline.screening.pictures import Pictures

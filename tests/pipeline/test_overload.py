@@ -12,7 +12,8 @@ import pytest
 from bench import chaos
 from operators.frame import Faces, Frame
 from operators.paint import cpu as painter
-from pipeline.config import Config, Step, open_steps
+from pipeline.config import Config, Step
+from pipeline.live.steps import open_steps
 from pipeline.looking import LATE_S
 from pipeline.stream import StreamWork
 from pipeline.trial import Nowhere, Watch, read_clip, record_of

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engines import ConfigError
-from pipeline.config import Config, Step, check
+from pipeline.config import Config, Step
+from pipeline.live.steps import check
 from pipeline.run import find_sources, plan, shown_name
 
 

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch", reason="recipes need facewarden[train]")
 
 from engines import ConfigError
-from pipeline.models import config_folder
+from pipeline.config import config_folder
 from pipeline.recipes import Data, Recipe, load_recipe, models_of, options_of, options_of_trained, systems
 
 PACKAGED = sorted(file.stem for file in (config_folder() / "train").glob("*.yaml"))

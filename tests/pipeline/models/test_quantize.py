@@ -9,9 +9,11 @@ import pytest
 from engines import ConfigError, EngineError, open_engine
 from engines.card import Calibration, Judged, read_card, write_card
 from engines.int8 import exact_here
-from pipeline.building import write_at
-from pipeline.config import check, load
-from pipeline.models import find_model, pull
+from pipeline.config import load
+from pipeline.live.steps import check
+from pipeline.models.catalog import find_model
+from pipeline.models.fetch import pull
+from pipeline.models.quantize import write_at
 from tests.model_files import model_file
 
 exact = pytest.mark.skipif(not exact_here(), reason="shipped ranges were judged for CPUs with VNNI")

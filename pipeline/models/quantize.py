@@ -18,7 +18,7 @@ from engines.runtime import OpenEngine
 from operators import Operator, find
 from operators.detect.recall import inputs_of, recall
 from operators.stills import read_labelled
-from pipeline.models import config_folder
+from pipeline.config import config_folder
 
 
 def write_at(precision: Precision, source: Path, *, target: Target = "cpu", pictures: Path | None = None) -> Path:

