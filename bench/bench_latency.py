@@ -36,10 +36,10 @@ from bench.floors import encode_times_ms
 from engines import StreamError
 from pipeline.brokers import MASKED, PACKETS, open_broker
 from pipeline.config import Config, Encode, Step, load
+from pipeline.live.run import Run
 from pipeline.models.catalog import models_of
 from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
-from pipeline.run import Run
 from pipeline.wire import Head, StreamRecord, fraction
 from tests.rtsp_server import RtspServer
 

@@ -45,8 +45,8 @@ from operators.detect.centerface import CenterFace
 from operators.frame import Array, Cover, Frame
 from operators.stills import planar
 from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load
+from pipeline.live.lookahead import Looking, Waiting
 from pipeline.live.steps import open_steps
-from pipeline.looking import Looking, Waiting
 from pipeline.models.catalog import find_model
 from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
@@ -190,7 +190,7 @@ def scaled(boxes: Array, scale: float) -> list[Cover]:
 def released(
     operators: Sequence[Operator], frames: Iterable[Frame], lookahead_ms: float, tally: Tally
 ) -> Iterator[Frame]:
-    """Frames with covers as `pipeline.stream` would release them; what nobody vouches for has one cover over all."""
+    """Frames with covers as a stream's work would release them; what nobody vouches for has one cover over all."""
 
     @contextmanager
     def timed(_: str = "") -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Kills processes of a run at random and looks at what came out: `python -m bench.chaos --kills 200`.
 
 A run anonymizes clips whose every frame carries its number in a bar code and a white square that must be
-covered. While it runs, one of its processes after the other is killed with SIGKILL: stage and desk actors, jailed
+covered. While it runs, one of its processes after the other is killed with SIGKILL: workers and I/O actors, jailed
 children, the driver itself (then the same command is given again) and, with `--broker kafka`, the broker's node.
 At the end every output is decoded: each number exactly once, in order, no square visible. Prints the
 seed; the same seed kills at the same instants, as far as the machine repeats itself.
@@ -177,9 +177,9 @@ class Chaos:
         by_kind: dict[str, list[psutil.Process]] = {}
         for process in _descendants(driver.pid):
             by_kind.setdefault(_kind(process), []).append(process)
-        if "stage" not in by_kind:
+        if "worker" not in by_kind:
             return False  # still starting: or the driver would be killed again and again, and never come to work
-        weights = {"stage": 6, "desk": 4, "jail": 4, "driver": 1, "broker": 4 if node is not None else 0}
+        weights = {"worker": 6, "io_actor": 4, "jail": 4, "driver": 1, "broker": 4 if node is not None else 0}
         kind = self.rng.choices(list(weights), list(weights.values()))[0]
         if kind == "driver":
             driver.kill()
@@ -212,10 +212,10 @@ def _kind(process: psutil.Process) -> str:
         line = " ".join(process.cmdline())
     except psutil.Error:
         return ""
-    if line.startswith("ray::Stage"):
-        return "stage"
-    if line.startswith("ray::Desk"):
-        return "desk"
+    if line.startswith("ray::Worker"):
+        return "worker"
+    if line.startswith("ray::IoActor"):
+        return "io_actor"
     return "jail" if "pipeline.jail" in line else ""
 
 

@@ -15,8 +15,8 @@ from bench.floors import Calls, Recorded
 from engines import Engine, open_engine
 from pipeline.brokers import MASKED, PACKETS, Member, Message, Record, Writer, open_broker
 from pipeline.config import Config
-from pipeline.stage import Stage
-from pipeline.trial import Clip, children_cpu_s
+from pipeline.live.dry_run import Clip, children_cpu_s
+from pipeline.live.worker import Worker
 from pipeline.wire import End, Head, IngestState, Ledger, StreamRecord, StreamState
 
 PATIENCE_S = 120
@@ -121,8 +121,8 @@ class Line:
         url = f"sqlite://{folder}/facewarden.db"
         self.clip, self.streams = clip, [f"s{number}" for number in range(streams)]
         self.networks: dict[str, Calls] = {}
-        with patch("pipeline.stage.open_engine", self._open):
-            self._stage = Stage(url, {}, "bench", "worker", config)
+        with patch("pipeline.live.worker.open_engine", self._open):
+            self._stage = Worker(url, {}, "bench", "worker", config)
         self._broker = open_broker(url)
         self._writers = [self._broker.writer(stream) for stream in self.streams]
         self.tap = Tap(self._broker.member("bench", "worker"))

@@ -39,10 +39,10 @@ from bench.floors import Codec, broker_floor, codec_floor
 from bench.line import Line, cpu_s
 from bench.report import merged
 from pipeline.config import Config, load
+from pipeline.live.dry_run import Clip, read_clip
 from pipeline.models.catalog import models_of
 from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
-from pipeline.trial import Clip, read_clip
 from pipeline.wire import Ledger
 
 SCENARIOS = ("single-stream", "multi-stream", "server", "offline")

@@ -1,7 +1,7 @@
 """Batching over streams: requests to one device wait a moment for each other, and run as one batch.
 
 `Waiting` decides what runs next and is pure: it is told the time. `Batching` gives it callers, threads and engines.
-Not here: how a request comes from another process (`pipeline.engine_actor`).
+Not here: how a request comes from another process (`pipeline.live.devices`).
 """
 
 from __future__ import annotations

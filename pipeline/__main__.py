@@ -74,7 +74,8 @@ def run(
     verdicts: Annotated[str | None, typer.Option(help="Where the reports go (JSON lines).")] = None,
 ) -> None:
     """Hides the faces in videos."""
-    from pipeline.run import Run, find_sources
+    from pipeline.live.run import Run
+    from pipeline.live.sources import find_sources
 
     with plain_errors(), tempfile.TemporaryDirectory(prefix="facewarden-demo-") as demo_folder:
         given = list(sources or [])

@@ -22,7 +22,7 @@ from pipeline.live.steps import check, open_steps
 
 if TYPE_CHECKING:
     from operators.frame import Array
-    from pipeline.trial import Clip, Trial
+    from pipeline.live.dry_run import Clip, Trial
     from pipeline.tuner import Score, Truth, Tuner
 
 COLUMNS = ("file", "frame", "xmin", "ymin", "xmax", "ymax")
@@ -80,7 +80,7 @@ def tune(
 
 def _attempt(clips: Sequence[Clip], bar: Progress, task: TaskID, config: Config, words: str) -> dict[str, Trial]:
     """Tries a config on every clip, with operators that are opened once."""
-    from pipeline.trial import try_out
+    from pipeline.live.dry_run import try_out
 
     bar.reset(task, description=words, total=sum(len(clip.packets) for clip in clips))
     operators = open_steps(config)
@@ -88,8 +88,8 @@ def _attempt(clips: Sequence[Clip], bar: Progress, task: TaskID, config: Config,
 
 
 def _read_clips(given: Sequence[str], frames: int, live: bool) -> list[Clip]:
-    from pipeline.run import find_sources
-    from pipeline.trial import read_clip
+    from pipeline.live.dry_run import read_clip
+    from pipeline.live.sources import find_sources
 
     files = find_sources(given)
     clips = [read_clip(file, frames=frames, live=live) for file in files]

@@ -22,7 +22,7 @@ from operators import find
 from operators.boxes import area, intersection
 from operators.frame import Array
 from pipeline.config import Config
-from pipeline.trial import Trial
+from pipeline.live.dry_run import Trial
 
 SIDES_PX = (1920, 1600, 1280, 960, 640, 480, 320)
 COUNTS = (1, 2, 4, 8)

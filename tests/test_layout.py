@@ -18,7 +18,7 @@ HOMES = {
     "av": ("pipeline/media/*", "operators/forge/codec.py"),
     "kafka": ("pipeline/brokers/kafka_*.py",),
     "sqlite3": ("pipeline/brokers/sqlite_*.py",),
-    "ray": ("pipeline/run.py", "pipeline/stage.py", "pipeline/engine_actor.py", "pipeline/jobs.py"),
+    "ray": ("pipeline/live/run.py", "pipeline/live/ray_session.py", "pipeline/live/devices.py", "pipeline/jobs.py"),
     "yaml": ("pipeline/config.py", "pipeline/job_commands.py", "pipeline/models/catalog.py", "pipeline/recipes.py"),
     "pipeline.facewarden_pb2": ("pipeline/wire.py",),
     "onnxruntime": ("engines/ort.py", "engines/precision.py", "engines/int8.py"),
@@ -29,12 +29,12 @@ READS_ENVIRONMENT = {
     "pipeline/models/catalog.py": "where the user's cache of models is",
     "pipeline/__main__.py": "a password must not stand on the command line",
     "pipeline/jobs.py": "Ray takes one of its settings from nowhere else",
-    "pipeline/run.py": "Ray takes two of its settings from nowhere else",
+    "pipeline/live/ray_session.py": "Ray takes two of its settings from nowhere else",
     "pipeline/jail/parent.py": "a child gets none of it, but for the path of shared libraries",
 }
 CATCHES_ALL = {
-    "pipeline/stream.py": "around one frame: whatever an operator raises, that frame is covered or withheld",
-    "pipeline/stage.py": "around one stream: whatever it raises, it begins again, and the others go on",
+    "pipeline/live/stream.py": "around one frame: whatever an operator raises, that frame is covered or withheld",
+    "pipeline/live/worker.py": "around one stream: whatever it raises, it begins again, and the others go on",
 }
 
 

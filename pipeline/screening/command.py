@@ -56,7 +56,7 @@ def screen(
     130  interrupted; the same command goes on from there
     """
     # Here, for they bring video and networks along, which no other command shall wait for.
-    from pipeline.run import LIVE, find_sources
+    from pipeline.live.sources import LIVE, find_sources
     from pipeline.screening.models import models_in, with_files
     from pipeline.screening.video import Screener
 

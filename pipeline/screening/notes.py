@@ -18,7 +18,7 @@ from operators.deepfake import quality
 from operators.deepfake.scores import suspicion
 from operators.frame import Array, Frame, Verdict
 from operators.upright import upright
-from pipeline.reports import FORGED
+from pipeline.live.frame_report import FORGED
 
 POINTS, SHOTS, TRACKS = 400, 6, 24
 CROP_PX = 160

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from engines import FacewardenError, FrameError, StreamError
 from operators.frame import Frame
-from pipeline.accounts import Accounts
 from pipeline.jail.parent import Limits
+from pipeline.live.ledger import Accounts
+from pipeline.live.stream import CLOCK_JUMP_S, HIDES_PACKETS, UNDER_WAY
 from pipeline.media import Decoded, Decoder, Demuxer, Undecodable
-from pipeline.stream import CLOCK_JUMP_S, HIDES_PACKETS, UNDER_WAY
 from pipeline.wire import Head, Packet, StreamState, fraction
 
 SLOTS = 4

@@ -12,7 +12,7 @@ from bench.clips import camera_clip
 from bench.floors import Calls, Codec, Recorded, broker_floor, codec_floor, encode_times_ms
 from bench.scenarios import SCENARIOS, WARM_UP, figures_of, measure, row_of, table_of
 from pipeline.config import Config, Encode, Step
-from pipeline.trial import Clip, read_clip
+from pipeline.live.dry_run import Clip, read_clip
 
 FRAMES, STREAMS = 24, 2
 CONFIG = Config(

@@ -13,7 +13,7 @@ from bench import chaos
 from engines import ConfigError
 from pipeline.__main__ import app
 from pipeline.config import Config, Encode, Step, load
-from pipeline.trial import Clip
+from pipeline.live.dry_run import Clip
 from pipeline.tune import read_truth, remarks, yaml_of
 from pipeline.tuner import Slo, Tuner
 from pipeline.wire import Head

@@ -9,7 +9,7 @@ import pytest
 
 from engines import ConfigError
 from pipeline.config import Config, Step
-from pipeline.trial import Trial
+from pipeline.live.dry_run import Trial
 from pipeline.tuner import Slo, Tuner, knobs, neighbours, recall, thorough, turned
 
 BOX = np.array([[10, 10, 20, 20]], float)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from operators.frame import to_bgr
 from pipeline.brokers import MASKED, Broker, open_broker
+from pipeline.live.sinks import Splicer
 from pipeline.media import Decoded, Decoder
-from pipeline.sink import Splicer
 from pipeline.wire import StreamRecord
 
 SLOTS = 8
@@ -70,7 +70,7 @@ class Preview:
 
     def __init__(self, url: str, options: Mapping[str, str], stream: str, title: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.preview"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "pipeline.live.preview"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         assert self._process.stdin is not None  # noqa: S101
         # By the pipe and not as arguments, for the options may hold a password.

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.clips import Clips, shown
-from tests.pipeline.test_run import config, facewarden
+from tests.pipeline.live.test_run import config, facewarden
 from tests.rtsp_server import RtspServer
 
 pytestmark = pytest.mark.usefixtures("rtsp_available")

@@ -19,12 +19,13 @@ from bench import chaos
 from engines import FrameError
 from pipeline.brokers import STATE, Broker, Member, open_broker
 from pipeline.config import Config, Step
-from pipeline.ingest import Source, ingest
+from pipeline.live.ingest import ingest
+from pipeline.live.sinks import write_file
+from pipeline.live.sources import VideoSource
+from pipeline.live.worker import Worker
 from pipeline.media import Decoder
-from pipeline.sink import write_file
-from pipeline.stage import Stage
 from pipeline.wire import End, Packet, StreamState
-from tests.pipeline.test_run import seconds
+from tests.pipeline.live.test_run import seconds
 
 FRAMES = 130
 STREAM = "clip"
@@ -70,13 +71,13 @@ def config(delivery: str, *, lookahead_ms: float = 200) -> Config:
 def take_in(folder: Path, clip: Path, settings: Config) -> tuple[str, Broker]:
     url = f"sqlite://{folder}/facewarden.db"
     broker = open_broker(url)
-    ingest(broker, Source(STREAM, str(clip), False, clip.name), settings, threading.Event())
+    ingest(broker, VideoSource(STREAM, str(clip), False, clip.name), settings, threading.Event())
     return url, broker
 
 
 def work(url: str, settings: Config, wrap: Callable[[Member], Any] = lambda member: member) -> None:
     """One life of a worker: until the stream has ended, or it dies."""
-    stage = Stage(url, {}, "group", "worker", settings)
+    stage = Worker(url, {}, "group", "worker", settings)
     broker = open_broker(url)
     member = wrap(broker.member("group", "worker"))
     try:
@@ -180,7 +181,7 @@ def test_a_gop_longer_than_the_backlog_goes_through(tmp_path: Path) -> None:
     settings = config("transactional").model_copy(update={"backlog": 128})
     url = f"sqlite://{tmp_path}/facewarden.db"
     broker = open_broker(url)
-    source = Source(STREAM, str(clip), False, clip.name)
+    source = VideoSource(STREAM, str(clip), False, clip.name)
     reading = threading.Thread(target=ingest, args=(open_broker(url), source, settings, threading.Event()))
     reading.start()
 
@@ -228,7 +229,7 @@ def test_a_packet_that_kills_decoders_costs_itself(tmp_path: Path, clip: Path, m
     settings = config("transactional")
     url, broker = take_in(tmp_path, clip, settings)
 
-    monkeypatch.setattr("pipeline.stream.Decoder", DyingDecoder)
+    monkeypatch.setattr("pipeline.live.stream.Decoder", DyingDecoder)
     work(url, settings)
     end = finish(broker, tmp_path / "out.mp4")
 
@@ -247,7 +248,7 @@ def test_a_stream_that_no_decoder_opens_is_withheld_whole(tmp_path: Path, clip: 
     settings = config("transactional")
     url, broker = take_in(tmp_path, clip, settings)
 
-    monkeypatch.setattr("pipeline.stream.Decoder", ShutDecoder)
+    monkeypatch.setattr("pipeline.live.stream.Decoder", ShutDecoder)
     work(url, settings)
     end = finish(broker, tmp_path / "out.mp4")
 

@@ -22,14 +22,14 @@ from engines import FrameError, StreamError
 from operators import Operator
 from operators.frame import Frame
 from operators.paint import cpu as painter
-from pipeline.accounts import Accounts
 from pipeline.brokers import REJECTS, VERDICTS, Member, Message, Record
 from pipeline.config import Config
 from pipeline.jail.parent import Limits
-from pipeline.looking import BEHIND_S, LATE_S, Looking, Waiting
+from pipeline.live.frame_report import report_of, verdict_of
+from pipeline.live.ledger import Accounts
+from pipeline.live.lookahead import BEHIND_S, LATE_S, Looking, Waiting
+from pipeline.live.masked_output import LIVE_UNIT, Output
 from pipeline.media import Decoded, Decoder, Undecodable, slot_count
-from pipeline.output import LIVE_UNIT, Output
-from pipeline.reports import report_of, verdict_of
 from pipeline.wire import (
     FATE_COVERED_WHOLE,
     FATE_MASKED,

@@ -14,8 +14,8 @@ from engines import StreamError
 from operators.frame import Faces, Frame
 from operators.stills import frame_of
 from pipeline.config import Config, Step
+from pipeline.live.dry_run import WARM_UP, Watch, read_clip, try_out
 from pipeline.live.steps import open_steps
-from pipeline.trial import WARM_UP, Watch, read_clip, try_out
 
 FRAMES = 40
 ZONE = Step(use="detect.zones", options={"boxes": [[0.5, 0.5, 1, 1]]})

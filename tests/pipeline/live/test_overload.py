@@ -13,10 +13,10 @@ from bench import chaos
 from operators.frame import Faces, Frame
 from operators.paint import cpu as painter
 from pipeline.config import Config, Step
+from pipeline.live.dry_run import Nowhere, Watch, read_clip, record_of
+from pipeline.live.lookahead import LATE_S
 from pipeline.live.steps import open_steps
-from pipeline.looking import LATE_S
-from pipeline.stream import StreamWork
-from pipeline.trial import Nowhere, Watch, read_clip, record_of
+from pipeline.live.stream import StreamWork
 from pipeline.wire import End, Ledger, StreamRecord
 
 FPS = 25
@@ -95,7 +95,7 @@ def test_what_is_late_is_covered_plainly(tmp_path: Path, monkeypatch: pytest.Mon
         styles.append({cover.style for cover in frame.covers})
         painter.paint(frame)
 
-    monkeypatch.setattr("pipeline.stream.painter", SimpleNamespace(paint=paint, plain=painter.plain))
+    monkeypatch.setattr("pipeline.live.stream.painter", SimpleNamespace(paint=paint, plain=painter.plain))
 
     work_at_once(tmp_path, 25, live=live)
 

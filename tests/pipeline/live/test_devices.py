@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engines import Engine, EngineError, FrameError, open_engine
 from engines.runtime import OpenEngine
-from pipeline.engine_actor import SharedEngine, open_shared, serving, start_device, start_devices
+from pipeline.live.devices import SharedEngine, open_shared, serving, start_device, start_devices
 from tests.engines.small_network import write_onnx
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench import chaos
-from pipeline.preview import masked_pictures
-from tests.pipeline.test_stream import FRAMES, STREAM, config, take_in, work
+from pipeline.live.preview import masked_pictures
+from tests.pipeline.live.test_stream import FRAMES, STREAM, config, take_in, work
 
 
 def test_it_shows_all_masked_pictures(tmp_path: Path) -> None:

@@ -1,49 +1,36 @@
-"""The Ray actors: `Stage` works on streams, `Desk` reads sources and writes results. No frame passes between them:
-all they exchange goes over the broker, so Ray may start any of them again at any instant.
+"""The Ray actor that works on streams.
+
+No frame passes between actors: all they exchange goes over the broker, so Ray may start any of them anew at any time.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from engines import FrameError, open_engine
 from operators import Operator
-from pipeline import sink
-from pipeline.brokers import Broker, BrokerError, Fenced, Member, Record, open_broker
+from pipeline.brokers import BrokerError, Fenced, Member, Record, open_broker
+from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
-from pipeline.engine_actor import open_shared, serving
-from pipeline.ingest import Source, ingest
+from pipeline.live.devices import open_shared, serving
 from pipeline.live.steps import open_steps
-from pipeline.stream import FAILURES, NO_PACKET, StreamWork
+from pipeline.live.stream import FAILURES, NO_PACKET, StreamWork
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 IDLE_S, BUSY_S = 0.05, 0.002
 """How long to wait for records where nothing moves; and where a decoder is at work, whose pictures nobody announces."""
-BROKER_PAUSE_S = 1.0
 FAILURE_PAUSE_S = 0.05
 MOST_QUEUED = 4096
 """Records that may wait in one actor; streams that keep up are fetched for while others are behind."""
 
 
-def persist(work: Callable[[], T]) -> T:
-    """Runs `work` again whenever the broker fails under it: all of it can be replayed."""
-    while True:
-        try:
-            return work()
-        except BrokerError as error:
-            log.warning("%s; trying again", error)
-            time.sleep(BROKER_PAUSE_S)
-
-
-class Stage:
+class Worker:
     """One worker of a run.
 
     Args:
@@ -74,7 +61,7 @@ class Stage:
 
     def work(self) -> None:
         """Works until the process ends."""
-        persist(self._serve)
+        retry_on_broker_error(self._serve)
 
     def _serve(self) -> None:
         broker = open_broker(self._broker_url, **self._options)
@@ -175,38 +162,3 @@ class Stage:
         work = self._works.pop(stream, None)
         if work is not None:
             work.close()
-
-
-class Desk:
-    """Reads sources into the broker and writes what comes out of it; each call in a thread of its own."""
-
-    def __init__(self, broker: str, options: Mapping[str, str], config: Config) -> None:
-        logging.basicConfig(level=logging.WARNING)
-        self._url, self._options, self._config = broker, dict(options), config
-        self._stop = threading.Event()
-
-    def stop(self) -> None:
-        """Ends live sources, as if their cameras had been switched off for good."""
-        self._stop.set()
-
-    def ingest(self, source: Source) -> None:
-        self._with_broker(lambda broker: ingest(broker, source, self._config, self._stop))
-
-    def write_file(self, stream: str, path: str) -> sink.Written:
-        return self._with_broker(lambda broker: sink.write_file(broker, stream, path))
-
-    def push(self, stream: str, url: str, shown: str) -> sink.Written:
-        return self._with_broker(lambda broker: sink.push(broker, stream, url, shown))
-
-    def write_verdicts(self, stream: str, path: str, shown: str) -> str:
-        return self._with_broker(lambda broker: sink.write_verdicts(broker, stream, path, shown))
-
-    def _with_broker(self, work: Callable[[Broker], T]) -> T:
-        def once() -> T:
-            broker = open_broker(self._url, **self._options)
-            try:
-                return work(broker)
-            finally:
-                broker.close()
-
-        return persist(once)

@@ -8,8 +8,9 @@ import pytest
 
 from engines import ConfigError
 from pipeline.config import Config, Step
+from pipeline.live.outputs import plan
+from pipeline.live.sources import find_sources, shown_name
 from pipeline.live.steps import check
-from pipeline.run import find_sources, plan, shown_name
 
 
 @pytest.mark.parametrize(

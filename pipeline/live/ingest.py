@@ -11,12 +11,12 @@ import hashlib
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 
 from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
 from pipeline.jail.parent import Limits
+from pipeline.live.sources import VideoSource
 from pipeline.media import Demuxer
 from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord, StreamState
 
@@ -27,27 +27,10 @@ LONGEST_PAUSE_S = 30.0
 PATIENCE_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is to be read.
-
-    Attributes:
-        stream: the name under which it travels.
-        url: file, RTSP URL or device.
-        live: a camera: reconnect when it is lost, and do not read faster than it sends.
-        shown: the name for people, without a password.
-    """
-
-    stream: str
-    url: str
-    live: bool
-    shown: str
-
-
 class _Batch:
     """Packets on their way out, written together with the state that counts them."""
 
-    def __init__(self, broker: Broker, writer: Writer, source: Source, state: IngestState, backlog: int) -> None:
+    def __init__(self, broker: Broker, writer: Writer, source: VideoSource, state: IngestState, backlog: int) -> None:
         self._broker, self._writer, self._source, self._backlog = broker, writer, source, backlog
         self._messages: list[Message] = []
         self._bytes = 0
@@ -94,7 +77,7 @@ class _Batch:
         return self._known
 
 
-def ingest(broker: Broker, source: Source, config: Config, stop: threading.Event) -> None:
+def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.Event) -> None:
     """Reads one source to its end, a live one until `stop` is set; returns at once if that was done before.
 
     A source that cannot be read ends its stream with a reason, which the stream's last records carry.
@@ -123,7 +106,7 @@ def _limits(config: Config) -> Limits:
     return Limits(memory_bytes=jail.memory_mb << 20, timeout_s=jail.timeout_s, max_pixels=jail.max_pixels)
 
 
-def _copy(batch: _Batch, source: Source, config: Config) -> None:
+def _copy(batch: _Batch, source: VideoSource, config: Config) -> None:
     """A file: from its start to its end, skipping what was written before.
 
     What fails is tried again as long as it gets further, for a demuxer may have been killed by accident; a file
@@ -144,7 +127,7 @@ def _copy(batch: _Batch, source: Source, config: Config) -> None:
             failed_at = batch.state.next_number
 
 
-def _read(batch: _Batch, source: Source, config: Config) -> None:
+def _read(batch: _Batch, source: VideoSource, config: Config) -> None:
     """One reading of a file.
 
     Raises:
@@ -172,7 +155,7 @@ def _read(batch: _Batch, source: Source, config: Config) -> None:
         raise changed
 
 
-def _follow(batch: _Batch, source: Source, config: Config, stop: threading.Event) -> None:
+def _follow(batch: _Batch, source: VideoSource, config: Config, stop: threading.Event) -> None:
     """A camera: opened again and again, until somebody stops it."""
     pause_s, state = 0.5, batch.state
     while not stop.is_set():
@@ -206,7 +189,7 @@ def _follow(batch: _Batch, source: Source, config: Config, stop: threading.Event
     _end(batch, "")
 
 
-def _begin(batch: _Batch, head: Head, source: Source) -> None:
+def _begin(batch: _Batch, head: Head, source: VideoSource) -> None:
     head.epoch, head.source, head.live = batch.state.epoch, source.shown, source.live
     batch.state.head.CopyFrom(head)
     batch.state.trouble = ""

@@ -20,8 +20,8 @@ from operators.frame import Array, Frame
 from pipeline.brokers import PACKETS, Message, Record
 from pipeline.config import Config
 from pipeline.jail.parent import Limits
+from pipeline.live.stream import StreamWork
 from pipeline.media import Demuxer
-from pipeline.stream import StreamWork
 from pipeline.wire import End, Head, Ledger, StreamRecord, StreamState
 
 WARM_UP = 4

@@ -1,0 +1,55 @@
+"""The Ray actor that reads sources and writes results.
+
+It exchanges nothing with workers but over the broker, so Ray may start it again at any instant.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from pipeline.brokers import Broker, open_broker
+from pipeline.brokers.retry import retry_on_broker_error
+from pipeline.config import Config
+from pipeline.live import sinks
+from pipeline.live.ingest import ingest
+from pipeline.live.sources import VideoSource
+
+T = TypeVar("T")
+
+
+class IoActor:
+    """Reads sources into the broker and writes what comes out of it; each call in a thread of its own."""
+
+    def __init__(self, broker: str, options: Mapping[str, str], config: Config) -> None:
+        logging.basicConfig(level=logging.WARNING)
+        self._url, self._options, self._config = broker, dict(options), config
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Ends live sources, as if their cameras had been switched off for good."""
+        self._stop.set()
+
+    def ingest(self, source: VideoSource) -> None:
+        self._with_broker(lambda broker: ingest(broker, source, self._config, self._stop))
+
+    def write_file(self, stream: str, path: str) -> sinks.Written:
+        return self._with_broker(lambda broker: sinks.write_file(broker, stream, path))
+
+    def push(self, stream: str, url: str, shown: str) -> sinks.Written:
+        return self._with_broker(lambda broker: sinks.push(broker, stream, url, shown))
+
+    def write_verdicts(self, stream: str, path: str, shown: str) -> str:
+        return self._with_broker(lambda broker: sinks.write_verdicts(broker, stream, path, shown))
+
+    def _with_broker(self, work: Callable[[Broker], T]) -> T:
+        def once() -> T:
+            broker = open_broker(self._url, **self._options)
+            try:
+                return work(broker)
+            finally:
+                broker.close()
+
+        return retry_on_broker_error(once)
