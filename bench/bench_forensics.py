@@ -36,10 +36,10 @@ from operators.deepfake.gazeforensics.data import prepared
 from operators.deepfake.gazeforensics.operator import GazeJudge
 from operators.frame import Faces, Frame
 from operators.stills import frame_of
-from pipeline.checkpoints import networks, recipe_of
-from pipeline.evaluation import committed
 from pipeline.provenance import write_report
-from pipeline.recipes import load_recipe
+from pipeline.training.export import networks, recipe_of
+from pipeline.training.recipe import load_recipe
+from pipeline.training.scoring import committed
 
 console = Console()
 

@@ -18,8 +18,18 @@ HOMES = {
     "av": ("pipeline/media/*", "operators/forge/codec.py"),
     "kafka": ("pipeline/brokers/kafka_*.py",),
     "sqlite3": ("pipeline/brokers/sqlite_*.py",),
-    "ray": ("pipeline/live/run.py", "pipeline/live/ray_session.py", "pipeline/live/devices.py", "pipeline/jobs.py"),
-    "yaml": ("pipeline/config.py", "pipeline/job_commands.py", "pipeline/models/catalog.py", "pipeline/recipes.py"),
+    "ray": (
+        "pipeline/live/run.py",
+        "pipeline/live/ray_session.py",
+        "pipeline/live/devices.py",
+        "pipeline/training/ray_jobs.py",
+    ),
+    "yaml": (
+        "pipeline/config.py",
+        "pipeline/commands/training.py",
+        "pipeline/models/catalog.py",
+        "pipeline/training/recipe.py",
+    ),
     "pipeline.facewarden_pb2": ("pipeline/wire.py",),
     "onnxruntime": ("engines/ort.py", "engines/precision.py", "engines/int8.py"),
 }
@@ -27,8 +37,8 @@ HOMES = {
 
 READS_ENVIRONMENT = {
     "pipeline/models/catalog.py": "where the user's cache of models is",
-    "pipeline/__main__.py": "a password must not stand on the command line",
-    "pipeline/jobs.py": "Ray takes one of its settings from nowhere else",
+    "pipeline/commands/run.py": "a password must not stand on the command line",
+    "pipeline/training/ray_jobs.py": "Ray takes one of its settings from nowhere else",
     "pipeline/live/ray_session.py": "Ray takes two of its settings from nowhere else",
     "pipeline/jail/parent.py": "a child gets none of it, but for the path of shared libraries",
 }

@@ -82,3 +82,8 @@ def unpack(unread: bytearray, *, longest: int = 1 << 32) -> Received | None:
 def printable(text: bytes) -> str:
     """Words of a child that may be hostile, fit for a log."""
     return "".join(c if c.isprintable() else " " for c in text[:500].decode("utf-8", "replace"))
+
+
+def readable(words: str) -> str:
+    """Words of a stranger, such as a file's name, fit for a terminal and a page: what is no text is a question mark."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in words)

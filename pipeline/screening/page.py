@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from engines.card import Card, Metric
 from operators.deepfake.heatmap import overlay
 from operators.deepfake.scores import Limits
-from pipeline.screening.notes import GAZE, Shot, TrackNotes
+from pipeline.screening.document import OUTCOMES, Document, Edition, by_weight
+from pipeline.screening.observations import GAZE, Shot, TrackNotes
 from pipeline.screening.plots import Plot, Points, angle_range, clock, plot
-from pipeline.screening.report import OUTCOMES, Document, Edition, by_weight
-from pipeline.screening.video import Screening
+from pipeline.screening.screener import Screening
 
 JPEG_QUALITY = 88
 COLOURS = 8

@@ -128,7 +128,7 @@ def test_children_die_with_a_killed_parent() -> None:
         "child = Jail('tests.pipeline.jail.misbehaving', {'act': 'hang'}, Limits(), error=StreamError, subject='x')\n"
         "print(child.pid, flush=True); time.sleep(60)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
     assert parent.stdout is not None
     child = psutil.Process(int(parent.stdout.readline()))
     parent.stdout.close()

@@ -1,0 +1,200 @@
+"""`facewarden engines`: build networks at other precisions, compare runtimes, list and verify what there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from engines import ConfigError, EngineError, open_engine
+from engines.card import PRECISIONS, Precision, Target, card_file, read_card
+from engines.files import sha256_of
+from pipeline.commands.console import console, plain_errors
+from pipeline.models import catalog
+
+if TYPE_CHECKING:
+    from engines.plans import Platform
+
+engines_app = typer.Typer(no_args_is_help=True, help="Networks at other precisions and in other runtimes.")
+FAILED = 1
+"""Exit code: engines differ, or one is not as its card says."""
+
+
+@engines_app.command("build")
+def build_engine(
+    model: Annotated[str, typer.Argument(help="A model's name, or its .onnx file.")],
+    precision: Annotated[Precision, typer.Option(help="What it is to compute in.")] = "fp32",
+    target: Annotated[Target, typer.Option(help="What int8 is for.")] = "cpu",
+    pictures: Annotated[
+        Path | None,
+        typer.Option(help="For int8: folder with boxes.csv and images.tar, to calibrate with and judge on."),
+    ] = None,
+) -> None:
+    """Writes a model at a precision, with its card; where TensorRT is installed, builds the plan of it too."""
+    with plain_errors():
+        source = catalog.file_of(model)
+        card = read_card(source)
+        made = source
+        if precision != card.precision:
+            with _needs_onnx(), console.status(f"writing {card.name} in {precision}"):
+                from pipeline.models.quantize import write_at
+
+                made = write_at(precision, source, target=target, pictures=pictures)
+            console.print(made, highlight=False, soft_wrap=True)
+            if (calibration := read_card(made).calibration) and (judged := calibration.judged):
+                console.print(f"{calibration.gate.metric}: {judged.fp32:.4f} in fp32, {judged.int8:.4f} in int8")
+        platform = _platform()
+        if platform is None or read_card(made).plan is None:
+            console.print(
+                "no plan of it: " + ("there is no TensorRT here" if platform is None else "it is for the CPU")
+            )
+            return
+        from engines.plans import plan_of
+
+        with _bar() as (bar, task):
+            plan = plan_of(made, platform, progress=partial(_show, bar, task))
+        console.print(plan, highlight=False, soft_wrap=True)
+        if platform.gpu:
+            open_engine(made.with_suffix(".plan"))  # which compares it with the model
+
+
+@engines_app.command("parity")
+def compare_engines(
+    one: Annotated[str, typer.Argument(help="A model's name, or a file: .onnx, .pt2 or .plan.")],
+    other: Annotated[str, typer.Argument(help="Another runtime's file, or another precision's.")],
+    inputs: Annotated[
+        Path | None, typer.Option(help=".npz with an array for each input; drawn by chance if not given.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of drawn inputs.")] = 0,
+) -> None:
+    """Runs two engines on the same inputs; fails when they differ by more than the card of the first allows."""
+    from engines.parity import compare, draw_inputs
+
+    with plain_errors():
+        first, second = catalog.file_of(one), catalog.file_of(other)
+        cards = [read_card(file) for file in (first, second)]
+        coarser = max((card.precision for card in cards), key=PRECISIONS.index)
+        tolerance = cards[0].tolerance.get(coarser)
+        if tolerance is None:
+            raise ConfigError(f"{card_file(first)}: no tolerance for {coarser}, so there is nothing to hold them to")
+        a, b = open_engine(first), open_engine(second)
+        given = [_read_inputs(inputs)] if inputs else draw_inputs(a.inputs, shapes=cards[0].usual_shapes, seed=seed)
+        found = compare(a, b, given, tolerance)
+    table = Table("output", "largest difference", "largest value", "of what is allowed", "")
+    for each in found:
+        verdict = "agrees" if each.agrees else "[red]differs[/red]"
+        table.add_row(each.output, f"{each.largest:.3g}", f"{each.at:.3g}", f"{each.excess:.0%}", verdict)
+    console.print(table)
+    console.print(f"allowed: {tolerance.absolute:g} + {tolerance.relative:g} * |value|", highlight=False)
+    raise typer.Exit(0 if all(each.agrees for each in found) else FAILED)
+
+
+@engines_app.command("list")
+def list_engines(
+    folder: Annotated[Path | None, typer.Option(help="Instead of the user's cache of models.")] = None,
+) -> None:
+    """Lists networks with their precision, their card, and their plans for this machine."""
+    with plain_errors():
+        table = Table("network", "precision", "MB", "card", "plans")
+        platform = _platform()
+        for file in _networks(folder):
+            card = read_card(file) if card_file(file).is_file() else None
+            megabytes = f"{file.stat().st_size / 1e6:.1f}"
+            table.add_row(
+                file.name, card.precision if card else "?", megabytes, "yes" if card else "-", _plans(file, platform)
+            )
+    console.print(table)
+
+
+@engines_app.command("verify")
+def verify_engines(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Names or files; all of the cache, if none is named.")
+    ] = None,
+) -> None:
+    """Looks whether networks are what their cards say, and whether they open."""
+    with plain_errors():
+        files = [catalog.file_of(name) for name in names] if names else _networks(None)
+    faults = {file: _fault(file) for file in files}
+    for file, fault in faults.items():
+        console.print(f"{file.name}: {escape(fault or 'fine')}", highlight=False, soft_wrap=True)
+    raise typer.Exit(FAILED if any(faults.values()) else 0)
+
+
+def _networks(folder: Path | None) -> Sequence[Path]:
+    return sorted((folder or catalog.cache_folder()).glob("*.onnx"))
+
+
+@contextmanager
+def _needs_onnx() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"this needs the package {error.name!r}; install facewarden[build]") from error
+
+
+def _platform() -> Platform | None:
+    """The TensorRT of this machine, with its GPU where there is one; None if it is not installed."""
+    try:
+        from engines.cuda import CudaDevice
+        from engines.plans import Platform
+        from engines.trt import library
+
+        library()
+    except (EngineError, ModuleNotFoundError):
+        return None
+    try:
+        return Platform.of(CudaDevice())
+    except EngineError:
+        return Platform.of(None)
+
+
+def _plans(file: Path, platform: Platform | None) -> str:
+    if platform is None:
+        return "no TensorRT here"
+    from engines.plans import list_plans
+
+    try:
+        return ", ".join(state for _, state in list_plans(file, platform)) or "-"
+    except EngineError:
+        return "-"
+
+
+def _fault(file: Path) -> str:
+    try:
+        card = read_card(file)
+        found = sha256_of(file.read_bytes())
+        if found != card.sha256:
+            return f"expected SHA-256 {card.sha256}, got {found}; pull or build it again"
+        if card.precision != "bf16":  # which TensorRT alone can run
+            open_engine(file)
+    except (EngineError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _read_inputs(file: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: expected an .npz with an array for each input: {error}") from error
+
+
+@contextmanager
+def _bar() -> Iterator[tuple[Progress, TaskID]]:
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield bar, bar.add_task("building the plan", total=None)
+
+
+def _show(bar: Progress, task: TaskID, phase: str, done: int, steps: int) -> None:
+    bar.update(task, description=phase, completed=done, total=steps)

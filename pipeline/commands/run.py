@@ -1,0 +1,224 @@
+"""`facewarden run`: hides the faces in videos."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from engines import ConfigError
+from pipeline.commands.console import console, errors, plain_errors
+from pipeline.config import Config, load
+
+INCOMPLETE = 1
+"""Exit code: at least one source could not be read to its end, or frames were withheld."""
+
+
+def run(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders, globs, rtsp:// URLs, /dev/videoN.", show_default=False)
+    ] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="File, folder or rtsp:// URL.")] = None,
+    config: Annotated[str | None, typer.Option(help="YAML file, or the name of a packaged one.")] = None,
+    demo: Annotated[bool, typer.Option(help="Use a clip that is rendered on the spot.")] = False,
+    style: Annotated[str | None, typer.Option(help="blur, mosaic, solid or image.")] = None,
+    shape: Annotated[str | None, typer.Option(help="ellipse or box.")] = None,
+    image: Annotated[str | None, typer.Option(help="The picture of style image.")] = None,
+    scale: Annotated[float | None, typer.Option(help="How far a cover reaches over the face box.")] = None,
+    cells: Annotated[int | None, typer.Option(help="Cells of blur and mosaic across a face.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Lowest score of a face.")] = None,
+    max_px: Annotated[int | None, typer.Option(help="Longest side of the picture that the detector sees.")] = None,
+    every: Annotated[int | None, typer.Option(help="Look for faces in every n-th frame.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Photo of somebody who stays visible; repeatable.")] = None,
+    audio: Annotated[str | None, typer.Option(help="copy or drop.")] = None,
+    encode: Annotated[
+        list[str] | None, typer.Option(help="encoder, preset, crf, or an option of the encoder, as KEY=VALUE.")
+    ] = None,
+    delivery: Annotated[str | None, typer.Option(help="auto, transactional or low_latency.")] = None,
+    on_failure: Annotated[str | None, typer.Option(help="auto, cover or withhold.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Actors; by default one a stream, at most one a core.")] = None,
+    broker: Annotated[str | None, typer.Option(help="kafka://HOST:PORT or sqlite:///FOLDER/facewarden.db.")] = None,
+    broker_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for the broker; repeatable.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster instead of this machine alone.")] = None,
+    preview: Annotated[bool, typer.Option(help="Show the first stream's masked video in a window.")] = False,
+    verdicts: Annotated[str | None, typer.Option(help="Where the reports go (JSON lines).")] = None,
+) -> None:
+    """Hides the faces in videos."""
+    from pipeline.live.run import Run
+    from pipeline.live.sources import find_sources
+
+    with plain_errors(), tempfile.TemporaryDirectory(prefix="facewarden-demo-") as demo_folder:
+        given = list(sources or [])
+        if demo:
+            from pipeline.commands.demo_clip import render_demo
+
+            clip = Path(demo_folder) / "demo.mp4"
+            render_demo(clip)
+            given.append(str(clip))
+            output = output or "."
+        if not given:
+            raise ConfigError("no source; give files, folders, rtsp:// URLs or devices, or --demo")
+        chosen = load(config, _overrides(locals(), load(config)))
+        started = Run(
+            find_sources(given),
+            output,
+            chosen,
+            broker=broker,
+            broker_options=_broker_options(broker, broker_option),
+            ray_address=ray_address,
+            verdicts=verdicts,
+            preview=preview,
+        )
+        _drive(started)
+        complete = _tell(started)
+    raise typer.Exit(0 if complete else INCOMPLETE)
+
+
+def _overrides(flags: dict[str, Any], config: Config) -> dict[str, Any]:
+    """What the flags change in the config: top-level values, and options of the steps they belong to."""
+    top = {name: flags[name] for name in ("audio", "delivery", "on_failure", "workers") if flags[name] is not None}
+    takers = {
+        "deidentify.cover": ("style", "shape", "image", "scale", "cells"),
+        "detect.cascade": ("threshold", "max_px"),
+        "detect.centerface": ("threshold", "max_px", "every"),
+    }
+    steps = [step.model_dump() for step in config.steps]
+    for name in sorted({name for names in takers.values() for name in names if flags[name] is not None}):
+        matching = [step for step in steps if name in takers.get(step["use"], ())]
+        if not matching:
+            uses = " or ".join(use for use, names in takers.items() if name in names)
+            raise ConfigError(f"--{name.replace('_', '-')}: the config has no step {uses}")
+        for step in matching:
+            step["options"][name] = flags[name]
+    if flags["keep"]:
+        cover = next((i for i, step in enumerate(steps) if step["use"].startswith("deidentify.")), len(steps))
+        engines = {"descriptor": "face_descriptor", "landmarks": "face_points"}
+        steps.insert(cover, {"use": "keep", "engines": engines, "options": {"photos": flags["keep"]}})
+    encode = {**config.encode.model_dump()}
+    for key, value in _pairs("--encode", flags["encode"]).items():
+        if key in ("encoder", "preset", "crf"):
+            encode[key] = value
+        else:
+            encode["options"] = {**encode["options"], key: value}
+    return {**top, "steps": steps, "encode": encode}
+
+
+def _broker_options(broker: str | None, given: list[str] | None) -> dict[str, str]:
+    options = _pairs("--broker-option", given)
+    password = os.environ.get("FACEWARDEN_KAFKA_PASSWORD")
+    if password and broker is not None and broker.startswith("kafka://"):
+        options["sasl_plain_password"] = password
+    return options
+
+
+def _pairs(flag: str, given: list[str] | None) -> dict[str, str]:
+    pairs = {}
+    for item in given or []:
+        key, separator, value = item.partition("=")
+        if not separator:
+            raise ConfigError(f"{flag} {item}: expected KEY=VALUE")
+        pairs[key] = value
+    return pairs
+
+
+def _drive(started: Any) -> None:
+    """Shows progress until the end. The first Ctrl-C ends live sources in an orderly way, the second leaves."""
+    if started.folder.resumed:
+        console.print("going on with a run that was interrupted")
+    asked = False
+
+    def ask_to_stop(*_: object) -> None:
+        nonlocal asked
+        live = any(job.source.live for job in started.jobs)
+        if asked or not live:
+            raise KeyboardInterrupt
+        asked = True
+        started.stop()
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[fps]}"),
+        TimeRemainingColumn(),
+    )
+    before = signal.signal(signal.SIGINT, ask_to_stop)
+    try:
+        with Progress(*columns, console=console, transient=True) as bars:
+            starting = bars.add_task("starting", total=None, fps="")
+            tasks: dict[int, TaskID] = {}
+            for progress in started.drive():
+                if progress:
+                    bars.update(starting, visible=False)
+                for item in progress:
+                    if item.number not in tasks:
+                        tasks[item.number] = bars.add_task(item.name, total=None, fps="")
+                    task = tasks[item.number]
+                    speed = bars.tasks[bars.task_ids.index(task)].speed
+                    bars.update(
+                        task,
+                        completed=item.shown,
+                        total=max(item.expected, item.shown) or None,
+                        fps=item.trouble or (f"{speed:.0f} fps" if speed else ""),
+                    )
+    except KeyboardInterrupt:
+        errors.print("stopped; the same command goes on from here")
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _tell(started: Any) -> bool:
+    """Prints the table of the run; true if everything came out whole."""
+    table = Table(title="streams", show_lines=False)
+    for name in ("stream", "packets", "shown", "not shown", "withheld", "faces", "tracks", "fps", "CPU-ms/frame"):
+        table.add_column(name, justify="left" if name == "stream" else "right", no_wrap=name == "stream")
+    complete = True
+    for outcome in started.outcomes:
+        ledger = outcome.ledger
+        withheld = sum(ledger.withheld.values())
+        complete &= not outcome.reason and not withheld and outcome.balanced and bool(outcome.files)
+        table.add_row(
+            outcome.job.source.shown,
+            str(ledger.packets),
+            f"{ledger.shown}" + (f" ({ledger.covered_whole} covered whole)" if ledger.covered_whole else ""),
+            str(ledger.discarded),
+            str(withheld) + "".join(f"\n{count} {why}" for why, count in ledger.withheld.items()),
+            str(ledger.faces) + (f" ({ledger.kept} kept)" if ledger.kept else ""),
+            str(ledger.tracks),
+            f"{ledger.shown / ledger.wall_s:.1f}" if ledger.wall_s else "-",
+            f"{sum(ledger.cpu_ms.values()) / max(1, ledger.shown):.1f}",
+        )
+    console.print(table)
+    console.print(_stages(started))
+    for outcome in started.outcomes:
+        if not outcome.balanced:
+            errors.print(f"[red]{outcome.job.source.shown}: the ledger does not balance; please report this[/red]")
+        if outcome.reason:
+            errors.print(f"[red]{outcome.job.source.shown}:[/red] {outcome.reason}", highlight=False, soft_wrap=True)
+        for file in outcome.files:
+            console.print(file, highlight=False, soft_wrap=True)
+    console.print(started.verdicts, highlight=False, soft_wrap=True)
+    return complete
+
+
+def _stages(started: Any) -> Table:
+    """CPU time by stage over all streams, with the start-up apart."""
+    total: dict[str, float] = {}
+    for outcome in started.outcomes:
+        for stage, milliseconds in outcome.ledger.cpu_ms.items():
+            total[stage] = total.get(stage, 0.0) + milliseconds
+    frames = max(1, sum(outcome.ledger.shown for outcome in started.outcomes))
+    table = Table(title=f"CPU-ms per frame by stage (start-up {started.startup_s:.1f} s apart)")
+    for stage in total:
+        table.add_column(stage, justify="right")
+    if total:
+        table.add_row(*(f"{milliseconds / frames:.2f}" for milliseconds in total.values()))
+    return table

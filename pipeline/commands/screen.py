@@ -1,0 +1,122 @@
+"""`facewarden screen`: uploaded videos in, a report on each out, and a list of them all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from engines import ConfigError
+from pipeline.commands.console import console, errors
+from pipeline.config import load
+from pipeline.jail.protocol import readable
+
+if TYPE_CHECKING:
+    from pipeline.screening.batch import Batch
+
+
+LONGEST_NAME = 60
+
+
+def screen(
+    videos: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the reports.")] = Path("screening"),
+    config: Annotated[str, typer.Option(help="YAML file, or the name of a packaged one.")] = "screen",
+    model: Annotated[
+        list[Path] | None, typer.Option(help="Folder of a training run, in place of the networks that come along.")
+    ] = None,
+) -> None:
+    """Looks for forged faces in videos, and writes a report on each.
+
+    A report is one HTML file for people, beside a JSON for programs; index.html and screen.json list them all.
+    Reports that are there already, of the same bytes and with the same networks, are not made again.
+
+    \b
+    Exit codes:
+    3    at least one video has an indication of a forgery
+    1    none has, but one could not be read to its end
+    0    neither; screen.json tells "no_indication" from "nothing_said"
+    2    what was asked for cannot be done, and nothing was started
+    130  interrupted; the same command goes on from there
+    """
+    # Here, for they bring video and networks along, which no other command shall wait for.
+    from pipeline.live.sources import LIVE, find_sources
+    from pipeline.screening.batch import Batch
+    from pipeline.screening.networks import models_in, with_files
+    from pipeline.screening.screener import Screener
+
+    sources = find_sources(videos)
+    live = [source for source in sources if LIVE.match(source)]
+    if live:
+        raise ConfigError(f"{live[0]}: is not screened; expected files")
+    chosen = with_files(load(config), model or [])
+    models = models_in(chosen)
+    _make(output)
+    with Screener(chosen) as screener:
+        batch = Batch(output, screener, chosen, models, name=Path(config).stem)
+        finished = _drive(batch, [Path(source) for source in sources])
+    _tell(batch)
+    if not finished:
+        errors.print("stopped; the same command goes on from here")
+        sys.exit(130)
+    raise typer.Exit(batch.code)
+
+
+def _drive(batch: Batch, paths: Sequence[Path]) -> bool:
+    """Screens one video after the other, with progress; false if Ctrl-C came. The list is written in either case."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bars:
+            whole = bars.add_task("videos", total=len(paths))
+            for path in paths:
+                one = bars.add_task(readable(path.name)[:LONGEST_NAME], total=None)
+                batch.add(path, partial(_move, bars, one))
+                bars.remove_task(one)
+                bars.advance(whole)
+    except KeyboardInterrupt:
+        return False
+    finally:
+        batch.write_list()
+    return True
+
+
+def _move(bars: Progress, one: TaskID, done: int, expected: int) -> None:
+    bars.update(one, completed=done, total=max(done, expected) or None)
+
+
+def _tell(batch: Batch) -> None:
+    table = Table()
+    for name in ("video", "verdict", "score", "confidence", "report"):
+        table.add_column(name, overflow="fold")
+    for row in batch.rows:
+        note = "" if row["complete"] else f"\nnot all was looked at: {row['reason']}"
+        score = "-" if row["probability"] is None else f"{row['probability']:.2f}"
+        cells = (row["source"]["name"], row["words"] + note, score, row["confidence"], row["html"] or "-")
+        table.add_row(*map(_plain, cells))
+    console.print(table)
+    if batch.again:
+        console.print(f"{batch.again} of {len(batch.rows)} reports were there already")
+    console.print(_plain(str(batch.index)), highlight=False, soft_wrap=True)
+
+
+def _plain(words: str) -> str:
+    return escape(readable(words))
+
+
+def _make(folder: Path) -> None:
+    """The folder of the reports, which only its owner reads if it is new.
+
+    Raises:
+        ConfigError: there can be none.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"{folder}: expected a folder to write to ({error.strerror}); choose another") from error

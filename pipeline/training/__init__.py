@@ -1,0 +1,1 @@
+"""Offline jobs: how the project's own networks are made, measured and exported."""

@@ -1,0 +1,1 @@
+"""The search for the cheapest setting of a config that keeps what was asked for."""

@@ -1,0 +1,138 @@
+"""Finds the cheapest setting of a config that still finds the faces.
+
+The search begins at the config as it is and goes to the best of its neighbours, which differ from it in one knob by one
+value, until none is better. It looks at a few dozen settings where a grid would have hundreds, and each is tried on all
+frames: whether a slow period keeps the faces, a few frames cannot tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from engines import ConfigError
+from pipeline.config import Config
+from pipeline.live.dry_run import Trial
+from pipeline.tuning.goals import Score, Slo, Truth, recall
+from pipeline.tuning.knobs import VALUES, Knob, Setting, neighbours, thorough, turned
+
+WORTH = 0.03
+"""A neighbour is better if it saves at least this fraction: less is noise."""
+TOLERANCE = 0.01
+"""By so much may the recall fall where nobody asked for one."""
+Attempt = Callable[[Config, str], Mapping[str, Trial]]
+
+
+class Tuner:
+    """The search over one config.
+
+    Args:
+        found: what may be turned in it.
+        attempt: tries a config, which it is given with words for people, on all clips: a trial for each by its name.
+        wait_ms: how long a frame waits in the look-ahead.
+        truth: the faces that are there; without it, those that the most thorough setting finds.
+
+    Attributes:
+        slo: what must hold; after `search` with the recall that was to be kept, where none was asked for.
+        scores: of all that was tried.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        found: Sequence[Knob],
+        attempt: Attempt,
+        slo: Slo,
+        *,
+        wait_ms: float = 0.0,
+        truth: Truth | None = None,
+    ) -> None:
+        self.slo = slo
+        self.scores: dict[Setting, Score] = {}
+        self.knobs = list(found)
+        self._config, self._attempt, self._wait_ms, self._truth = config, attempt, wait_ms, truth
+
+    def search(self) -> Score:
+        """The cheapest that holds everything, or else the nearest.
+
+        Raises:
+            ConfigError: nothing can be turned, or there is no face in the clips.
+        """
+        if not self.knobs:
+            raise ConfigError(f"steps: expected an option or field named {', '.join(VALUES)}; there is nothing to turn")
+        self._look_thoroughly()
+        best = self._evaluate(tuple(knob.own for knob in self.knobs))
+        if math.isnan(self.slo.recall):
+            self.slo = replace(self.slo, recall=max(best.recall - TOLERANCE, TOLERANCE))
+        while True:
+            around = [self._evaluate(setting) for setting in neighbours(self.knobs, best.setting)]
+            nearest = min([best, *around], key=self._rank)
+            if not self._better(nearest, best):
+                return best
+            best = nearest
+
+    def ranked(self) -> list[Score]:
+        """All that was tried: what holds everything first, cheapest first; then the others, nearest first."""
+        return sorted(self.scores.values(), key=self._rank)
+
+    @property
+    def before(self) -> Score:
+        """The config as it is."""
+        return self.scores[tuple(knob.own for knob in self.knobs)]
+
+    @property
+    def truest(self) -> Score:
+        """The most thorough setting."""
+        return self.scores[thorough(self.knobs)]
+
+    def _rank(self, score: Score) -> tuple[float, float]:
+        return sum(score.misses(self.slo).values()), score.cpu_ms
+
+    def _better(self, one: Score, other: Score) -> bool:
+        (behind, cost), (other_behind, other_cost) = self._rank(one), self._rank(other)
+        return behind < other_behind or (behind == other_behind and cost < (1 - WORTH) * other_cost)
+
+    def _look_thoroughly(self) -> None:
+        setting = thorough(self.knobs)
+        trials = self._try(setting)
+        if self._truth is None:
+            self._truth = {name: trial.faces for name, trial in trials.items()}
+        score = self._score(setting, trials)
+        if not score.faces:
+            raise ConfigError(f"{', '.join(self._truth)}: no face in these clips; give some with faces to tune for")
+        self.scores[setting] = score
+
+    def _evaluate(self, setting: Setting) -> Score:
+        """Tries a setting once; what an operator does not take is infinitely bad."""
+        if setting not in self.scores:
+            try:
+                self.scores[setting] = self._score(setting, self._try(setting))
+            except ConfigError:
+                self.scores[setting] = Score(setting, self._words(setting), 0, 0, 0.0, math.inf, math.inf, 0.0, 1)
+        return self.scores[setting]
+
+    def _try(self, setting: Setting) -> Mapping[str, Trial]:
+        return self._attempt(turned(self._config, self.knobs, setting), self._words(setting))
+
+    def _score(self, setting: Setting, trials: Mapping[str, Trial]) -> Score:
+        found, faces = recall(self._truth or {}, {name: trial.covers for name, trial in trials.items()})
+        shown = sum(trial.shown for trial in trials.values())
+        busy = np.concatenate([trial.busy_ms for trial in trials.values()])
+        return Score(
+            setting,
+            self._words(setting),
+            shown,
+            faces,
+            found,
+            sum(trial.cpu_ms * trial.shown for trial in trials.values()) / max(1, shown),
+            self._wait_ms + float(np.percentile(busy, 99)),
+            1000 / float(busy.mean()),
+            sum(trial.failed for trial in trials.values()),
+        )
+
+    def _words(self, setting: Setting) -> str:
+        pairs = zip(self.knobs, setting, strict=True)
+        return " ".join(f"{knob.option}={knob.values[position]:g}" for knob, position in pairs)

@@ -1,0 +1,98 @@
+"""An upload is decoded once, in order, on a clock that begins at zero; what is lost is counted."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from pipeline.jail.parent import Limits
+from pipeline.screening.frames import Clock, Pictures
+from pipeline.wire import Head, Packet, Rational
+from tests.clips import FPS, Clips, read_index
+from tests.hostile import HostileFiles
+
+SHOWN_WHOLE = [
+    "h264_plain", "h264_open_gop", "mpeg2_open_gop", "edit_list", "variable_rate", "late_start", "clock_jump_ahead",
+    "clock_jump_back", "raw_h264", "avi_b_frames", "size_change_ts", "vp9_hidden_frames", "av1", "mp4_aac",
+]  # fmt: skip
+
+
+def test_every_frame_comes_once_in_order(clips: Clips, subtests: pytest.Subtests) -> None:
+    for name in SHOWN_WHOLE:
+        with subtests.test(name):
+            clip = clips(name)
+            pictures = Pictures(clip.path, "s", Limits())
+
+            seen = [(frame.index, frame.time_s, read_index(frame.picture.planes[0])) for frame in pictures]
+
+            indices, times, numbers = zip(*seen, strict=True)
+            assert (pictures.reason, dict(pictures.lost), pictures.shown) == ("", {}, len(clip.numbers))
+            assert (indices, numbers) == (tuple(range(len(seen))), clip.numbers)
+            assert times[0] == 0 and (np.diff(times) > 0).all()
+            assert times[-1] < 1.5 * len(seen) / FPS or name == "variable_rate"
+
+
+def test_a_lying_picture_says_how_it_is_shown(clips: Clips) -> None:
+    assert {frame.rotation for frame in Pictures(clips("rotated").path, "s", Limits())} == {90}
+
+
+def test_what_no_picture_comes_of_is_counted(clips: Clips) -> None:
+    pictures = Pictures(clips("no_keyframe_start").path, "s", Limits())
+
+    assert len(list(pictures)) == 36
+    assert (dict(pictures.lost), pictures.reason) == ({"undecodable": 18}, "")
+
+
+def test_damage_in_the_middle_does_not_end_it(hostile: HostileFiles) -> None:
+    pictures = Pictures(hostile("corrupt_ts"), "s", Limits())
+
+    assert 40 < len(list(pictures)) <= 90 and not pictures.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "reason"),
+    [
+        ("truncated_mp4", 0, "is not a video"),
+        ("truncated_mp4_with_index", 1, "breaks off"),
+        ("empty", 0, "is empty"),
+        ("text", 0, "text|letter"),
+        ("audio_only", 0, "has no video stream"),
+        ("playlist", 0, "playlist"),
+        ("concat_script", 0, "script"),
+    ],
+)
+def test_what_cannot_be_read_to_its_end_says_why(hostile: HostileFiles, name: str, shown: int, reason: str) -> None:
+    pictures = Pictures(hostile(name), "s", Limits())
+
+    assert min(len(list(pictures)), 1) == shown
+    assert re.search(reason, pictures.reason)
+    assert str(hostile(name).parent) not in pictures.reason
+
+
+def test_pictures_larger_than_allowed_end_the_file(hostile: HostileFiles) -> None:
+    pictures = Pictures(hostile("eight_k"), "s", Limits(max_pixels=1920 * 1080))
+
+    assert not list(pictures) and "8k.avi" in pictures.reason
+
+
+@pytest.mark.parametrize(
+    ("stamps", "shown"),
+    [
+        ([50, 51, 53], [0, 0.04, 0.12]),
+        ([50, 51, 51, 52], [0, 0.04, 0.04, 0.08]),
+        ([50, 51, 10, 11], [0, 0.04, 0.08, 0.12]),
+        ([50, 51, 9000, 9001], [0, 0.04, 0.08, 0.12]),
+        ([50, None, 52], [0, 0.04, 0.08]),
+        ([None, 50, 51], [0, 0.04, 0.08]),
+    ],
+    ids=["late start", "twice", "jumps back", "jumps ahead", "one is missing", "the first is missing"],
+)
+def test_the_clock(stamps: list[int | None], shown: list[float]) -> None:
+    tick = Rational(num=1, den=25)
+    clock = Clock(Head(time_base=tick, rate=Rational(num=25, den=1), timed=True, clock_may_jump=True))
+
+    times = [clock.at(Packet() if stamp is None else Packet(pts=stamp)) for stamp in stamps]
+
+    assert times == pytest.approx(shown)
