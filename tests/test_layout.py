@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = {"engines": 1, "operators": 2, "pipeline": 3}
 OUTSIDE = ("tests", "bench")
+
+RANKS = (
+    {"facewarden_pb2"},
+    {"jail", "wire", "provenance"},
+    {"config"},
+    {"media", "brokers", "models"},
+    {"live"},
+    {"screening", "training", "tuning"},
+    {"service"},
+    {"commands"},
+    {"__main__"},
+)
+"""What stands in `pipeline/`, from what knows nothing of the rest on. Imports go to lower ranks only."""
+
+LOOSE_FILES = 6
+"""So many files may lie beside the folders in `pipeline/`."""
 
 HOMES = {
     "av": ("pipeline/media/*", "operators/forge/codec.py"),
@@ -107,6 +124,38 @@ def test_imports_point_down() -> None:
     ]
 
     assert not wrong
+
+
+def test_imports_in_the_pipeline_go_to_lower_ranks() -> None:
+    rank = {name: number for number, names in enumerate(RANKS) for name in names}
+
+    wrong = [
+        f"{source.path} imports {name}"
+        for source in SOURCES
+        if within(source.module, "pipeline") and source.module != "pipeline"
+        for name in source.imports()
+        if name.startswith("pipeline.")
+        and name.split(".")[1] != source.module.split(".")[1]
+        and rank[name.split(".")[1]] >= rank[source.module.split(".")[1]]
+    ]
+
+    assert not wrong
+
+
+def test_few_files_lie_loose_in_the_pipeline() -> None:
+    assert 1 < len(list((ROOT / "pipeline").glob("*.py"))) <= LOOSE_FILES
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports inside of functions count too: a circle that is only put off is one. What a package's own `__init__`
+    opens on demand, a runtime or a broker, may import it."""
+    modules = {source.module for source in SOURCES}
+    graph = {
+        source.module: {name for name in source.imports() if name in modules and not within(name, source.module)}
+        for source in SOURCES
+    }
+
+    assert tuple(TopologicalSorter(graph).static_order())
 
 
 def test_no_system_imports_another() -> None:

@@ -20,6 +20,7 @@ from pipeline.jail.protocol import readable
 
 if TYPE_CHECKING:
     from pipeline.screening.batch import Batch
+    from pipeline.screening.networks import TrainedNetworks
 
 
 LONGEST_NAME = 60
@@ -56,7 +57,7 @@ def screen(
     live = [source for source in sources if LIVE.match(source)]
     if live:
         raise ConfigError(f"{live[0]}: is not screened; expected files")
-    chosen = with_files(load(config), model or [])
+    chosen = with_files(load(config), [trained(run) for run in model or []])
     models = models_in(chosen)
     _make(output)
     with Screener(chosen) as screener:
@@ -67,6 +68,20 @@ def screen(
         errors.print("stopped; the same command goes on from here")
         sys.exit(130)
     raise typer.Exit(batch.code)
+
+
+def trained(run: Path) -> TrainedNetworks:
+    """The networks of a training run, for `with_files`.
+
+    Raises:
+        ConfigError: the folder holds no run, or no networks.
+    """
+    from pipeline.screening.networks import TrainedNetworks
+    from pipeline.training.export import networks, recipe_of
+
+    recipe = recipe_of(run)
+    files = {name: str(file.absolute()) for name, file in networks(run / recipe.variant).items()}
+    return TrainedNetworks(recipe.use, files, recipe.data.margin)
 
 
 def _drive(batch: Batch, paths: Sequence[Path]) -> bool:

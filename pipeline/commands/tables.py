@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from pipeline.commands.console import console
-from pipeline.training.summaries import Row
+
+if TYPE_CHECKING:  # it brings SciPy along, which no other command shall wait for
+    from pipeline.training.summaries import Row
 
 TITLES = {
     "auc": "AUC",

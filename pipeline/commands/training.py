@@ -17,8 +17,6 @@ from engines.progress import minutes
 from pipeline.commands import tables
 from pipeline.commands.console import console, plain_errors
 from pipeline.commands.progress import Bars
-from pipeline.provenance import write_report
-from pipeline.training import summaries
 
 jobs_app = typer.Typer()
 
@@ -104,8 +102,9 @@ def evaluate(
                 systems, model or [], wanted, workspace,
                 shift=shift, tta=tta, draws=draws, ray_address=ray_address, on_progress=bars.show,
             )  # fmt: skip
+        summaries = _module("summaries")
         tables.show_scores(found.rows, found.kinds, found.spoken, found.title)
-        write_report(json, found.figures, summaries.plain([*found.rows, *found.kinds]), 0)
+        _report(json, found.figures, summaries.plain([*found.rows, *found.kinds]), 0)
 
 
 @jobs_app.command()
@@ -133,8 +132,9 @@ def ablate(
                 leave_kinds_out=leave_kinds_out, only=only or [], draws=draws, ray_address=ray_address,
                 on_progress=bars.show,
             )  # fmt: skip
+        summaries = _module("summaries")
         tables.show_rows(rows, f"{recipe.use}: {'one kind left out' if leave_kinds_out else 'ablations'}")
-        write_report(json, summaries.row_figures(rows), summaries.plain(rows), recipe.seed)
+        _report(json, summaries.row_figures(rows), summaries.plain(rows), recipe.seed)
 
 
 def _module(name: str) -> Any:
@@ -166,3 +166,9 @@ def _pairs(given: list[str] | None) -> dict[str, Any]:
 def _show(files: list[Path]) -> None:
     for file in files:
         console.print(file, highlight=False, soft_wrap=True)
+
+
+def _report(path: Path | None, figures: dict[str, float], rows: list[Any], seed: int) -> None:
+    from pipeline.provenance import write_report
+
+    write_report(path, figures, rows, seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,18 +44,33 @@ class Model:
         return f"{self.card.name}@{self.sha256[:12]}"
 
 
-def with_files(config: Config, runs: Sequence[Path] = ()) -> Config:
+@dataclass(frozen=True, slots=True)
+class TrainedNetworks:
+    """What a training of one's own puts in the place of a system's networks.
+
+    Attributes:
+        use: the operator.
+        files: its engines.
+        margin: of the crops that they were trained on.
+    """
+
+    use: str
+    files: Mapping[str, str]
+    margin: float
+
+
+def with_files(config: Config, trained: Sequence[TrainedNetworks] = ()) -> Config:
     """The config with the files of all its networks: those that come with a system wherever they are installed.
 
     Args:
-        runs: folders of trainings, whose networks take the place of those of their system.
+        trained: what takes the place of the networks of its system.
 
     Raises:
         ConfigError: a network is missing; the message tells how to get it.
     """
     steps = list(config.steps)
-    for run in runs:
-        steps = _with_run(steps, run)
+    for each in trained:
+        steps = _with_trained(steps, each)
     steps = [_with_engines(step, {name: _placed(model) for name, model in step.engines.items()}) for step in steps]
     _require(steps)
     return config.model_copy(update={"steps": steps})
@@ -83,16 +98,12 @@ def models_in(config: Config) -> list[Model]:
     return found
 
 
-def _with_run(steps: Sequence[Step], run: Path) -> list[Step]:
+def _with_trained(steps: Sequence[Step], trained: TrainedNetworks) -> list[Step]:
     """The steps with a training's networks in that of its system, which comes last if there was none."""
-    from pipeline.training.export import networks, recipe_of
-
-    recipe = recipe_of(run)
-    files = {name: str(file.absolute()) for name, file in networks(run / recipe.variant).items()}
-    given = list(steps) if any(step.use == recipe.use for step in steps) else [*steps, Step(use=recipe.use)]
+    given = list(steps) if any(step.use == trained.use for step in steps) else [*steps, Step(use=trained.use)]
     return [
-        _with_engines(step, files).model_copy(update={"options": _options(step, recipe.data.margin)})
-        if step.use == recipe.use
+        _with_engines(step, dict(trained.files)).model_copy(update={"options": _options(step, trained.margin)})
+        if step.use == trained.use
         else step
         for step in given
     ]

@@ -19,6 +19,7 @@ from engines import ConfigError, EngineError
 from engines.card import Card, read_card, write_card
 from engines.files import sha256_of
 from pipeline.commands.app import app
+from pipeline.commands.screen import trained
 from pipeline.config import INSTALLED, Config, Step, load
 from pipeline.screening.batch import INCOMPLETE, INDEX, INDICATION, LIST, Batch
 from pipeline.screening.networks import models_in, with_files
@@ -193,7 +194,7 @@ def test_networks_of_a_training_take_the_place_of_those_that_come_along(tmp_path
     options = {"least": 3, "size": 999}
     given = Config(steps=[Step(use="deepfake.acmf", engines={"detector": "no/detector.onnx"}, options=options)])
 
-    (step,) = with_files(given, [run_of(tmp_path)]).steps
+    (step,) = with_files(given, [trained(run_of(tmp_path))]).steps
 
     assert Path(step.engines["detector"]).is_file()
     assert step.options == {"least": 3, "margin": 1.3}  # its network tells the size itself
@@ -202,7 +203,7 @@ def test_networks_of_a_training_take_the_place_of_those_that_come_along(tmp_path
 def test_a_training_of_a_system_without_a_step_adds_one(tmp_path: Path) -> None:
     config = Config(steps=[Step(use="track")])
 
-    steps = with_files(config, [run_of(tmp_path)]).steps
+    steps = with_files(config, [trained(run_of(tmp_path))]).steps
 
     assert [step.use for step in steps] == ["track", "deepfake.acmf"]
     assert list(steps[1].engines) == ["detector"]
