@@ -49,7 +49,7 @@ LEAST_S = 1.0
 FRESH = 4
 """Faces that a track has new when a clip of it is scored, by default."""
 PICTURE, SIDE_PX = (720, 1280), 160
-Row = dict[str, Any]
+BenchRow = dict[str, Any]
 Inputs = Mapping[str, NDArray[Any]]
 
 
@@ -170,10 +170,10 @@ def measure(
     faces: int,
     frames: int,
     least_s: float = LEAST_S,
-) -> tuple[dict[str, float], list[Row]]:
+) -> tuple[dict[str, float], list[BenchRow]]:
     """Figures and rows; a ratio is that of the batch with which the seam costs most."""
     figures: dict[str, float] = {}
-    rows: list[Row] = []
+    rows: list[BenchRow] = []
     for system, of_it in files.items():
         for network, file in of_it.items():
             name = system if len(of_it) == 1 else f"{system}_{network}"
@@ -189,11 +189,11 @@ def measure(
     return figures, rows
 
 
-def _row(what: str, batch: int, bare_ms: float, ours_ms: float) -> Row:
+def _row(what: str, batch: int, bare_ms: float, ours_ms: float) -> BenchRow:
     return {"what": what, "batch": batch, "bare_ms": bare_ms, "ours_ms": ours_ms, "over_bare": bare_ms / ours_ms}
 
 
-def _together(system: str, rows: Sequence[Row], batch: int) -> Row:
+def _together(system: str, rows: Sequence[BenchRow], batch: int) -> BenchRow:
     """What a face costs by both networks: each is encoded, and every few of them make a clip."""
     frame, clip = (
         next(row for row in rows if (row["what"], row["batch"]) == (f"{system}_{network}", batch))
@@ -222,7 +222,7 @@ def main() -> None:
     write_report(given.json, figures, rows, seed=0)
 
 
-def print_table(rows: Sequence[Row]) -> None:
+def print_table(rows: Sequence[BenchRow]) -> None:
     table = Table("what", "batch", "bare CPU-ms/face", "ours", "bare / ours", title="forensics, per face")
     for row in rows:
         numbers = (row.get(name) for name in ("bare_ms", "ours_ms", "over_bare"))

@@ -20,8 +20,8 @@ from rich.table import Table
 
 from bench.data import data_folder
 from engines import open_engine
+from operators.arrays import Array
 from operators.detect.centerface import CenterFace
-from operators.frame import Array
 from operators.keep import Descriptor
 from operators.stills import decode_image, frame_of, read_images
 from pipeline.models.catalog import find_model

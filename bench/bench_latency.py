@@ -35,7 +35,7 @@ from bench.data import data_folder
 from bench.floors import encode_times_ms
 from engines import StreamError
 from pipeline.brokers import MASKED, PACKETS, open_broker
-from pipeline.config import Config, Encode, Step, load
+from pipeline.config import Config, EncodeSection, Step, load
 from pipeline.live.run import Run
 from pipeline.models.catalog import models_of
 from pipeline.models.fetch import pull
@@ -132,7 +132,7 @@ def config_of(given: str | None, encode: Sequence[str], *, thorough: bool) -> Co
         update={
             "steps": steps,
             "delivery": "low_latency",
-            "encode": Encode.model_validate(coded),
+            "encode": EncodeSection.model_validate(coded),
         }
     )
 

@@ -45,9 +45,10 @@ from scipy.spatial.distance import cdist
 from bench.bench_keep import middle_face
 from bench.data import data_folder
 from engines import open_engine
+from operators.arrays import Array, Image
 from operators.deidentify.cover import SECRET_BYTES, CoverFaces
 from operators.detect.centerface import CenterFace
-from operators.frame import Array, Faces, to_bgr
+from operators.frame import Faces, to_bgr
 from operators.paint import cpu as painter
 from operators.stills import decode_image, frame_of, read_images
 from pipeline.models.catalog import find_model
@@ -68,25 +69,24 @@ HEIGHTS_PX = (100, 300, 40)
 STYLES = ("blur", "mosaic", "solid", "image")
 PEERS = ("none", "deface blur", "deface mosaic")
 IMAGE = "cover.png"
-Image = NDArray[np.uint8]
 Hide = Callable[[Image, Array, int], Image]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Shot:
+class PersonPicture:
     """One picture of a person: `(h, w, 3)` BGR, and the box of the face `(4,)` in pixels."""
 
     image: Image
     box: Array
 
-    def resized(self, height_px: int) -> Shot:
+    def resized(self, height_px: int) -> PersonPicture:
         """The same with a face of about that height; LFW's have 100 pixels."""
         if height_px == 100:
             return self
         scale = height_px / 100
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         image = np.asarray(cv2.resize(self.image, None, fx=scale, fy=scale, interpolation=how), np.uint8)
-        return Shot(image, self.box * scale)
+        return PersonPicture(image, self.box * scale)
 
     def square(self, side: float) -> Array:
         """A box around the middle of the face, its side in heights of the face."""
@@ -234,11 +234,11 @@ def describe(chips: Sequence[Image]) -> NDArray[np.float64]:
 # -- the bench -----------------------------------------------------------------------------------------
 
 
-def load() -> list[list[Shot]]:
+def load() -> list[list[PersonPicture]]:
     """Of every person two shots in which a face is found."""
     detector = CenterFace(open_engine(find_model("centerface")), min_px=32)
     images = read_images(data_folder() / "faces_lfw" / "lfw_subset.tar")
-    people: dict[str, list[Shot]] = {}
+    people: dict[str, list[PersonPicture]] = {}
     for name in track(sorted(name for name in images if name.endswith(".jpg")), "finding faces"):
         shots = people.setdefault(name.split("/")[-2], [])
         if len(shots) == 2:
@@ -247,11 +247,11 @@ def load() -> list[list[Shot]]:
         box = middle_face(detector, image)
         if box is None:
             continue
-        shots.append(Shot(image, box.astype(np.float64)))
+        shots.append(PersonPicture(image, box.astype(np.float64)))
     return [shots for shots in people.values() if len(shots) == 2]
 
 
-_people: list[list[Shot]] = []
+_people: list[list[PersonPicture]] = []
 """What forked children work on: inherited, for it is too large to be sent to each of them."""
 
 
@@ -305,7 +305,7 @@ def worst(rows: Sequence[dict[str, Any]], **only: Any) -> dict[str, Any]:
     return max((row for row in rows if all(row[k] == v for k, v in only.items())), key=lambda row: float(row["rank1"]))
 
 
-def draw_sheet(people: Sequence[Sequence[Shot]], path: Path, folder: Path, seed: int) -> None:
+def draw_sheet(people: Sequence[Sequence[PersonPicture]], path: Path, folder: Path, seed: int) -> None:
     """What the covers look like, a row each, to be looked at and deleted."""
     hides = [clear, *(deface(name.split()[1]) for name in PEERS[1:]), *(ours(style, folder, seed) for style in STYLES)]
     rows = [np.hstack([hide(shots[0].image, shots[0].box, 2 * i) for i, shots in enumerate(people)]) for hide in hides]
@@ -359,7 +359,7 @@ def main() -> None:
     write_report(given.json, figures, rows, given.seed)
 
 
-def measure(people: list[list[Shot]], learn: int, folder: Path, seed: int) -> list[dict[str, Any]]:
+def measure(people: list[list[PersonPicture]], learn: int, folder: Path, seed: int) -> list[dict[str, Any]]:
     """All rows, on all cores. Children are forked, so that the pictures need not be sent to them."""
     cv2.setNumThreads(1)
     kinds = [(name, 100) for name in (*PEERS, *STYLES)]

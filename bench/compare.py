@@ -18,12 +18,12 @@ from rich.table import Table
 
 from bench.report import SPREAD, direction, read_report
 
-Verdict = Literal["better", "worse", "same", "changed"]
+Change = Literal["better", "worse", "same", "changed"]
 COLOURS = {"better": "green", "worse": "red", "same": "dim", "changed": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FigureChange:
     """One figure in both reports.
 
     Attributes:
@@ -45,7 +45,7 @@ class Difference:
         return (self.after - self.before) / abs(self.before) if self.before else float("inf")
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Change:
         """Whether it is better, and `changed` where the figure's name does not say which way that is."""
         if abs(self.change) <= self.noise:
             return "same"
@@ -53,13 +53,13 @@ class Difference:
         return "changed" if way == 0 else "better" if way > 0 else "worse"
 
 
-def differences(before: Mapping[str, float], after: Mapping[str, float], *, noise: float) -> list[Difference]:
+def differences(before: Mapping[str, float], after: Mapping[str, float], *, noise: float) -> list[FigureChange]:
     """Of all figures that both have, in the order of the first."""
     found = []
     for name, value in before.items():
         if name in after and not name.endswith(SPREAD):
             spreads = [report[name + SPREAD] for report in (before, after) if name + SPREAD in report]
-            found.append(Difference(name, value, after[name], max(spreads, default=noise), bool(spreads)))
+            found.append(FigureChange(name, value, after[name], max(spreads, default=noise), bool(spreads)))
     return found
 
 
@@ -81,7 +81,7 @@ def _dirty(report: Mapping[str, Any]) -> bool:
     return str(report.get("commit", "")).endswith("+")
 
 
-def table_of(found: list[Difference], title: str) -> Table:
+def table_of(found: list[FigureChange], title: str) -> Table:
     table = Table(title=title, caption="noise in brackets is assumed, else the spread of rounds")
     table.add_column("figure", no_wrap=True)
     for column in ("before", "after", "change", "noise", ""):

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from engines import Engine
 from pipeline.brokers import MASKED, PACKETS, Message, open_broker
-from pipeline.config import Encode
+from pipeline.config import EncodeSection
 
 ENGINE_LOOPS, ENGINE_S = 5, 0.5
 """A bare network runs so often at least, and so long."""
 BATCH = 32
 """Messages of one transaction, where nothing waits for a single one."""
 
-Inputs = Mapping[str, NDArray[Any]]
+EngineInputs = Mapping[str, NDArray[Any]]
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
@@ -44,7 +44,7 @@ class Codec:
         return self.decode_ms + self.encode_ms
 
 
-def codec_floor(clip: Path, encode: Encode, *, low_latency: bool) -> Codec:
+def codec_floor(clip: Path, encode: EncodeSection, *, low_latency: bool) -> Codec:
     """Decodes the clip and encodes its pictures as the config says."""
     spent = {"decode": 0.0, "encode": 0.0}
     frames = 0
@@ -70,7 +70,7 @@ def codec_floor(clip: Path, encode: Encode, *, low_latency: bool) -> Codec:
     return Codec(1000 * spent["decode"] / frames, 1000 * spent["encode"] / frames)
 
 
-def encode_times_ms(clip: Path, encode: Encode, *, frames: int) -> list[float]:
+def encode_times_ms(clip: Path, encode: EncodeSection, *, frames: int) -> list[float]:
     """Wall time of encoding each of the first pictures, by an encoder that holds none back."""
     times = []
     with av.open(str(clip)) as container:
@@ -84,7 +84,7 @@ def encode_times_ms(clip: Path, encode: Encode, *, frames: int) -> list[float]:
     return times
 
 
-def _encoder(stream: av.VideoStream, encode: Encode, low_latency: bool) -> VideoCodecContext:
+def _encoder(stream: av.VideoStream, encode: EncodeSection, low_latency: bool) -> VideoCodecContext:
     latency = {"tune": "zerolatency", "bf": "0"} if low_latency else {}
     name = "libx264" if encode.encoder == "auto" else encode.encoder
     encoder = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
@@ -106,7 +106,7 @@ class Calls:
 
     path: Path
     cpu_s: defaultdict[Shapes, list[float]] = field(default_factory=lambda: defaultdict(list))
-    samples: dict[Shapes, Inputs] = field(default_factory=dict)
+    samples: dict[Shapes, EngineInputs] = field(default_factory=dict)
 
     def reset(self) -> None:
         """Forgets the calls so far, such as those of a warm-up."""
@@ -125,7 +125,7 @@ class Calls:
         return sum(len(spent) * _bare(session, self.samples[shapes]) for shapes, spent in self.cpu_s.items())
 
 
-def _bare(session: Any, inputs: Inputs) -> float:
+def _bare(session: Any, inputs: EngineInputs) -> float:
     """CPU-s of one call, the median of several."""
     session.run(None, dict(inputs))
     spent: list[float] = []

@@ -15,7 +15,7 @@ from bench.floors import Calls, Recorded
 from engines import Engine, open_engine
 from pipeline.brokers import MASKED, PACKETS, Member, Message, Record, Writer, open_broker
 from pipeline.config import Config
-from pipeline.live.dry_run import Clip, children_cpu_s
+from pipeline.live.dry_run import PacketClip, children_cpu_s
 from pipeline.live.worker import Worker
 from pipeline.wire import End, Head, IngestState, Ledger, StreamRecord, StreamState
 
@@ -85,7 +85,7 @@ class Tap:
 class Feed:
     """Writes the packets of a clip to a stream, as ingest does."""
 
-    def __init__(self, writer: Writer, stream: str, clip: Clip, *, live: bool) -> None:
+    def __init__(self, writer: Writer, stream: str, clip: PacketClip, *, live: bool) -> None:
         self._writer, self._stream, self._clip = writer, stream, clip
         self.given = 0
         self.cpu_s = 0.0
@@ -109,7 +109,7 @@ class Feed:
         self.cpu_s += time.thread_time() - began
 
 
-class Line:
+class BenchLine:
     """A broker, one worker, and some cameras, in this process.
 
     Args:
@@ -117,7 +117,7 @@ class Line:
         live: they are cameras indeed, and not files.
     """
 
-    def __init__(self, folder: Path, config: Config, clip: Clip, *, streams: int, live: bool) -> None:
+    def __init__(self, folder: Path, config: Config, clip: PacketClip, *, streams: int, live: bool) -> None:
         url = f"sqlite://{folder}/facewarden.db"
         self.clip, self.streams = clip, [f"s{number}" for number in range(streams)]
         self.networks: dict[str, Calls] = {}

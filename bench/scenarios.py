@@ -36,10 +36,10 @@ from bench.bounds import Floors, Spent, advice
 from bench.clips import SIZES, camera_clip
 from bench.data import data_folder
 from bench.floors import Codec, broker_floor, codec_floor
-from bench.line import Line, cpu_s
+from bench.line import BenchLine, cpu_s
 from bench.report import merged
 from pipeline.config import Config, load
-from pipeline.live.dry_run import Clip, read_clip
+from pipeline.live.dry_run import PacketClip, read_clip
 from pipeline.models.catalog import models_of
 from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
@@ -77,7 +77,7 @@ class Measured:
 class Watched:
     """Counts what is used from here to `stop`."""
 
-    def __init__(self, line: Line, result: Measured) -> None:
+    def __init__(self, line: BenchLine, result: Measured) -> None:
         self._line, self._result = line, result
         for calls in line.networks.values():
             calls.reset()
@@ -90,7 +90,7 @@ class Watched:
         result.engine_s = sum(calls.total_s for calls in line.networks.values())
 
 
-def measure(scenario: str, config: Config, clip: Clip, *, streams: int, rate: float, seed: int) -> Measured:
+def measure(scenario: str, config: Config, clip: PacketClip, *, streams: int, rate: float, seed: int) -> Measured:
     """Runs one scenario.
 
     Args:
@@ -101,7 +101,7 @@ def measure(scenario: str, config: Config, clip: Clip, *, streams: int, rate: fl
     config = Config.model_validate({**config.model_dump(exclude_unset=True), **chosen})
     result = Measured(scenario, 1 if scenario == "single-stream" else streams)
     with tempfile.TemporaryDirectory(prefix="facewarden-bench-") as folder:
-        line = Line(Path(folder), config, clip, streams=result.streams, live=not offline)
+        line = BenchLine(Path(folder), config, clip, streams=result.streams, live=not offline)
         try:
             {"server": _server, "offline": _offline}.get(scenario, _closed)(line, result, rate, seed)
             result.stages = _stages(line)
@@ -112,7 +112,7 @@ def measure(scenario: str, config: Config, clip: Clip, *, streams: int, rate: fl
     return result
 
 
-def _closed(line: Line, result: Measured, rate: float, seed: int) -> None:  # noqa: ARG001
+def _closed(line: BenchLine, result: Measured, rate: float, seed: int) -> None:  # noqa: ARG001
     """The next query comes when the former is answered: single-stream, multi-stream."""
     watched = None
     for number in range(len(line.clip.packets)):
@@ -129,7 +129,7 @@ def _closed(line: Line, result: Measured, rate: float, seed: int) -> None:  # no
     line.finish()
 
 
-def _server(line: Line, result: Measured, rate: float, seed: int) -> None:
+def _server(line: BenchLine, result: Measured, rate: float, seed: int) -> None:
     """Queries come when they come, answered or not."""
     for feed in line.feeds:
         feed.give(WARM_UP)
@@ -156,7 +156,7 @@ def _server(line: Line, result: Measured, rate: float, seed: int) -> None:
     line.finish()
 
 
-def _offline(line: Line, result: Measured, rate: float, seed: int) -> None:  # noqa: ARG001
+def _offline(line: BenchLine, result: Measured, rate: float, seed: int) -> None:  # noqa: ARG001
     """Everything is there. The warm-up is the first unit, unless that is all."""
     for feed in line.feeds:
         feed.give(len(line.clip.packets))
@@ -169,7 +169,7 @@ def _offline(line: Line, result: Measured, rate: float, seed: int) -> None:  # n
     watched.stop()
 
 
-def _stages(line: Line) -> dict[str, float]:
+def _stages(line: BenchLine) -> dict[str, float]:
     """CPU-ms per frame by stage, between the first and the last commit of each stream that has frames in it."""
     spent: defaultdict[str, float] = defaultdict(float)
     frames = 0

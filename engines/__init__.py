@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from engines.runtime import OpenEngine
 
-Array = Any
+AnyArray = Any
 """A numpy array, or an array on a device: anything with `__cuda_array_interface__`, C-contiguous."""
 
 SUFFIXES = (".onnx", ".plan", ".pt2")
@@ -47,7 +47,7 @@ class StreamError(FacewardenError):
 class Engine(Protocol):
     """A callable on named arrays, batch on axis 0; it returns the kind it was given. A plain function is one."""
 
-    def __call__(self, **inputs: Array) -> Mapping[str, Array]: ...
+    def __call__(self, **inputs: AnyArray) -> Mapping[str, AnyArray]: ...
 
 
 def open_engine(path: Path | str, *, threads: int = 1) -> OpenEngine:

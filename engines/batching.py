@@ -1,7 +1,7 @@
 """Batching over streams: requests to one device wait a moment for each other, and run as one batch.
 
-`Waiting` decides what runs next and is pure: it is told the time. `Batching` gives it callers, threads and engines.
-Not here: how a request comes from another process (`pipeline.live.devices`).
+`RequestQueue` decides what runs next, and is pure: it is given the time. `Batching` gives it callers,
+threads and engines. Not here: how a request comes from another process (`pipeline.live.devices`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Request:
         return self.network, *arrays
 
 
-class Waiting:
+class RequestQueue:
     """The requests that wait, in turn: a batch takes one of each stream, then a second of each, and so on.
 
     So a stream waits for at most one request of every other stream before its own, however many those have sent.
@@ -156,7 +156,7 @@ class Batching:
 
     Args:
         open_network: opens the network of that name; called once for each.
-        max_batch, max_wait_s, max_pending: as of `Waiting`.
+        max_batch, max_wait_s, max_pending: as of `RequestQueue`.
         clock: seconds, rising.
 
     Attributes:
@@ -175,7 +175,7 @@ class Batching:
         self.failures = 0
         self._open_network = open_network
         self._engines: dict[str, Engine] = {}
-        self._waiting = Waiting(max_batch=max_batch, max_wait_s=max_wait_s, max_pending=max_pending)
+        self._waiting = RequestQueue(max_batch=max_batch, max_wait_s=max_wait_s, max_pending=max_pending)
         self._clock = clock
         self._changed = threading.Condition()
         self._busy = False

@@ -88,7 +88,7 @@ class Judged(Section):
     int8: float
 
 
-class Calibration(Section):
+class Int8Calibration(Section):
     """How int8 is made.
 
     Attributes:
@@ -105,7 +105,7 @@ class Calibration(Section):
     judged: Judged | None = None
 
 
-class Metric(Section):
+class CardMetric(Section):
     """A held-out figure with its 95 % interval."""
 
     value: float
@@ -138,12 +138,12 @@ class Card(Section):
     recipe: str = ""
     commit: str = ""
     seed: int | None = None
-    metrics: dict[str, Metric | float] = Field(default_factory=dict)
+    metrics: dict[str, CardMetric | float] = Field(default_factory=dict)
     failures: list[str] = Field(default_factory=list)
     precision: Precision = "fp32"
     tolerance: dict[Precision, Tolerance] = Field(default_factory=lambda: dict(TOLERANCES))
     plan: Plan | None = None
-    calibration: Calibration | None = None
+    calibration: Int8Calibration | None = None
     made_from: Sha256 | Literal[""] = ""
 
     @property

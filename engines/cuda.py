@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Array, EngineError
+from engines import AnyArray, EngineError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,7 @@ class DeviceArray:
     owner: object
 
     @classmethod
-    def view(cls, array: Array) -> DeviceArray:
+    def view(cls, array: AnyArray) -> DeviceArray:
         """The same memory, of anything with `__cuda_array_interface__`.
 
         Raises:
@@ -140,7 +140,7 @@ class CudaDevice:
         self._cuda.memcpy_dtoh_async(pinned, array.pointer, self.stream)
         return pinned
 
-    def join(self, parts: Sequence[Array]) -> DeviceArray:
+    def join(self, parts: Sequence[AnyArray]) -> DeviceArray:
         """One array of several, along axis 0: copies within the device."""
         views = [DeviceArray.view(part) for part in parts]
         rows = sum(len(view) for view in views)
@@ -153,7 +153,7 @@ class CudaDevice:
             self.finish()
         return whole
 
-    def wait_for(self, array: Array) -> None:
+    def wait_for(self, array: AnyArray) -> None:
         """Returns when whoever wrote a foreign array has finished.
 
         The legacy default stream (1) is ordered before ours by CUDA; any other is waited for with all of the device.

@@ -45,7 +45,7 @@ def exact_here(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return platform.machine() == "arm64"
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
+class _FeedReader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, feeds: Feeds) -> None:
         self._feeds: Iterator[Mapping[str, NDArray[Any]]] = iter(feeds)
 
@@ -79,7 +79,7 @@ def quantise(
             quantize_static(
                 plain,
                 done,
-                _Reader(feeds),
+                _FeedReader(feeds),
                 calibration_cache_path=ranges,
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(OPERATORS),

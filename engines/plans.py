@@ -30,7 +30,7 @@ from engines.runtime import OpenEngine
 from engines.trt import PlanRuntime, library
 
 Builder = Callable[[onnx.ModelProto, Plan, bytes, Progress | None], Built]
-State = Literal["good", "foreign", "damaged"]
+PlanState = Literal["good", "foreign", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def prove(plan: Path, engine: OpenEngine, model: Path) -> None:
     write_whole(_record(plan), json.dumps(record, indent=1).encode())
 
 
-def list_plans(model: Path, platform: Platform) -> Iterator[tuple[Path, State]]:
+def list_plans(model: Path, platform: Platform) -> Iterator[tuple[Path, PlanState]]:
     """The plans beside an `.onnx`, and whether each may be loaded here.
 
     `foreign` is a plan of another model, TensorRT, GPU, precision or profile.
@@ -179,7 +179,7 @@ def list_plans(model: Path, platform: Platform) -> Iterator[tuple[Path, State]]:
         yield plan, _state(plan, key)
 
 
-def _state(plan: Path, key: PlanKey) -> State:
+def _state(plan: Path, key: PlanKey) -> PlanState:
     """Damaged also, when it is not there at all."""
     try:
         record = json.loads(_record(plan).read_bytes())

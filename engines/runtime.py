@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from engines import Array, EngineError
+from engines import AnyArray, EngineError
 
 MOST_REMEMBERED = 256
 
@@ -70,10 +70,10 @@ class Tensor:
         return f"{self.dtype} ({', '.join(map(str, ('any', *self.axes[1:])))})"
 
 
-class Device(Protocol):
+class ArrayDevice(Protocol):
     """What the seam itself has to do with device arrays."""
 
-    def join(self, parts: Sequence[Array]) -> Array:
+    def join(self, parts: Sequence[AnyArray]) -> AnyArray:
         """One array of several, along axis 0."""
         ...
 
@@ -91,9 +91,9 @@ class Runtime(Protocol):
     @property
     def outputs(self) -> Sequence[Tensor]: ...
     @property
-    def device(self) -> Device | None: ...
+    def device(self) -> ArrayDevice | None: ...
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
         """Runs one batch that has been found to fit.
 
         Raises:
@@ -140,7 +140,7 @@ class OpenEngine:
             raise EngineError(f"{name}: no batch fits all inputs, which take {', '.join(map(str, axes))} rows")
         self._warm_up()
 
-    def __call__(self, **inputs: Array) -> dict[str, Array]:
+    def __call__(self, **inputs: AnyArray) -> dict[str, AnyArray]:
         """Runs the network: numpy arrays in and out, or device arrays in and out.
 
         Raises:
@@ -157,7 +157,7 @@ class OpenEngine:
             parts.append(self._run_filled(piece, min(most, rows - first)))
         return {name: self._join([part[name] for part in parts]) for name in parts[0]}
 
-    def _run_filled(self, inputs: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    def _run_filled(self, inputs: Mapping[str, AnyArray], rows: int) -> dict[str, AnyArray]:
         """Runs a piece, filled up where the network takes no batch as small."""
         missing = self.batch.least - rows
         if missing <= 0:
@@ -165,13 +165,13 @@ class OpenEngine:
         filled = {name: self._join([array, *[array[:1]] * missing]) for name, array in inputs.items()}
         return {name: array[:rows] for name, array in self._runtime.run(filled).items()}
 
-    def _join(self, parts: Sequence[Array]) -> Array:
+    def _join(self, parts: Sequence[AnyArray]) -> AnyArray:
         if len(parts) == 1:
             return parts[0]
         device = self._runtime.device
         return np.concatenate(parts) if device is None or isinstance(parts[0], np.ndarray) else device.join(parts)
 
-    def _rows_of(self, inputs: Mapping[str, Array]) -> int:
+    def _rows_of(self, inputs: Mapping[str, AnyArray]) -> int:
         """The rows of inputs that fit. Of numpy arrays like those of a call before, all else is known already: to
         compare them anew takes as long as a small network."""
         if not all(type(array) is np.ndarray for array in inputs.values()):
@@ -184,7 +184,7 @@ class OpenEngine:
                 self._admitted[like] = rows
         return rows
 
-    def _check(self, inputs: Mapping[str, Array]) -> int:
+    def _check(self, inputs: Mapping[str, AnyArray]) -> int:
         """Compares inputs with what the network wants; the number of their rows."""
         if inputs.keys() != self.inputs.keys():
             raise EngineError(f"{self._name}: expected inputs {sorted(self.inputs)}, got {sorted(inputs)}")

@@ -46,7 +46,7 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
-class Run:
+class TrainingRun:
     """One training run in a folder of its own.
 
     Args:
@@ -199,7 +199,7 @@ def _copied(module: torch.nn.Module) -> dict[str, torch.Tensor]:
 
 
 def read_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """The weights and figures that `Run.finish` wrote.
+    """The weights and figures that `TrainingRun.finish` wrote.
 
     Raises:
         ConfigError: it is no such file.

@@ -16,14 +16,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Array, EngineError
+from engines import AnyArray, EngineError
 from engines.cuda import CudaDevice, DeviceArray
-from engines.runtime import Axis, Device, Tensor
+from engines.runtime import ArrayDevice, Axis, Tensor
 
 LIBRARIES = ("tensorrt", "tensorrt_rtx")
 
 
-class PlanDevice(Device, Protocol):
+class PlanDevice(ArrayDevice, Protocol):
     """What a plan needs of a device; `cuda.CudaDevice` is one."""
 
     @property
@@ -32,7 +32,7 @@ class PlanDevice(Device, Protocol):
     def empty(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> DeviceArray: ...
     def upload(self, array: NDArray[Any]) -> DeviceArray: ...
     def download(self, array: DeviceArray) -> NDArray[Any]: ...
-    def wait_for(self, array: Array) -> None: ...
+    def wait_for(self, array: AnyArray) -> None: ...
     def finish(self) -> None: ...
 
 
@@ -113,7 +113,7 @@ class PlanRuntime:
             raise EngineError(f"{path}: TensorRT cannot open it ({log.take()}); delete it to have it built again")
         return cls(path, plan, device, log)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, AnyArray]) -> dict[str, AnyArray]:
         """Runs one batch; arrays on the device are read where they lie, and the outputs stay there."""
         with self._turn, self.device.current():
             on_host = all(isinstance(array, np.ndarray) for array in inputs.values())
@@ -130,7 +130,7 @@ class PlanRuntime:
             self.device.finish()
             return outputs
 
-    def _place(self, array: Array) -> DeviceArray:
+    def _place(self, array: AnyArray) -> DeviceArray:
         if isinstance(array, np.ndarray):
             return self.device.upload(array)
         self.device.wait_for(array)

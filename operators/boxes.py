@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from operators.frame import Array
+from operators.arrays import Array
 
 
 def area(boxes: Array) -> Array:

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines import ConfigError
 from engines.files import sha256_of
-
-Array = NDArray[Any]
+from operators.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

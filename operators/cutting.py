@@ -13,12 +13,12 @@ import numpy as np
 
 from engines import FrameError
 from operators import Operator, crops
+from operators.arrays import Array, Image
 from operators.boxes import area
 from operators.cropset import CropSet
 from operators.datasets import Clip
-from operators.datasets.footage import Image
 from operators.forge.regions import OVAL
-from operators.frame import Array, Faces, Frame
+from operators.frame import Faces, Frame
 from operators.stills import frame_of
 
 BATCH = 16

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from operators.arrays import Array
+
 Style = Literal["blur", "mosaic", "solid", "image"]
 Shape = Literal["ellipse", "box"]
 

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import ConfigError, EngineError
+from operators.arrays import Array
 from operators.boxes import iou
-from operators.frame import Array, Frame
+from operators.frame import Frame
 from operators.upright import boxes_to_upright, upright
 
 PHOTO_PX = 1024
@@ -29,7 +30,7 @@ FORGET_AFTER_FRAMES = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TrackMatch:
     """What is known of one track.
 
     Attributes:
@@ -86,7 +87,7 @@ class Keep:
         self._known = np.array([self._describe.photo(Path(photo)) for photo in photos]).reshape(-1, 128)
         self._distance, self._confirm = distance, confirm
         self._min_px, self._retry = min_px, retry
-        self._streams: defaultdict[str, dict[int, Standing]] = defaultdict(dict)
+        self._streams: defaultdict[str, dict[int, TrackMatch]] = defaultdict(dict)
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         return [self._look(frame) for frame in frames]
@@ -97,7 +98,7 @@ class Keep:
     def restore(self, stream: str, state: bytes) -> None:
         rows = json.loads(state).items()
         self._streams[stream] = {
-            int(track): Standing(matches, compare_at, tuple(box), met_at)
+            int(track): TrackMatch(matches, compare_at, tuple(box), met_at)
             for track, (matches, compare_at, box, met_at) in rows
         }
 
@@ -115,14 +116,14 @@ class Keep:
             del tracks[track]
         return replace(frame, faces=replace(frame.faces, kept=kept))
 
-    def _judge(self, frame: Frame, row: int, known: Standing | None) -> Standing:
+    def _judge(self, frame: Frame, row: int, known: TrackMatch | None) -> TrackMatch:
         """Where the track stands after this frame."""
         box = frame.faces.boxes[row]
         x1, y1, x2, y2 = box.tolist()
         here = (x1, y1, x2, y2)
         if not frame.faces.seen[row] or min(x2 - x1, y2 - y1) < self._min_px:
             if known is None or iou(np.array([here]), np.array([known.box]))[0, 0] < SAME_PLACE_IOU:
-                return Standing(0, frame.index, here, frame.index)
+                return TrackMatch(0, frame.index, here, frame.index)
             return replace(known, met_at=frame.index)
         if known is not None and frame.index < known.compare_at:
             return replace(known, met_at=frame.index)
@@ -130,9 +131,9 @@ class Keep:
         image, place = upright(frame.bgr, frame.rotation), boxes_to_upright(box[None], *coded)[0]
         distances = np.linalg.norm(self._known - self._describe.face(image, place), axis=1)
         if distances.min(initial=np.inf) > self._distance:
-            return Standing(0, frame.index + self._retry, here, frame.index)
+            return TrackMatch(0, frame.index + self._retry, here, frame.index)
         matches = min(self._confirm, known.matches + 1 if known else 1)
-        return Standing(matches, frame.index, here, frame.index)
+        return TrackMatch(matches, frame.index, here, frame.index)
 
 
 class Descriptor:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn import metrics
 
-Array = NDArray[Any]
-Metric = Callable[[Array, Array], float]
+from operators.arrays import Array
+
+MetricFunction = Callable[[Array, Array], float]
 """Of labels and scores `(n,)`; NaN where it is not defined."""
 
 DRAWS = 1000
@@ -64,7 +63,7 @@ def equal_error_rate(labels: Array, scores: Array) -> float:
     return float(false_alarms[left] + way * (false_alarms[right] - false_alarms[left]))
 
 
-def hits_at(false_alarms: float) -> Metric:
+def hits_at(false_alarms: float) -> MetricFunction:
     """The metric: which part of the forgeries is found when at most this part of the genuine faces is called forged."""
 
     def metric(labels: Array, scores: Array) -> float:
@@ -107,7 +106,7 @@ def risk_coverage(labels: Array, scores: Array) -> tuple[Array, Array]:
     return counted / len(scores), np.cumsum(wrong) / counted
 
 
-def selective_error_at(coverage: float) -> Metric:
+def selective_error_at(coverage: float) -> MetricFunction:
     """The metric: error among this part of the cases, the surest."""
 
     def metric(labels: Array, scores: Array) -> float:
@@ -117,7 +116,7 @@ def selective_error_at(coverage: float) -> Metric:
     return metric
 
 
-SUMMARY: dict[str, Metric] = {
+SUMMARY: dict[str, MetricFunction] = {
     "auc": auc,
     "ap": average_precision,
     "eer": equal_error_rate,
@@ -143,14 +142,21 @@ def summary(
 
 
 def interval(
-    metric: Metric, labels: Array, scores: Array, groups: Array, *, draws: int = DRAWS, seed: int = 0
+    metric: MetricFunction, labels: Array, scores: Array, groups: Array, *, draws: int = DRAWS, seed: int = 0
 ) -> Figure:
     """A metric with the interval that holds the middle 95 % of its values on groups drawn with replacement."""
     return _figure(metric, labels, scores, _draws(groups, draws, seed))
 
 
 def gain(
-    metric: Metric, labels: Array, scores: Array, others: Array, groups: Array, *, draws: int = DRAWS, seed: int = 0
+    metric: MetricFunction,
+    labels: Array,
+    scores: Array,
+    others: Array,
+    groups: Array,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Figure:
     """How much higher a metric is for some scores than for others of the same cases; both see the same draws."""
     values = [metric(labels[r], scores[r]) - metric(labels[r], others[r]) for r in _draws(groups, draws, seed)]
@@ -170,7 +176,7 @@ def _mean(place: Array, column: Array, count: int) -> Array:
     return np.asarray(np.divide(total, rows, out=np.full(count, np.nan), where=rows > 0))
 
 
-def _figure(metric: Metric, labels: Array, scores: Array, drawn: Sequence[Array]) -> Figure:
+def _figure(metric: MetricFunction, labels: Array, scores: Array, drawn: Sequence[Array]) -> Figure:
     values = [metric(labels[rows], scores[rows]) for rows in drawn]
     return Figure(metric(labels, scores), *_middle(values))
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import ConfigError
-from operators.frame import PIXEL_FORMATS, Array, Frame, Picture
+from operators.arrays import Array
+from operators.frame import PIXEL_FORMATS, Frame, Picture
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 

@@ -18,8 +18,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from engines import ConfigError, FrameError, StreamError
+from operators.arrays import Array
 from operators.boxes import area, intersection, iou
-from operators.frame import Array, Faces, Frame
+from operators.frame import Faces, Frame
 
 TRACK = np.dtype(
     [
@@ -55,7 +56,7 @@ WITHIN = 0.9
 
 
 @dataclass(slots=True)
-class _State:
+class _TrackerState:
     """What is remembered of one stream."""
 
     next_number: int = 1
@@ -104,7 +105,7 @@ class Track:
                 raise ConfigError(f"track: {name}: expected a number from 0 to 1, got {value}")
         self._hold_s, self._back_s = hold_ms / 1000, back_ms / 1000
         self._high, self._match_iou, self._match_distance = high, match_iou, match_distance
-        self._streams: dict[str, _State] = {}
+        self._streams: dict[str, _TrackerState] = {}
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         return [self._follow(frame) for frame in frames]
@@ -112,7 +113,7 @@ class Track:
     def _follow(self, frame: Frame) -> Frame:
         if not np.isfinite(frame.faces.boxes).all():
             raise FrameError(f"track: expected finite boxes, got {frame.faces.boxes.tolist()}; the detector is broken")
-        state = self._streams.setdefault(frame.stream, _State())
+        state = self._streams.setdefault(frame.stream, _TrackerState())
         size = (frame.picture.width, frame.picture.height)
         if size != state.size or frame.time_s < state.time_s or frame.cut:
             state.tracks = state.tracks[:0]
@@ -153,7 +154,7 @@ class Track:
         near = np.where(larger <= SIZE_RATIO * smaller, np.clip(nearness, 0, 1), 0)
         return np.where(overlap >= max(self._match_iou, 1e-9), overlap, self._match_iou * near)
 
-    def _hit(self, state: _State, rows: Array, frame: Frame) -> Array:
+    def _hit(self, state: _TrackerState, rows: Array, frame: Frame) -> Array:
         """Tracks of the faces found, in the order of the faces: continued where `rows` names one, else new."""
         old, faces = rows >= 0, frame.faces
         tracks = np.zeros(len(rows), TRACK)
@@ -227,7 +228,7 @@ class Track:
         return Faces.of(boxes, scores, tracks=numbers, seen=np.zeros(len(boxes)))
 
     def snapshot(self, stream: str) -> bytes:
-        state = self._streams.get(stream, _State())
+        state = self._streams.get(stream, _TrackerState())
         return HEADER.pack(VERSION, state.next_number, state.time_s, *state.size) + state.tracks.tobytes()
 
     def restore(self, stream: str, state: bytes) -> None:
@@ -237,7 +238,7 @@ class Track:
             raise StreamError(f"track: expected a snapshot of version {VERSION}, got {got}; begin the stream anew")
         _, next_number, time_s, width, height = HEADER.unpack_from(state)
         tracks = np.frombuffer(state, TRACK, offset=HEADER.size).copy()
-        self._streams[stream] = _State(next_number, time_s, (width, height), tracks)
+        self._streams[stream] = _TrackerState(next_number, time_s, (width, height), tracks)
 
     def forget(self, stream: str) -> None:
         self._streams.pop(stream, None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.frame import Array
+from operators.arrays import Array
 
 
 def upright(image: NDArray[np.uint8], rotation: int) -> NDArray[np.uint8]:

@@ -37,7 +37,7 @@ class Step(Section):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class Encode(Section):
+class EncodeSection(Section):
     """How masked video is encoded.
 
     Attributes:
@@ -51,7 +51,7 @@ class Encode(Section):
     options: dict[str, str] = Field(default_factory=dict)
 
 
-class Engines(Section):
+class EnginesSection(Section):
     """Where networks run.
 
     Attributes:
@@ -66,7 +66,7 @@ class Engines(Section):
     max_wait_ms: float = Field(default=2, ge=0)
 
 
-class Jail(Section):
+class JailSection(Section):
     """What a demuxing or decoding child process may use."""
 
     memory_mb: int = Field(default=4096, ge=256)
@@ -88,9 +88,9 @@ class Config(Section):
     """
 
     steps: list[Step]
-    engines: Engines = Engines()
-    encode: Encode = Encode()
-    jail: Jail = Jail()
+    engines: EnginesSection = EnginesSection()
+    encode: EncodeSection = EncodeSection()
+    jail: JailSection = JailSection()
     delivery: Delivery = "auto"
     on_failure: OnFailure = "auto"
     lookahead_ms: float | None = Field(default=None, ge=0)

@@ -24,9 +24,9 @@ from pipeline.facewarden_pb2 import (
     Seal,
     StreamRecord,
     StreamState,
-    Verdict,
     VerdictRecord,
 )
+from pipeline.facewarden_pb2 import Verdict as VerdictMessage
 
 
 def fraction(value: Rational) -> Fraction:
@@ -60,7 +60,7 @@ __all__ = [
     "Seal",
     "StreamRecord",
     "StreamState",
-    "Verdict",
+    "VerdictMessage",
     "VerdictRecord",
     "fraction",
     "rational",

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import wire
+
 ROOT = Path(__file__).parents[1]
 FLOORS = {"engines": 1, "operators": 2, "pipeline": 3}
 OUTSIDE = ("tests", "bench")
@@ -59,6 +61,12 @@ READS_ENVIRONMENT = {
     "pipeline/live/ray_session.py": "Ray takes two of its settings from nowhere else",
     "pipeline/jail/parent.py": "a child gets none of it, but for the path of shared libraries",
 }
+LARGEST_CLASS, MOST_ATTRIBUTES = 200, 15
+LARGE_CLASSES = {
+    "StreamWork": "to be parted",
+    "KafkaMember": "to be parted",
+}
+"""Classes of more lines or attributes than these, each with its reason."""
 CATCHES_ALL = {
     "pipeline/live/stream.py": "around one frame: whatever an operator raises, that frame is covered or withheld",
     "pipeline/live/worker.py": "around one stream: whatever it raises, it begins again, and the others go on",
@@ -156,6 +164,51 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     }
 
     assert tuple(TopologicalSorter(graph).static_order())
+
+
+def names_of(source: Source) -> Iterator[str]:
+    """Classes, types of messages and names for types, without leading underscores."""
+    for node in source.tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name.lstrip("_")
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id.lstrip("_")
+            if name[:1].isupper() and not name.isupper() and not ast.unparse(node.value).startswith("TypeVar("):
+                yield name
+
+
+def test_no_name_stands_for_two_things() -> None:
+    homes: dict[str, set[str]] = {name: {"proto"} for name in wire.__all__ if isinstance(getattr(wire, name), type)}
+    for source in sources(*FLOORS, "bench"):
+        for name in names_of(source):
+            homes.setdefault(name, set()).add(source.path)
+
+    assert len(homes) > 100
+    assert not {name: sorted(found) for name, found in homes.items() if len(found) > 1}
+
+
+def test_large_classes_have_a_reason() -> None:
+    large = {
+        node.name
+        for source in SOURCES
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ClassDef)
+        and ((node.end_lineno or 0) - node.lineno >= LARGEST_CLASS or len(attributes_of(node)) > MOST_ATTRIBUTES)
+    }
+
+    assert large == set(LARGE_CLASSES)
+
+
+def attributes_of(cls: ast.ClassDef) -> set[str]:
+    """What its methods set on `self`."""
+    return {
+        node.attr
+        for node in ast.walk(cls)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.ctx, ast.Store)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "self"
+    }
 
 
 def test_no_system_imports_another() -> None:

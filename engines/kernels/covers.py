@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Array
-from engines.kernels.launch import Device, blocks, suffix
+from engines import AnyArray
+from engines.kernels.launch import KernelDevice, blocks, suffix
 from engines.kernels.planes import PLANE, plane_entry
 
 SOLID, IMAGE, MOSAIC, BLUR = range(4)
@@ -37,9 +37,9 @@ COVER = np.dtype(
 
 
 def paint_on(
-    device: Device,
+    device: KernelDevice,
     covers: NDArray[Any],
-    lights: Sequence[Array],
+    lights: Sequence[AnyArray],
     noise: NDArray[np.float32],
     dtype: np.dtype[Any],
     *,
@@ -94,13 +94,13 @@ def _overlap(cover: Any, other: Any) -> bool:
 
 
 def _sum_cells(
-    device: Device, dtype: np.dtype[Any], covers: NDArray[Any], table: Array, planes: int, sums: Array
+    device: KernelDevice, dtype: np.dtype[Any], covers: NDArray[Any], table: AnyArray, planes: int, sums: AnyArray
 ) -> None:
     grid = blocks(_largest(covers["inner"])[0], int(covers["down"].max()), planes * len(covers))
     device.run(f"sum_cells{suffix(dtype)}", grid, table, np.int32(planes), sums)
 
 
-def _light_table(lights: Sequence[Array], every: int) -> NDArray[Any]:
+def _light_table(lights: Sequence[AnyArray], every: int) -> NDArray[Any]:
     """`(n,)` COVER of one cell each, to be summed up: of every so many lines the first."""
     table = np.zeros(len(lights), COVER)
     table["style"], table["across"], table["down"], table["sums"] = MOSAIC, 1, 1, np.arange(len(lights))

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Array, EngineError
-from engines.kernels.launch import Device, blocks, suffix
+from engines import AnyArray, EngineError
+from engines.kernels.launch import KernelDevice, blocks, suffix
 from engines.kernels.planes import PLANE, plane_entry
 
 HD_LINES = 720
@@ -39,7 +39,7 @@ class Surface:
         shift: how many bits lie unused below a sample: 6 in P010, else 0.
     """
 
-    planes: tuple[Array, Array, Array]
+    planes: tuple[AnyArray, AnyArray, AnyArray]
     matrix: int = 2
     full_range: bool = False
     bits: int = 8
@@ -71,14 +71,14 @@ class Surface:
         return np.column_stack([scaled / (1 << self.shift), -scaled @ zeros])
 
 
-class Normalise(NamedTuple):
+class Scaling(NamedTuple):
     """What is done to R, G, B in 0..255: `(value - mean) * scale`."""
 
     mean: tuple[float, float, float] = (0, 0, 0)
     scale: tuple[float, float, float] = (1, 1, 1)
 
 
-AS_IT_IS = Normalise()
+AS_IT_IS = Scaling()
 
 
 def cut(
@@ -86,7 +86,7 @@ def cut(
     of: Sequence[int],
     to_picture: NDArray[np.floating[Any]],
     size: tuple[int, int],
-    normalise: Normalise = AS_IT_IS,
+    normalise: Scaling = AS_IT_IS,
 ) -> NDArray[np.float32]:
     """Crops `(n, 3, height, width)` float32, R first.
 
@@ -115,13 +115,13 @@ def cut(
 
 
 def cut_on(
-    device: Device,
+    device: KernelDevice,
     surfaces: Sequence[Surface],
     of: Sequence[int],
     to_picture: NDArray[np.floating[Any]],
     size: tuple[int, int],
-    normalise: Normalise = AS_IT_IS,
-) -> Array:
+    normalise: Scaling = AS_IT_IS,
+) -> AnyArray:
     """As `cut`, on a device in one launch: planes there, all of one dtype, to an array there.
 
     Raises:
@@ -150,7 +150,7 @@ def _middles(count: int, parts: int) -> NDArray[np.float64]:
     return (np.arange(count * parts) + 0.5) / parts - 0.5
 
 
-def _bilinear(plane: Array, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+def _bilinear(plane: AnyArray, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     rows, columns = plane.shape
     x, y = np.clip(x, 0, columns - 1), np.clip(y, 0, rows - 1)
     left, top = x.astype(np.intp), y.astype(np.intp)
@@ -186,6 +186,6 @@ def crop_table(of: Sequence[int], to_picture: NDArray[np.floating[Any]]) -> NDAr
     return table
 
 
-def output_entry(size: tuple[int, int], normalise: Normalise) -> NDArray[Any]:
+def output_entry(size: tuple[int, int], normalise: Scaling) -> NDArray[Any]:
     """One OUTPUT."""
     return np.array((*size, *normalise), OUTPUT)

@@ -7,20 +7,20 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import Array
+from engines import AnyArray
 
 BLOCK = (32, 8, 1)
 """Threads of a block; one thread does one sample."""
 
 
-class Device(Protocol):
+class KernelDevice(Protocol):
     """Runs the kernels of this folder, one after the other."""
 
-    def upload(self, table: NDArray[Any]) -> Array:
+    def upload(self, table: NDArray[Any]) -> AnyArray:
         """A contiguous array in the device's memory."""
         ...
 
-    def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    def zeros(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> AnyArray:
         """An array of zeros in the device's memory."""
         ...
 

@@ -28,7 +28,7 @@ from operators.datasets.footage import Footage
 __all__ = ["NAMED", "READERS", "Clip", "DataSet", "Footage", "find_set"]
 
 
-class Reader(NamedTuple):
+class LayoutReader(NamedTuple):
     """How one layout is read."""
 
     recognises: Callable[[Path], bool]
@@ -36,14 +36,14 @@ class Reader(NamedTuple):
 
 
 READERS = {
-    "faceforensics": Reader(faceforensics.recognises, faceforensics.read),
-    "celebdf": Reader(celebdf.recognises, celebdf.read),
-    "wilddeepfake": Reader(wilddeepfake.recognises, wilddeepfake.read),
-    "deepfakebench": Reader(deepfakebench.recognises, deepfakebench.read),
-    "fairface": Reader(local.has_fairface, local.read_fairface),
-    "side_by_side": Reader(local.has_side_by_side, local.read_side_by_side),
-    "stylegan2_vs_photo": Reader(local.has_stylegan2, local.read_stylegan2),
-    "dfdc": Reader(dfdc.recognises, dfdc.read),
+    "faceforensics": LayoutReader(faceforensics.recognises, faceforensics.read),
+    "celebdf": LayoutReader(celebdf.recognises, celebdf.read),
+    "wilddeepfake": LayoutReader(wilddeepfake.recognises, wilddeepfake.read),
+    "deepfakebench": LayoutReader(deepfakebench.recognises, deepfakebench.read),
+    "fairface": LayoutReader(local.has_fairface, local.read_fairface),
+    "side_by_side": LayoutReader(local.has_side_by_side, local.read_side_by_side),
+    "stylegan2_vs_photo": LayoutReader(local.has_stylegan2, local.read_stylegan2),
+    "dfdc": LayoutReader(dfdc.recognises, dfdc.read),
 }
 """In the order in which they are asked whether a folder is theirs."""
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from engines import ConfigError
 from operators.datasets.clips import REAL, SPLITS, Clip, DataSet, Split, held_out
-from operators.datasets.footage import Pictures, in_order
+from operators.datasets.footage import ImageFiles, in_order
 
 PAIR, CELEBRITY = re.compile(r"\d+_\d+"), re.compile(r"id\d+(_id\d+)?_\d+")
 PLACES = ("preprocessing/dataset_json", "dataset_json")
@@ -72,7 +72,7 @@ def _clips(
                 continue
             group = _group(video, said, pairs)
             split: Split = "val" if said == "train" and not has_val and held_out(group) else said
-            pictures = Pictures(tuple(in_order(_found(folder, frame) for frame in known["frames"])))
+            pictures = ImageFiles(tuple(in_order(_found(folder, frame) for frame in known["frames"])))
             yield Clip(f"{kind}/{video}", pictures, label, split, group, kind if label else REAL, cropped=True)
 
 

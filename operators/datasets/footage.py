@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import FrameError
+from operators.arrays import Image
 
-Image = NDArray[np.uint8]
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class VideoFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class ImageFiles:
     """Image files, in order."""
 
     paths: Sequence[Path]
@@ -117,7 +117,7 @@ def footage_of(path: Path) -> Footage | None:
     if path.suffix.lower() in VIDEOS:
         return VideoFile(path)
     pictures = pictures_in(path) if path.is_dir() else []
-    return Pictures(tuple(pictures)) if pictures else None
+    return ImageFiles(tuple(pictures)) if pictures else None
 
 
 def footage_in(folder: Path) -> list[tuple[str, Footage]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from operators.datasets.clips import REAL, Clip, DataSet, Split, held_out
-from operators.datasets.footage import PICTURES, Pictures, pictures_in
+from operators.datasets.footage import PICTURES, ImageFiles, pictures_in
 
 FAKE = "WildDeepfake"
 PARTS = tuple(f"{kind}_{part}" for kind in ("real", "fake") for part in ("train", "test"))
@@ -33,4 +33,4 @@ def _clips(folder: Path, part: str) -> Iterator[Clip]:
         group = "/".join(name.split("/")[:2])
         split: Split = "test" if part.endswith("test") else "val" if held_out(group) else "train"
         kind = FAKE if label else REAL
-        yield Clip(name, Pictures(tuple(pictures_in(sequence))), label, split, group, kind, cropped=True)
+        yield Clip(name, ImageFiles(tuple(pictures_in(sequence))), label, split, group, kind, cropped=True)

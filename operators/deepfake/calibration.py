@@ -6,16 +6,13 @@ Fitted on a split of its own, neither trained on nor reported. Needs nothing but
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, logit
 
 from engines import ConfigError
-
-Array = NDArray[Any]
+from operators.arrays import Array
 
 MOST = 1e-6
 """No probability comes closer to 0 or 1 than this before its logit is taken."""
@@ -41,7 +38,7 @@ class Temperature:
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class RisingLine:
     """A rising curve through `(x, y)`, straight between its knots and level beyond. Follows any bend, ties scores."""
 
     x: tuple[float, ...] = EVEN
@@ -60,7 +57,7 @@ class Curve:
     """
 
     temperature: Temperature = Temperature()
-    steps: Steps = Steps()
+    steps: RisingLine = RisingLine()
 
     def __call__(self, scores: Array) -> Array:
         """Probabilities of scores in 0..1."""
@@ -78,7 +75,7 @@ def fit_curve(scores: Array, labels: Array) -> Curve:
         ConfigError: there is one class alone.
     """
     temperature = fit_temperature(scores, labels)
-    steps = fit_steps(temperature(scores), labels) if len(scores) >= ENOUGH else Steps()
+    steps = fit_steps(temperature(scores), labels) if len(scores) >= ENOUGH else RisingLine()
     return Curve(temperature, steps)
 
 
@@ -109,7 +106,7 @@ def fit_temperature(scores: Array, labels: Array) -> Temperature:
     return Temperature(float(np.exp(found.x[0])), float(found.x[1]))
 
 
-def fit_steps(scores: Array, labels: Array) -> Steps:
+def fit_steps(scores: Array, labels: Array) -> RisingLine:
     """Isotonic regression, thinned to knots at quantiles so that it does not follow every single case.
 
     Both classes weigh alike, as for the temperature.
@@ -124,7 +121,7 @@ def fit_steps(scores: Array, labels: Array) -> Steps:
     apart = np.diff(x, prepend=-1) > MOST
     x, y = x[apart], y[apart]
     x, y = (np.pad(values, (0, KNOTS - len(values)), "edge") for values in (x, y))  # networks have room for so many
-    return Steps(tuple(x.tolist()), tuple(y.tolist()))
+    return RisingLine(tuple(x.tolist()), tuple(y.tolist()))
 
 
 def _logits(scores: Array) -> Array:

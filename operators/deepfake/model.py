@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from engines import EngineError
-from operators.deepfake.calibration import KEPT, Curve, Steps, Temperature
+from operators.deepfake.calibration import KEPT, Curve, RisingLine, Temperature
 
 MOBILENET_BLOCKS = (
     # expansion, channels, repeats, stride
@@ -129,7 +129,7 @@ class Calibrated(nn.Module):
     @property
     def curve(self) -> Curve:
         """What it holds, with the precision of a network."""
-        steps = Steps(tuple(self.x.tolist()), tuple(self.y.tolist()))
+        steps = RisingLine(tuple(self.x.tolist()), tuple(self.y.tolist()))
         return Curve(Temperature(self.scale.item(), self.bias.item()), steps)
 
     def forward(self, logits: Tensor) -> Tensor:

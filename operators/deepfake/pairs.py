@@ -16,7 +16,7 @@ from operators import crops, metrics
 from operators.cropset import CropSet
 from operators.deepfake import quality
 from operators.deepfake.calibration import Curve, fit_curve
-from operators.deepfake.scores import Limits, thresholds
+from operators.deepfake.scores import VerdictLimits, thresholds
 from operators.forge.degrade import degrade
 
 Batch = TypeVar("Batch")
@@ -128,7 +128,7 @@ def calibrate(
     fit: NDArray[np.bool_],
     measured: NDArray[np.float64],
     hardest: NDArray[np.bool_],
-) -> tuple[Curve, float, Limits]:
+) -> tuple[Curve, float, VerdictLimits]:
     """What makes scores into probabilities, how far off these are, and how far the detector can be trusted.
 
     Args:
@@ -144,4 +144,4 @@ def calibrate(
     probabilities = curve(plain)
     fake, real = thresholds(probabilities[fit & hardest], labels[fit & hardest])
     error = metrics.calibration_error(labels[~fit], probabilities[~fit])
-    return curve, error, Limits(fake=fake, real=real, usual=quality.ranges(measured[hardest]))
+    return curve, error, VerdictLimits(fake=fake, real=real, usual=quality.ranges(measured[hardest]))

@@ -24,7 +24,7 @@ TOO_FEW = "too few frames"
 BETWEEN = "the score lies between the two thresholds"
 UNSKILLED = "on forgeries it has not learned from the detector did no better than chance"
 
-Range = tuple[float, float]
+UsualRange = tuple[float, float]
 
 _REASONS = {
     # measure: (below its range, above it)
@@ -61,18 +61,18 @@ def measure(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
 _IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
-def ranges(measured: NDArray[np.float64], *, outside: float = 0.005) -> dict[str, Range]:
+def ranges(measured: NDArray[np.float64], *, outside: float = 0.005) -> dict[str, UsualRange]:
     """What of each measure `(n, 5)` is usual: all but a fraction `outside` at either end."""
     low, high = np.quantile(measured, (outside, 1 - outside), axis=0)
     return {name: (float(a), float(b)) for name, a, b in zip(MEASURES, low, high, strict=True)}
 
 
-def faults(measured: NDArray[np.float64], usual: Mapping[str, Range]) -> list[str]:
+def faults(measured: NDArray[np.float64], usual: Mapping[str, UsualRange]) -> list[str]:
     """For each crop, why it should not be judged by what was measured `(n, 5)`; empty if it may be."""
     return [_fault(row, usual) for row in measured]
 
 
-def _fault(row: Sequence[float] | NDArray[np.float64], usual: Mapping[str, Range]) -> str:
+def _fault(row: Sequence[float] | NDArray[np.float64], usual: Mapping[str, UsualRange]) -> str:
     for name, value in zip(MEASURES, row, strict=True):
         low, high = usual.get(name, (-np.inf, np.inf))
         if not low <= value <= high:

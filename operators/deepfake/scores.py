@@ -16,9 +16,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.card import Card, Metric, read_card
+from engines.card import Card, CardMetric, read_card
 from operators import crops
-from operators.deepfake.quality import BETWEEN, MEASURES, TOO_FEW, UNSKILLED, Range, faults, measure
+from operators.deepfake.quality import BETWEEN, MEASURES, TOO_FEW, UNSKILLED, UsualRange, faults, measure
 from operators.frame import Verdict
 
 SURE = 1e-6
@@ -30,7 +30,7 @@ CHANCE = 0.5
 
 
 @dataclass(frozen=True)
-class Limits:
+class VerdictLimits:
     """What the card says about how far a detector can be trusted.
 
     Attributes:
@@ -43,15 +43,15 @@ class Limits:
     fake: float = 1.0
     real: float = 0.0
     skill: float = 0.0
-    usual: Mapping[str, Range] = field(default_factory=dict)
+    usual: Mapping[str, UsualRange] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, metrics: Mapping[str, Metric | float]) -> Self:
+    def of(cls, metrics: Mapping[str, CardMetric | float]) -> Self:
         """From a card's metrics, by the names that `figures` gives."""
 
         def number(name: str, default: float) -> float:
             value = metrics.get(name, default)
-            found = value.low if isinstance(value, Metric) else float(value)
+            found = value.low if isinstance(value, CardMetric) else float(value)
             return default if np.isnan(found) else found  # nobody could measure it
 
         usual = {
@@ -112,11 +112,11 @@ def card_of(engine: Any) -> Card | None:
     return read_card(file.with_name(f"{file.stem.rpartition('.')[0]}.onnx") if file.suffix == ".plan" else file)
 
 
-def known_to(engine: Any, limits: Mapping[str, float] | None = None) -> tuple[Limits, str]:
+def known_to(engine: Any, limits: Mapping[str, float] | None = None) -> tuple[VerdictLimits, str]:
     """The limits of an engine and the name of its model: from its card, unless they are given."""
     card = card_of(engine)
     name = f"{card.name}@{card.sha256[:12]}" if card else "unnamed"
-    return Limits.of(limits if limits is not None else card.metrics if card else {}), name
+    return VerdictLimits.of(limits if limits is not None else card.metrics if card else {}), name
 
 
 def unspoken(engine: Any, pixels: NDArray[np.uint8], size: int, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -128,7 +128,7 @@ def unspoken(engine: Any, pixels: NDArray[np.uint8], size: int, scores: NDArray[
 
 
 @dataclass(slots=True)
-class Standing:
+class TrackScore:
     """What is known of one track.
 
     Attributes:
@@ -178,14 +178,14 @@ class Standings:
         latest: only so many of the last scores count; 0 counts all.
     """
 
-    def __init__(self, model: str, limits: Limits, *, least: int, latest: int = 0) -> None:
+    def __init__(self, model: str, limits: VerdictLimits, *, least: int, latest: int = 0) -> None:
         self._model, self._limits, self._least, self._latest = model, limits, least, latest
-        self._streams: defaultdict[str, dict[int, Standing]] = defaultdict(dict)
+        self._streams: defaultdict[str, dict[int, TrackScore]] = defaultdict(dict)
         self._worst: dict[str, Verdict] = {}  # of the tracks of a stream that have ended
 
     def add(self, stream: str, track: int, index: int, probability: float, fault: str) -> None:
         if track >= 0:
-            self._streams[stream].setdefault(track, Standing()).add(probability, fault, index, self._latest)
+            self._streams[stream].setdefault(track, TrackScore()).add(probability, fault, index, self._latest)
 
     def due(self, stream: str, index: int, every: int) -> tuple[Verdict, ...]:
         """Verdicts on tracks with `every` new scores since the last one, and on those that have ended with any.
@@ -232,7 +232,7 @@ class Standings:
     def restore(self, stream: str, state: bytes) -> None:
         self.forget(stream)
         kept = json.loads(state)
-        self._streams[stream] = {int(track): Standing(**known) for track, known in kept["tracks"].items()}
+        self._streams[stream] = {int(track): TrackScore(**known) for track, known in kept["tracks"].items()}
         if kept["worst"]:
             self._worst[stream] = Verdict(**{**kept["worst"], "reasons": tuple(kept["worst"]["reasons"])})
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import ConfigError
-from operators.frame import Array, Cover, Frame, Shape, Style
+from operators.arrays import Array
+from operators.frame import Cover, Frame, Shape, Style
 
 MAX_CELLS = 16
 SECRET_BYTES = 16

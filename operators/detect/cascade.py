@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import ConfigError, Engine
+from operators.arrays import Array
 from operators.boxes import iou
 from operators.detect.finders import STRIDE, CenterFaceFinder, YuNetFinder
 from operators.detect.looks import suppress
-from operators.frame import Array, Faces, Frame, Picture
+from operators.frame import Faces, Frame, Picture
 
 GLANCE = 48, 27
 """Width and height of the picture in which cuts are noticed."""
@@ -44,7 +45,7 @@ TOLERANCE_S = 0.002
 
 
 @dataclass(slots=True)
-class _State:
+class _CascadeState:
     """What is remembered of one stream."""
 
     time_s: float
@@ -115,7 +116,7 @@ class Cascade:
         self._quick = YuNetFinder(quick, threshold=weak, px=quick_px)
         self._quick_s, self._thorough_s, self._changed_s = quick_ms / 1000, thorough_ms / 1000, changed_ms / 1000
         self._sure, self._crops = sure, crops
-        self._streams: dict[str, _State] = {}
+        self._streams: dict[str, _CascadeState] = {}
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         return [self._attend(frame) for frame in frames]
@@ -126,7 +127,7 @@ class Cascade:
         state = self._streams.get(frame.stream)
         cut = state is not None and state.size == size and _differ(state.glance, glance, CUT)
         if state is None or state.size != size or frame.time_s < state.time_s or cut:
-            state = _State(frame.time_s, size, glance, glance, frame.time_s, -np.inf)
+            state = _CascadeState(frame.time_s, size, glance, glance, frame.time_s, -np.inf)
         state.time_s, state.glance = frame.time_s, glance
         early = frame.time_s - state.quick_s < self._quick_s - TOLERANCE_S and state.thorough_s > -np.inf
         if early and not state.asked:
@@ -144,7 +145,7 @@ class Cascade:
         self._streams[frame.stream] = state
         return replace(frame, faces=frame.faces + found, examined=True, cut=cut)
 
-    def _look_quickly(self, frame: Frame, state: _State) -> Faces:
+    def _look_quickly(self, frame: Frame, state: _CascadeState) -> Faces:
         found = self._quick.find(frame)
         sure = found[found.scores >= self._sure]
         weak = found[found.scores < self._sure]

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from engines import Engine, FrameError
+from operators.arrays import Array
 from operators.detect.looks import left_first, on_grid, seen_upright, suppress, to_faces, upright_size
-from operators.frame import Array, Faces, Frame
+from operators.frame import Faces, Frame
 
 STRIDE = 32
 """Both want sides that are multiples of it."""

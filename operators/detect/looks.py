@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.frame import Array, Faces, Frame, to_bgr_of_size
+from operators.arrays import Array
+from operators.frame import Faces, Frame, to_bgr_of_size
 from operators.upright import boxes_to_coded, points_to_coded, upright
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from engines import Engine, FacewardenError
 from operators import Operator
+from operators.arrays import Array
 from operators.boxes import iou
-from operators.frame import Array
 from operators.stills import Labelled
 
 IOU = 0.4

@@ -22,13 +22,14 @@ Not here: what happens to genuine and forged pictures alike (`degrade.py`).
 from __future__ import annotations
 
 from engines import ConfigError
+from operators.arrays import Rng
 from operators.forge.blend import swap, swap_region, swap_seamless
-from operators.forge.face import Face, Forgery, Kind, Rng
+from operators.forge.face import Forgery, GenuineFace, Kind
 from operators.forge.gaze import cross_eyes, iris
 from operators.forge.own import recolour, reenact, self_blend, soften, upsample
 from operators.forge.regions import eyes_mask, mouth_mask
 
-__all__ = ["KINDS", "NEEDS_DONOR", "WHOLE_FACE", "Face", "Forgery", "forge"]
+__all__ = ["KINDS", "NEEDS_DONOR", "WHOLE_FACE", "Forgery", "GenuineFace", "forge"]
 
 KINDS: dict[str, Kind] = {
     "self_blend": self_blend,
@@ -47,7 +48,7 @@ NEEDS_DONOR = frozenset({"swap", "swap_seamless", "eyes", "mouth", "reenact"})
 WHOLE_FACE = ("swap", "swap_seamless")
 
 
-def forge(kind: str, face: Face, rng: Rng, donor: Face | None = None) -> Forgery:
+def forge(kind: str, face: GenuineFace, rng: Rng, donor: GenuineFace | None = None) -> Forgery:
     """A forgery of that kind.
 
     Args:

@@ -7,15 +7,16 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from operators.arrays import Rng
 from operators.forge.colour import matched, resampled
-from operators.forge.face import Face, Forgery, Kind, Pixels, Rng, lay_over
+from operators.forge.face import Forgery, GenuineFace, Kind, Pixels, lay_over
 from operators.forge.regions import Mask, face_mask, oval_mask
 from operators.forge.warp import warp
 
 MIN_PX = 8
 
 
-def swap_seamless(face: Face, donor: Face, rng: Rng) -> Forgery:
+def swap_seamless(face: GenuineFace, donor: GenuineFace, rng: Rng) -> Forgery:
     """The donor's face from chin to hairline, its gradients kept and its border taken from the face."""
     mask = oval_mask(face.points, len(face.pixels), float(rng.uniform(0.015, 0.04)))
     placed = _placed(donor, face)
@@ -31,7 +32,7 @@ def swap_region(region: Callable[..., Mask], *, coarsest: float = 0.6) -> Kind:
         coarsest: the least resolution that the donor's pixels are brought to, as a part of their own.
     """
 
-    def kind(face: Face, donor: Face, rng: Rng) -> Forgery:
+    def kind(face: GenuineFace, donor: GenuineFace, rng: Rng) -> Forgery:
         mask = region(face.points, len(face.pixels), rng)
         placed = _placed(donor, face)
         coloured = matched(placed, face.pixels, mask, float(rng.uniform(0.7, 1)))
@@ -44,7 +45,7 @@ swap = swap_region(face_mask, coarsest=0.5)
 """The donor's face, as far as `face_mask` draws it."""
 
 
-def _placed(donor: Face, face: Face) -> Pixels:
+def _placed(donor: GenuineFace, face: GenuineFace) -> Pixels:
     return warp(donor.pixels, donor.points, face.points)
 
 

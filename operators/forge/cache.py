@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.cropset import CropSet
-from operators.forge import NEEDS_DONOR, Face, forge
+from operators.forge import NEEDS_DONOR, GenuineFace, forge
 from operators.forge.warp import FEATURES
 
 CANDIDATES = 24
@@ -56,7 +56,7 @@ def forgeries(
     side = genuine.size // MASK_FRACTION
     made, drawn, masks = [], [], []
     for row in rows:
-        face = Face(np.asarray(genuine.pixels[row]), np.asarray(genuine.points[row]))
+        face = GenuineFace(np.asarray(genuine.pixels[row]), np.asarray(genuine.points[row]))
         clip = zlib.crc32(str(genuine.clips[row]).encode()), int(genuine.frames[row])
         order = np.random.default_rng((seed, *clip)).permutation(len(kinds))
         for number in range(per_real):
@@ -97,7 +97,7 @@ class Donors:
         self._tones = np.array([cv2.mean(picture)[:3] for picture in genuine.pixels]).reshape(-1, 3) / 255
         self._rows = {split: np.flatnonzero(genuine.splits == split) for split in np.unique(genuine.splits)}
 
-    def draw(self, row: int, rng: np.random.Generator) -> Face:
+    def draw(self, row: int, rng: np.random.Generator) -> GenuineFace:
         """The best of some candidates; the face itself where nobody else is there."""
         drawn = rng.choice(self._rows[self._set.splits[row]], CANDIDATES)
         others = drawn[self._set.groups[drawn] != self._set.groups[row]]
@@ -106,4 +106,4 @@ class Donors:
         fit = 1 - np.abs(self._shapes[others] @ self._shapes[row].conj())  # 0 for the same shape, however turned
         tone = np.abs(self._tones[others] - self._tones[row]).mean(axis=1)
         best = int(others[np.argmin(np.sqrt(np.maximum(fit, 0)) + TONE_WEIGHT * tone)])
-        return Face(np.asarray(self._set.pixels[best]), np.asarray(self._set.points[best]))
+        return GenuineFace(np.asarray(self._set.pixels[best]), np.asarray(self._set.points[best]))

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.forge.face import Pixels, Rng
+from operators.arrays import Rng
+from operators.forge.face import Pixels
 from operators.forge.regions import Mask, blurred
 
 

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.arrays import Rng
 from operators.forge.codec import h264
-from operators.forge.face import Pixels, Rng
+from operators.forge.face import Pixels
 
 INTERPOLATIONS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.arrays import Rng
+
 Pixels = NDArray[np.uint8]
 Points = NDArray[np.floating[Any]]
-Rng = np.random.Generator
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Face:
+class GenuineFace:
     """A genuine crop.
 
     Attributes:
@@ -40,11 +41,11 @@ class Forgery:
     mask: Pixels
 
 
-Kind = Callable[[Face, Face, Rng], Forgery]
+Kind = Callable[[GenuineFace, GenuineFace, Rng], Forgery]
 """From a face, a donor (the face itself for kinds that need none) and chance."""
 
 
-def lay_over(face: Face, changed: NDArray[Any], mask: NDArray[np.floating[Any]]) -> Forgery:
+def lay_over(face: GenuineFace, changed: NDArray[Any], mask: NDArray[np.floating[Any]]) -> Forgery:
     """The changed picture `(s, s, 3)` 0..255 over the genuine one, in the weights `(s, s)` 0..1 of the mask.
 
     Weights are rounded to 1/255 before they are used, so that the mask tells all that was done.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from operators.forge.face import Face, Forgery, Points, Rng, lay_over
+from operators.arrays import Rng
+from operators.forge.face import Forgery, GenuineFace, Points, lay_over
 from operators.forge.regions import LEFT_EYE, LEFT_IRIS, RIGHT_EYE, RIGHT_IRIS, Mask
 
 Shift = tuple[float, float]
@@ -15,7 +16,7 @@ MOST = (0.25, 0.12)
 LEAST = 0.08
 
 
-def shift_irises(face: Face, right: Shift, left: Shift) -> Forgery:
+def shift_irises(face: GenuineFace, right: Shift, left: Shift) -> Forgery:
     """The face with each iris moved by so many widths of its eye, across and down, in the picture's directions.
 
     The iris keeps its shape; what lies between it and the eyelids is stretched. Lids and skin stay.
@@ -35,13 +36,13 @@ def shift_irises(face: Face, right: Shift, left: Shift) -> Forgery:
     return lay_over(face, moved, mask)
 
 
-def iris(face: Face, _donor: Face, rng: Rng) -> Forgery:
+def iris(face: GenuineFace, _donor: GenuineFace, rng: Rng) -> Forgery:
     """Both irises moved one way: a redirected gaze."""
     shift = _draw(rng)
     return shift_irises(face, shift, shift)
 
 
-def cross_eyes(face: Face, _donor: Face, rng: Rng) -> Forgery:
+def cross_eyes(face: GenuineFace, _donor: GenuineFace, rng: Rng) -> Forgery:
     """The irises moved against each other, across."""
     x, y = _draw(rng)
     return shift_irises(face, (x, y), (-x, y))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from operators.arrays import Rng
 from operators.forge.colour import jittered, resampled
-from operators.forge.face import Face, Forgery, Rng, lay_over
+from operators.forge.face import Forgery, GenuineFace, lay_over
 from operators.forge.regions import Mask, blurred, face_mask, oval_mask
 from operators.forge.warp import apply, similarity, warp
 
 
-def self_blend(face: Face, _donor: Face, rng: Rng) -> Forgery:
+def self_blend(face: GenuineFace, _donor: GenuineFace, rng: Rng) -> Forgery:
     """A copy, shifted, scaled, recoloured and resampled by a little, over the face (Shiohara and Yamasaki 2022)."""
     size = len(face.pixels)
     mask = _ragged(face_mask(face.points, size, rng), rng) * rng.choice((0.5, 0.75, 1.0, 1.0))
@@ -25,13 +26,13 @@ def self_blend(face: Face, _donor: Face, rng: Rng) -> Forgery:
     return lay_over(face, moved, mask)
 
 
-def recolour(face: Face, _donor: Face, rng: Rng) -> Forgery:
+def recolour(face: GenuineFace, _donor: GenuineFace, rng: Rng) -> Forgery:
     """The face alone in another colour balance; its edge fades widely, so that no seam gives it away."""
     mask = blurred(oval_mask(face.points, len(face.pixels)), float(rng.uniform(0.02, 0.06)) * len(face.pixels))
     return lay_over(face, jittered(face.pixels, rng, 1.3), mask)
 
 
-def soften(face: Face, _donor: Face, rng: Rng) -> Forgery:
+def soften(face: GenuineFace, _donor: GenuineFace, rng: Rng) -> Forgery:
     """The face alone through a lower resolution, and sharpened afterwards half of the time, as swappers do."""
     mask = face_mask(face.points, len(face.pixels), rng)
     copy = resampled(face.pixels, float(rng.uniform(0.3, 0.8)))
@@ -40,7 +41,7 @@ def soften(face: Face, _donor: Face, rng: Rng) -> Forgery:
     return lay_over(face, copy, mask)
 
 
-def upsample(face: Face, _donor: Face, rng: Rng) -> Forgery:
+def upsample(face: GenuineFace, _donor: GenuineFace, rng: Rng) -> Forgery:
     """The face alone, halved and enlarged by a transposed convolution whose kernel does not quite sum up evenly."""
     size = len(face.pixels)
     small = cv2.resize(face.pixels, (size // 2,) * 2, interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -54,7 +55,7 @@ def upsample(face: Face, _donor: Face, rng: Rng) -> Forgery:
     return lay_over(face, grown, oval_mask(face.points, size))
 
 
-def reenact(face: Face, donor: Face, rng: Rng) -> Forgery:
+def reenact(face: GenuineFace, donor: GenuineFace, rng: Rng) -> Forgery:
     """The face bent part of the way towards the donor's expression and pose; its surroundings stay."""
     size, points = len(face.pixels), face.points
     goal = apply(similarity(donor.points, points), donor.points)

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.forge.face import Points, Rng
+from operators.arrays import Rng
+from operators.forge.face import Points
 
 Mask = NDArray[np.float32]
 

@@ -12,7 +12,8 @@ import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
 
 from engines import EngineError
-from operators.frame import Array, Frame
+from operators.arrays import Array
+from operators.frame import Frame
 from operators.upright import boxes_to_upright, points_to_coded, upright
 
 POINTS, BLENDSHAPES = 478, 52

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from operators.frame import Array, Cover, Picture
+from operators.arrays import Array
+from operators.frame import Cover, Picture
 
 HD_LINES = 720
 """From here on, players take an unspecified matrix for BT.709."""

@@ -7,7 +7,8 @@ from dataclasses import replace
 import cv2
 
 from engines import FrameError
-from operators.frame import Array, Cover, Frame, Picture
+from operators.arrays import Array
+from operators.frame import Cover, Frame, Picture
 from operators.paint.colours import colour_of
 from operators.paint.gate import check_covered
 from operators.paint.geometry import region_of, steps_of, touched, window

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from engines import FrameError
-from operators.frame import Array, Cover, Frame
+from operators.arrays import Array
+from operators.frame import Cover, Frame
 
 TOLERANCE_PX = 0.5
 """A face may reach out of its cover by this much, for rounding."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from engines.kernels import covers as kernels
-from engines.kernels.launch import Device
+from engines.kernels.launch import KernelDevice
 from engines.kernels.planes import plane_entry
-from operators.frame import Array, Cover, Frame, Picture
+from operators.arrays import Array
+from operators.frame import Cover, Frame, Picture
 from operators.paint.colours import colour_of
 from operators.paint.cpu import LIGHT_LINES
 from operators.paint.gate import check_covered
@@ -19,7 +20,7 @@ from operators.paint.patches import KEEP, noise_of, patches_of
 STYLES = {"solid": kernels.SOLID, "image": kernels.IMAGE, "mosaic": kernels.MOSAIC, "blur": kernels.BLUR}
 
 
-def paint_on(device: Device, frames: Sequence[Frame]) -> None:
+def paint_on(device: KernelDevice, frames: Sequence[Frame]) -> None:
     """As `cpu.paint` on each frame, in launches for all of them; their planes lie on the device.
 
     Raises:
@@ -31,8 +32,8 @@ def paint_on(device: Device, frames: Sequence[Frame]) -> None:
         _paint_alike(device, [frame for frame in frames if frame.picture.format.bits == bits])
 
 
-def _paint_alike(device: Device, frames: Sequence[Frame]) -> None:
-    table = _Table(device)
+def _paint_alike(device: KernelDevice, frames: Sequence[Frame]) -> None:
+    table = _CoverTable(device)
     for number, frame in enumerate(frames):
         for cover in frame.covers:
             table.add(number, frame.picture, cover)
@@ -47,10 +48,10 @@ def _paint_alike(device: Device, frames: Sequence[Frame]) -> None:
         )
 
 
-class _Table:
+class _CoverTable:
     """Covers as the kernels take them, with what has to stay in memory until they are painted."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: KernelDevice) -> None:
         self._device = device
         self._patches: list[Array] = []
         self.covers: list[Array] = []

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.frame import Array, Cover, Picture, Shape
+from operators.arrays import Array
+from operators.frame import Cover, Picture, Shape
 from operators.paint.geometry import Box, Rect, shape_of
 
 OPAQUE = 255

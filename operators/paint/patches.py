@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from operators.frame import Array, Cover, Picture, Style
+from operators.arrays import Array
+from operators.frame import Cover, Picture, Style
 from operators.paint.colours import colour_of, to_planes
 from operators.paint.geometry import Box, CoverRegion, Rect, grid_of, shape_of, steps_of, window
 

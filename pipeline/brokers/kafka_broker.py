@@ -40,7 +40,7 @@ from pipeline.brokers.kafka_client import (
     translated,
 )
 from pipeline.brokers.kafka_member import KafkaMember
-from pipeline.brokers.kafka_table import Entry, Table, compacted
+from pipeline.brokers.kafka_table import CompactedTable, Entry, compacted
 
 # What the library has to say arrives as errors here; it would also write some lines for every attempt to reconnect.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
@@ -53,7 +53,7 @@ class KafkaWriter:
         self._broker, self._settings = broker, settings
         self._transactions = Transactions(settings, f"writer.{name}")
         self._transactions.open()
-        self._table: Table | None = None
+        self._table: CompactedTable | None = None
         self._pending: dict[str, deque[int]] = {}
 
     def write(self, stream: str, messages: Sequence[Message], state: bytes) -> None:
@@ -70,7 +70,7 @@ class KafkaWriter:
     def backlog(self, stream: str) -> int:
         """Counts the packets of this stream alone; follows the topic `state` for that, from the first call on."""
         if self._table is None:
-            self._table = Table(self._settings, STATE)
+            self._table = CompactedTable(self._settings, STATE)
         if stream not in self._pending:
             self._table.follow({self._settings.partition(s) for s in (*self._pending, stream)})
             self._table.catch_up(patience_s=1.0)
@@ -160,7 +160,7 @@ class KafkaBroker:
         settings = Settings.parse(url, options)
         self._settings = replace(settings, partitions=make_topics(settings))
         self._lock = threading.Lock()
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[str, CompactedTable] = {}
 
     def writer(self, name: str) -> KafkaWriter:
         return KafkaWriter(self, self._settings, name)
@@ -175,7 +175,7 @@ class KafkaBroker:
         """Keeps following the partitions it was asked about, so that asking again is cheap."""
         with self._lock:
             if topic not in self._tables:
-                self._tables[topic] = Table(self._settings, topic)
+                self._tables[topic] = CompactedTable(self._settings, topic)
             return self._tables[topic].latest(stream)
 
     def drop(self, stream: str) -> None:

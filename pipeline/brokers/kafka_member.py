@@ -20,7 +20,7 @@ from kafka.structs import MemberState, OffsetAndMetadata
 from pipeline.brokers import PACKETS, STATE, BrokerError, Fenced, Message, Record
 from pipeline.brokers.chunks import Joiner
 from pipeline.brokers.kafka_client import Settings, Transactions, discard, hand_out, outgoing, send_all, translated
-from pipeline.brokers.kafka_table import PATIENCE_S, Entry, Table, compacted
+from pipeline.brokers.kafka_table import PATIENCE_S, CompactedTable, Entry, compacted
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class KafkaMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
         self._gone = False
         self._producer: KafkaProducer | None = None
         self._transactions = Transactions(settings, f"member.{group}.{name}")
-        self._table = Table(settings, STATE)
+        self._table = CompactedTable(settings, STATE)
         with translated(name):
             self._consumer = settings.open(
                 KafkaConsumer,

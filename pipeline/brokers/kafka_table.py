@@ -50,7 +50,7 @@ def compacted(settings: Settings, topic: str, stream: str, entry: Entry | None) 
     return Outgoing(settings.topic(topic), settings.partition(stream), stream.encode(), value, headers)
 
 
-class Table:
+class CompactedTable:
     """Follows some partitions of a compacted topic, and knows the newest committed value of each key."""
 
     def __init__(self, settings: Settings, topic: str) -> None:

@@ -13,11 +13,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from engines import ConfigError
-
-Image = NDArray[np.uint8]
+from operators.arrays import Image
 
 WIDTH, HEIGHT, FPS, SECONDS = 640, 360, 25, 6
 PILLAR = slice(420, 486)

@@ -19,7 +19,7 @@ from pipeline.config import load
 from pipeline.jail.protocol import readable
 
 if TYPE_CHECKING:
-    from pipeline.screening.batch import Batch
+    from pipeline.screening.batch import ScreeningBatch
     from pipeline.screening.networks import TrainedNetworks
 
 
@@ -49,7 +49,7 @@ def screen(
     """
     # Here, for they bring video and networks along, which no other command shall wait for.
     from pipeline.live.sources import LIVE, find_sources
-    from pipeline.screening.batch import Batch
+    from pipeline.screening.batch import ScreeningBatch
     from pipeline.screening.networks import models_in, with_files
     from pipeline.screening.screener import Screener
 
@@ -61,7 +61,7 @@ def screen(
     models = models_in(chosen)
     _make(output)
     with Screener(chosen) as screener:
-        batch = Batch(output, screener, chosen, models, name=Path(config).stem)
+        batch = ScreeningBatch(output, screener, chosen, models, name=Path(config).stem)
         finished = _drive(batch, [Path(source) for source in sources])
     _tell(batch)
     if not finished:
@@ -84,7 +84,7 @@ def trained(run: Path) -> TrainedNetworks:
     return TrainedNetworks(recipe.use, files, recipe.data.margin)
 
 
-def _drive(batch: Batch, paths: Sequence[Path]) -> bool:
+def _drive(batch: ScreeningBatch, paths: Sequence[Path]) -> bool:
     """Screens one video after the other, with progress; false if Ctrl-C came. The list is written in either case."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
@@ -106,7 +106,7 @@ def _move(bars: Progress, one: TaskID, done: int, expected: int) -> None:
     bars.update(one, completed=done, total=max(done, expected) or None)
 
 
-def _tell(batch: Batch) -> None:
+def _tell(batch: ScreeningBatch) -> None:
     table = Table()
     for name in ("video", "verdict", "score", "confidence", "report"):
         table.add_column(name, overflow="fold")

@@ -24,7 +24,7 @@ DataFolder = Annotated[
     Path | None, typer.Option("--data-folder", envvar="FACEWARDEN_DATA", help="Folder of the named data sets.")
 ]
 Runs = Annotated[Path, typer.Option(help="Folder that holds a folder for each training.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 RayAddress = Annotated[str | None, typer.Option(help="A Ray cluster instead of this machine alone.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Where the figures go.")]
 Option = Annotated[list[str] | None, typer.Option("--option", help="KEY=VALUE for the recipe; repeatable.")]
@@ -43,7 +43,7 @@ def train(
     option: Option = None,
     seed: Seed = None,
     runs: Runs = Path("runs"),
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     data_folder: DataFolder = None,
     ray_address: RayAddress = None,
 ) -> None:
@@ -117,7 +117,7 @@ def ablate(
     seed: Seed = None,
     draws: Draws = 1000,
     runs: Runs = Path("runs"),
-    device: Device = "auto",
+    device: DeviceOption = "auto",
     data_folder: DataFolder = None,
     ray_address: RayAddress = None,
     json: Json = None,

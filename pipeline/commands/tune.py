@@ -19,7 +19,7 @@ from pipeline.config import Config, load
 from pipeline.live.steps import check, open_steps
 
 if TYPE_CHECKING:
-    from pipeline.live.dry_run import Clip, Trial
+    from pipeline.live.dry_run import PacketClip, Trial
     from pipeline.tuning.goals import Score
     from pipeline.tuning.search import Tuner
 
@@ -78,7 +78,7 @@ def tune(
     console.print(target, highlight=False, soft_wrap=True)
 
 
-def _attempt(clips: Sequence[Clip], bar: Progress, task: TaskID, config: Config, words: str) -> dict[str, Trial]:
+def _attempt(clips: Sequence[PacketClip], bar: Progress, task: TaskID, config: Config, words: str) -> dict[str, Trial]:
     """Tries a config on every clip, with operators that are opened once."""
     from pipeline.live.dry_run import try_out
 
@@ -87,7 +87,7 @@ def _attempt(clips: Sequence[Clip], bar: Progress, task: TaskID, config: Config,
     return {clip.name: try_out(config, operators, clip, moved=partial(bar.advance, task)) for clip in clips}
 
 
-def _read_clips(given: Sequence[str], frames: int, live: bool) -> list[Clip]:
+def _read_clips(given: Sequence[str], frames: int, live: bool) -> list[PacketClip]:
     from pipeline.live.dry_run import read_clip
     from pipeline.live.sources import find_sources
 
@@ -108,7 +108,7 @@ def _table(tuner: Tuner) -> Table:
     return table
 
 
-def remarks(tuner: Tuner, best: Score, clips: Sequence[Clip]) -> list[str]:
+def remarks(tuner: Tuner, best: Score, clips: Sequence[PacketClip]) -> list[str]:
     """What is worth knowing about a tuned config, as lines."""
     asked = ", ".join(f"{name} {value:.4g}" for name, value in tuner.slo.asked.items())
     told = [

@@ -27,7 +27,7 @@ _LARGEST_INBOX = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class JailLimits:
     """What a child may use.
 
     Attributes:
@@ -44,7 +44,7 @@ class Limits:
     max_packet_bytes: int = 32 << 20
 
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = JailLimits()
 
 
 class Jail:
@@ -63,7 +63,7 @@ class Jail:
         self,
         role: str,
         settings: Mapping[str, Any],
-        limits: Limits,
+        limits: JailLimits,
         *,
         error: type[StreamError] | type[FrameError],
         subject: str,

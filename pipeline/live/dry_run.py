@@ -16,10 +16,11 @@ import psutil
 
 from engines import FrameError, StreamError
 from operators import Operator
-from operators.frame import Array, Frame
+from operators.arrays import Array
+from operators.frame import Frame
 from pipeline.brokers import PACKETS, Message, Record
 from pipeline.config import Config
-from pipeline.jail.parent import Limits
+from pipeline.jail.parent import JailLimits
 from pipeline.live.stream import StreamWork
 from pipeline.media import Demuxer
 from pipeline.wire import End, Head, Ledger, StreamRecord, StreamState
@@ -30,7 +31,7 @@ PATIENCE_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class PacketClip:
     """A video taken apart: what `packets` would hold of it.
 
     Attributes:
@@ -44,7 +45,7 @@ class Clip:
     packets: tuple[bytes, ...]
 
 
-def read_clip(path: Path | str, *, frames: int, live: bool = False) -> Clip:
+def read_clip(path: Path | str, *, frames: int, live: bool = False) -> PacketClip:
     """Takes up to so many video packets out of a file.
 
     Args:
@@ -55,7 +56,7 @@ def read_clip(path: Path | str, *, frames: int, live: bool = False) -> Clip:
     """
     head = Head()
     packets: list[bytes] = []
-    with Demuxer(str(path), audio=False, limits=Limits()) as demuxer:
+    with Demuxer(str(path), audio=False, limits=JailLimits()) as demuxer:
         for record in demuxer:
             if record.WhichOneof("body") == "head":
                 head = record.head
@@ -67,7 +68,7 @@ def read_clip(path: Path | str, *, frames: int, live: bool = False) -> Clip:
     if not packets:
         raise StreamError(f"{path}: expected at least one picture, got none; give another clip")
     head.epoch, head.live, head.source = 0, live, Path(path).name
-    return Clip(Path(path).name, head, tuple(packets))
+    return PacketClip(Path(path).name, head, tuple(packets))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def children_cpu_s() -> dict[int, float]:
 
 
 def try_out(
-    config: Config, operators: Mapping[str, Operator], clip: Clip, *, moved: Callable[[], None] = lambda: None
+    config: Config, operators: Mapping[str, Operator], clip: PacketClip, *, moved: Callable[[], None] = lambda: None
 ) -> Trial:
     """Works on the clip, one packet after the other: the next comes when the worker has nothing left to do.
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import math
 
-from operators.frame import Frame
-from operators.frame import Verdict as Claim
-from pipeline.wire import Face, Fate, FrameReport, Verdict
+from operators.frame import Frame, Verdict
+from pipeline.wire import Face, Fate, FrameReport, VerdictMessage
 
 FORGED = "forged_"
 """What the names of the arrays in `faces.data` begin with that hold probabilities of forgery, NaN for none."""
 
 
-def verdict_of(claim: Claim) -> Verdict:
-    return Verdict(
-        subject=claim.subject,
-        model=claim.model,
-        probability=claim.probability,
-        reasons=claim.reasons,
-        words=claim.words,
+def message_of(verdict: Verdict) -> VerdictMessage:
+    """A verdict as it travels."""
+    return VerdictMessage(
+        subject=verdict.subject,
+        model=verdict.model,
+        probability=verdict.probability,
+        reasons=verdict.reasons,
+        words=verdict.words,
     )
 
 
-def report_of(frame: Frame, pts: int, fate: Fate.ValueType, reason: str) -> FrameReport:
+def of_frame(frame: Frame, pts: int, fate: Fate.ValueType, reason: str) -> FrameReport:
     """What became of a frame, and the faces in it; `pts` in ticks of the source."""
     faces = frame.faces
     forged = {name.removeprefix(FORGED): rows for name, rows in faces.data.items() if name.startswith(FORGED)}

@@ -15,7 +15,7 @@ from contextlib import suppress
 from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
-from pipeline.jail.parent import Limits
+from pipeline.jail.parent import JailLimits
 from pipeline.live.sources import VideoSource
 from pipeline.media import Demuxer
 from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord, StreamState
@@ -27,7 +27,7 @@ LONGEST_PAUSE_S = 30.0
 PATIENCE_S = 1.0
 
 
-class _Batch:
+class _PacketBatch:
     """Packets on their way out, written together with the state that counts them."""
 
     def __init__(self, broker: Broker, writer: Writer, source: VideoSource, state: IngestState, backlog: int) -> None:
@@ -92,7 +92,7 @@ def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.
         state = IngestState.FromString(stored) if stored else IngestState()
         if state.ended:
             return
-        batch = _Batch(broker, writer, source, state, config.backlog)
+        batch = _PacketBatch(broker, writer, source, state, config.backlog)
         if source.live:
             _follow(batch, source, config, stop)
         else:
@@ -101,12 +101,12 @@ def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.
         writer.close()
 
 
-def _limits(config: Config) -> Limits:
+def _limits(config: Config) -> JailLimits:
     jail = config.jail
-    return Limits(memory_bytes=jail.memory_mb << 20, timeout_s=jail.timeout_s, max_pixels=jail.max_pixels)
+    return JailLimits(memory_bytes=jail.memory_mb << 20, timeout_s=jail.timeout_s, max_pixels=jail.max_pixels)
 
 
-def _copy(batch: _Batch, source: VideoSource, config: Config) -> None:
+def _copy(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
     """A file: from its start to its end, skipping what was written before.
 
     What fails is tried again as long as it gets further, for a demuxer may have been killed by accident; a file
@@ -127,7 +127,7 @@ def _copy(batch: _Batch, source: VideoSource, config: Config) -> None:
             failed_at = batch.state.next_number
 
 
-def _read(batch: _Batch, source: VideoSource, config: Config) -> None:
+def _read(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
     """One reading of a file.
 
     Raises:
@@ -155,7 +155,7 @@ def _read(batch: _Batch, source: VideoSource, config: Config) -> None:
         raise changed
 
 
-def _follow(batch: _Batch, source: VideoSource, config: Config, stop: threading.Event) -> None:
+def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: threading.Event) -> None:
     """A camera: opened again and again, until somebody stops it."""
     pause_s, state = 0.5, batch.state
     while not stop.is_set():
@@ -189,7 +189,7 @@ def _follow(batch: _Batch, source: VideoSource, config: Config, stop: threading.
     _end(batch, "")
 
 
-def _begin(batch: _Batch, head: Head, source: VideoSource) -> None:
+def _begin(batch: _PacketBatch, head: Head, source: VideoSource) -> None:
     head.epoch, head.source, head.live = batch.state.epoch, source.shown, source.live
     batch.state.head.CopyFrom(head)
     batch.state.trouble = ""
@@ -204,7 +204,7 @@ def _number(state: IngestState, packet: Packet) -> None:
     state.video_packets += packet.track == 0
 
 
-def _end(batch: _Batch, reason: str) -> None:
+def _end(batch: _PacketBatch, reason: str) -> None:
     batch.state.ended = True
     end = End(ledger=Ledger(packets=batch.state.video_packets), reason=reason)
     batch.add(StreamRecord(end=end))

@@ -24,7 +24,7 @@ class Expected:
     ordinal: int
 
 
-class Accounts:
+class PacketLedger:
     """The accounts of one stream, continued from the state that was committed last."""
 
     def __init__(self, state: StreamState) -> None:

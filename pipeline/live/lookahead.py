@@ -21,11 +21,11 @@ ROUNDING_S = 0.002
 TAIL_S = 0.25
 """How long after the last look of a scene or stream, behind which none comes, tracks alone vouch for frames."""
 
-Steps = list[tuple[str, Operator]]
+NamedSteps = list[tuple[str, Operator]]
 
 
 @dataclass(slots=True)
-class Waiting:
+class PendingFrame:
     """A decoded frame in the look-ahead."""
 
     frame: Frame
@@ -40,7 +40,7 @@ class Waiting:
     late: bool = False
 
 
-class Looking:
+class LookAhead:
     """All steps on one stream.
 
     Args:
@@ -85,7 +85,7 @@ class Looking:
         """What those remember that frames go through when they are released."""
         return self._snapshot(self._release)
 
-    def _snapshot(self, steps: Steps) -> dict[str, bytes]:
+    def _snapshot(self, steps: NamedSteps) -> dict[str, bytes]:
         return {name: operator.snapshot(self._stream) for name, operator in _remembering(steps)}
 
     def conclude(self) -> list[Verdict]:
@@ -99,7 +99,7 @@ class Looking:
 
     # -- frames ------------------------------------------------------------------------------------
 
-    def look(self, waiting: Waiting, *, behind_s: float, places: int, wait_s: float) -> None:
+    def look(self, waiting: PendingFrame, *, behind_s: float, places: int, wait_s: float) -> None:
         """Takes a frame that has arrived through the steps up to the last one that looks ahead.
 
         Args:
@@ -143,7 +143,7 @@ class Looking:
         in_time = 0 <= frame.time_s - self._looked_s < wait_s - ROUNDING_S
         return behind_s > LATE_S or self.unseen >= places or not in_time
 
-    def settle(self, frame: Frame, window: Sequence[Waiting]) -> Frame:
+    def settle(self, frame: Frame, window: Sequence[PendingFrame]) -> Frame:
         """A frame that is to be released, with covers, through the rest of the steps; `window` waits behind it."""
         following = [later.frame for later in window if not later.failed]
         for name, looking in self._looking_ahead:
@@ -154,7 +154,7 @@ class Looking:
                 (frame,) = operator([frame])
         return frame
 
-    def vouches_for(self, frame: Frame, window: Sequence[Waiting], *, last: bool) -> bool:
+    def vouches_for(self, frame: Frame, window: Sequence[PendingFrame], *, last: bool) -> bool:
         """A detector has looked at the frame, or at a later one of the same scene, from which tracks reach back.
 
         Args:
@@ -176,5 +176,5 @@ class Looking:
         return recent and bool(self._looking_ahead)
 
 
-def _remembering(steps: Steps) -> Iterator[tuple[str, Remembers]]:
+def _remembering(steps: NamedSteps) -> Iterator[tuple[str, Remembers]]:
     return ((name, operator) for name, operator in steps if isinstance(operator, Remembers))

@@ -12,15 +12,15 @@ from typing import Literal
 
 from operators.frame import Picture
 from pipeline.brokers import MASKED, Message
-from pipeline.config import Encode
-from pipeline.media import Clock, Encoder, masked_head, working_encoder
+from pipeline.config import EncodeSection
+from pipeline.media import Encoder, EncoderClock, masked_head, working_encoder
 from pipeline.wire import End, Head, Packet, StreamRecord, StreamState
 
 LIVE_UNIT = 32
 """Frames that `low_latency` sends ahead of its commit at most."""
 
 
-class Output:
+class MaskedOutput:
     """The masked side of one stream.
 
     Args:
@@ -33,7 +33,7 @@ class Output:
         frames: how many are in the unit so far.
     """
 
-    def __init__(self, settings: Encode, state: StreamState) -> None:
+    def __init__(self, settings: EncodeSection, state: StreamState) -> None:
         taken_over = state.HasField("source")
         self.low_latency = False
         self.epoch: int = state.epoch + 1 if taken_over else 0
@@ -42,7 +42,7 @@ class Output:
         self._encoder_name = ""
         self._announce: Literal["", "continues", "anew"] = "continues" if taken_over and not state.anew else "anew"
         self._head: Head | None = None
-        self._clock = Clock.from_bytes(state.encoder_clock)
+        self._clock = EncoderClock.from_bytes(state.encoder_clock)
         self._idr_left = LIVE_UNIT if taken_over else 1
         self._encoder: Encoder | None = None
         self._made: list[Packet] = []
@@ -59,7 +59,7 @@ class Output:
         self.finish_unit()
         self.epoch += 1
         self._announce, self._idr_left = "anew", 1
-        self._encoder, self._encoder_name, self._clock = None, "", Clock()
+        self._encoder, self._encoder_name, self._clock = None, "", EncoderClock()
 
     def prepare(self, source: Head, picture: Picture) -> None:
         """Makes ready for pictures like this one; `source` says how they are to be shown.

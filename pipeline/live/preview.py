@@ -65,7 +65,7 @@ def _received(decoder: Decoder, timeout_s: float) -> Iterator[NDArray[np.uint8]]
             yield bgr
 
 
-class Preview:
+class PreviewWindow:
     """The child process that shows a stream; `close` takes the window away."""
 
     def __init__(self, url: str, options: Mapping[str, str], stream: str, title: str) -> None:

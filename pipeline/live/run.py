@@ -26,7 +26,7 @@ from pipeline.config import Config
 from pipeline.live.devices import start_devices
 from pipeline.live.io_actor import IoActor
 from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan
-from pipeline.live.preview import Preview
+from pipeline.live.preview import PreviewWindow
 from pipeline.live.ray_session import start_ray
 from pipeline.live.sinks import Written
 from pipeline.live.sources import LIVE, shown_name
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Outcome:
+class StreamOutcome:
     """How one stream ended.
 
     Attributes:
@@ -126,9 +126,9 @@ class Run:
         """
         began = time.monotonic()
         broker = open_broker(self._url, **self._options)
-        self.outcomes = [Outcome(job) for job in self.jobs]
+        self.outcomes = [StreamOutcome(job) for job in self.jobs]
         first = self.jobs[0].source
-        window = Preview(self._url, self._options, first.stream, first.shown) if self._preview else None
+        window = PreviewWindow(self._url, self._options, first.stream, first.shown) if self._preview else None
         try:
             start_ray(self._ray_address)
             desk, stages = self._start_actors()

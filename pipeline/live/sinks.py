@@ -21,7 +21,7 @@ from typing import Protocol
 from engines import StreamError
 from pipeline.brokers import INGEST, MASKED, VERDICTS, Broker
 from pipeline.media import FileMuxer, RtspPusher
-from pipeline.wire import End, Fate, FrameReport, Head, Packet, StreamRecord, Verdict, VerdictRecord, fraction
+from pipeline.wire import End, Fate, FrameReport, Head, Packet, StreamRecord, VerdictMessage, VerdictRecord, fraction
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ STRAY_S = 10
 LONGEST_WAIT_S = 5.0
 
 
-class Output(Protocol):
+class PacketSink(Protocol):
     """Where packets go: `FileMuxer` or `RtspPusher`."""
 
     def write(self, packet: Packet, *, shift: Fraction = Fraction(0)) -> None: ...
@@ -145,7 +145,7 @@ def write_file(broker: Broker, stream: str, path: str) -> Written:
         whole = Path(path)
         return whole if not files else whole.with_name(f"{whole.stem}.{len(files) + 1}{whole.suffix}")
 
-    output: Output | None = None
+    output: PacketSink | None = None
     splicer = Splicer()
     end = End()
     try:
@@ -296,7 +296,7 @@ def _frame_line(frame: FrameReport) -> dict[str, object]:
     return {**line, **({"reason": frame.reason} if frame.reason else {}), "faces": faces}
 
 
-def _verdict_line(verdict: Verdict) -> dict[str, object]:
+def _verdict_line(verdict: VerdictMessage) -> dict[str, object]:
     probability = verdict.probability if verdict.HasField("probability") else None
     claim = {"subject": verdict.subject, "model": verdict.model, "probability": probability}
     return {"type": "verdict", **claim, "reasons": list(verdict.reasons), "words": verdict.words}

@@ -10,7 +10,7 @@ from pathlib import Path
 from engines import ConfigError, Engine, open_engine
 from engines.memory import keep_memory
 from operators import Operator, find
-from pipeline.config import Config, Encode, Step
+from pipeline.config import Config, EncodeSection, Step
 from pipeline.models.catalog import file_of
 
 
@@ -32,7 +32,7 @@ def check(config: Config) -> None:
     _check_encoder(config.encode)
 
 
-def _check_encoder(encode: Encode) -> None:
+def _check_encoder(encode: EncodeSection) -> None:
     from operators.frame import PIXEL_FORMATS
     from pipeline.media import Encoder
     from pipeline.wire import Head, Rational

@@ -24,11 +24,11 @@ from operators.frame import Frame
 from operators.paint import cpu as painter
 from pipeline.brokers import REJECTS, VERDICTS, Member, Message, Record
 from pipeline.config import Config
-from pipeline.jail.parent import Limits
-from pipeline.live.frame_report import report_of, verdict_of
-from pipeline.live.ledger import Accounts
-from pipeline.live.lookahead import BEHIND_S, LATE_S, Looking, Waiting
-from pipeline.live.masked_output import LIVE_UNIT, Output
+from pipeline.jail.parent import JailLimits
+from pipeline.live import frame_report
+from pipeline.live.ledger import PacketLedger
+from pipeline.live.lookahead import BEHIND_S, LATE_S, LookAhead, PendingFrame
+from pipeline.live.masked_output import LIVE_UNIT, MaskedOutput
 from pipeline.media import Decoded, Decoder, Undecodable, slot_count
 from pipeline.wire import (
     FATE_COVERED_WHOLE,
@@ -42,7 +42,7 @@ from pipeline.wire import (
     Reject,
     StreamRecord,
     StreamState,
-    Verdict,
+    VerdictMessage,
     VerdictRecord,
     fraction,
 )
@@ -99,18 +99,18 @@ class StreamWork:
         self._member = member
         self._config = config
         self._deaths = deaths
-        self._limits = Limits(
+        self._limits = JailLimits(
             memory_bytes=config.jail.memory_mb << 20, timeout_s=config.jail.timeout_s, max_pixels=config.jail.max_pixels
         )
-        self._looking = Looking(stream, operators, self._timed)
+        self._looking = LookAhead(stream, operators, self._timed)
 
         self._queue: deque[tuple[StreamRecord, Record]] = deque()
         self._fed: int | None = None
         self._came: deque[Decoded | Undecodable] = deque()
-        self._window: deque[Waiting] = deque()
+        self._window: deque[PendingFrame] = deque()
         self._beside: list[Message] = []  # records that go with the masked ones
         self._reports: list[FrameReport] = []
-        self._verdicts: list[Verdict] = []
+        self._verdicts: list[VerdictMessage] = []
         self._decoder: Decoder | None = None
         self._closing: StreamRecord | None = None
         self._closing_offset = 0
@@ -119,8 +119,8 @@ class StreamWork:
 
         stored = member.state(stream)
         state = StreamState.FromString(stored) if stored else StreamState()
-        self._accounts = Accounts(state)
-        self._output = Output(config.encode, state)
+        self._accounts = PacketLedger(state)
+        self._output = MaskedOutput(config.encode, state)
         with ExitStack() as undo:
             undo.callback(self.close)
             self._restore(state)
@@ -337,7 +337,7 @@ class StreamWork:
         self._count_cpu()
         closing = End(ledger=self._accounts.ledger, reason=end.reason)
         self._output.end(closing)
-        self._verdicts += map(verdict_of, self._looking.conclude())
+        self._verdicts += map(frame_report.message_of, self._looking.conclude())
         report = VerdictRecord(frames=self._reports, verdicts=self._verdicts, end=closing)
         self._beside.append(Message(VERDICTS, report.SerializeToString()))
         self._reports, self._verdicts = [], []
@@ -364,7 +364,7 @@ class StreamWork:
         opens = jumped or (self._sizes is not None and sizes != self._sizes)
         self._sizes = sizes
         base = fraction(self._head.time_base)
-        waiting = Waiting(
+        waiting = PendingFrame(
             Frame(self.stream, self._index, float(pts * base), picture, rotation=self._head.rotation),
             decoded.number,
             pts,
@@ -431,13 +431,13 @@ class StreamWork:
             return 0.0
         return float((self._newest[1] - pts) * fraction(self._head.time_base))
 
-    def _look(self, waiting: Waiting) -> None:
+    def _look(self, waiting: PendingFrame) -> None:
         assert self._decoder is not None  # noqa: S101
         behind_s = self._behind_s(waiting.pts)
         places = len(self._window) + self._decoder.free - 2
         self._looking.look(waiting, behind_s=behind_s, places=places, wait_s=self._lookahead_s)
 
-    def _guard(self, waiting: Waiting, work: Callable[[Waiting], None]) -> None:
+    def _guard(self, waiting: PendingFrame, work: Callable[[PendingFrame], None]) -> None:
         """Runs what may fail on one frame: whatever it is, the frame is marked, and the stream goes on."""
         try:
             work(waiting)
@@ -484,7 +484,7 @@ class StreamWork:
         self._account(waiting, fate, reason)
         self._send_now()
 
-    def _encode(self, waiting: Waiting) -> None:
+    def _encode(self, waiting: PendingFrame) -> None:
         try:
             with self._timed("encode"):
                 self._output.encode(waiting.frame.picture, waiting.frame.index, waiting.pts, waiting.duration)
@@ -492,7 +492,7 @@ class StreamWork:
             # It has swallowed frames that were counted as shown: only a new life can bring them back.
             raise StreamError(f"{self.stream}: the encoder failed: {error}") from error
 
-    def _cover(self, waiting: Waiting) -> None:
+    def _cover(self, waiting: PendingFrame) -> None:
         waiting.frame = self._looking.settle(waiting.frame, self._window)
         if not self._looking.vouches_for(waiting.frame, self._window, last=self._closing is not None):
             raise FrameError("no detector has looked at this frame or near it")
@@ -501,7 +501,7 @@ class StreamWork:
         with self._timed("paint"):
             painter.paint(waiting.frame)
 
-    def _account(self, waiting: Waiting, fate: Fate.ValueType, reason: str) -> None:
+    def _account(self, waiting: PendingFrame, fate: Fate.ValueType, reason: str) -> None:
         frame, ledger = waiting.frame, self._accounts.ledger
         if fate == FATE_WITHHELD:
             ledger.withheld["late" if waiting.late else "not_examined" if waiting.failed else "unencodable"] += 1
@@ -511,8 +511,8 @@ class StreamWork:
             ledger.faces += int((~frame.faces.kept).sum())
             ledger.kept += int(frame.faces.kept.sum())
         ledger.tracks = max(ledger.tracks, int(frame.faces.tracks.max(initial=0)))
-        self._reports.append(report_of(frame, waiting.pts, fate, reason))
-        self._verdicts += map(verdict_of, frame.verdicts)
+        self._reports.append(frame_report.of_frame(frame, waiting.pts, fate, reason))
+        self._verdicts += map(frame_report.message_of, frame.verdicts)
         self._next_index = frame.index + 1
         self._released_epoch_index = waiting.epoch_index + 1
         self._last_pts = waiting.pts

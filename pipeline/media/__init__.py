@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pipeline.media.decoder import Decoded, Decoder, Undecodable, slot_count
     from pipeline.media.demuxer import Demuxer
-    from pipeline.media.encoder import Clock, Encoder, masked_head, working_encoder
+    from pipeline.media.encoder import Encoder, EncoderClock, masked_head, working_encoder
     from pipeline.media.mux import FileMuxer, RtspPusher, container_for
 
 _HOMES = {
@@ -21,7 +21,7 @@ _HOMES = {
     "Undecodable": "decoder",
     "slot_count": "decoder",
     "Demuxer": "demuxer",
-    "Clock": "encoder",
+    "EncoderClock": "encoder",
     "Encoder": "encoder",
     "masked_head": "encoder",
     "working_encoder": "encoder",
@@ -38,11 +38,11 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "Clock",
     "Decoded",
     "Decoder",
     "Demuxer",
     "Encoder",
+    "EncoderClock",
     "FileMuxer",
     "RtspPusher",
     "Undecodable",

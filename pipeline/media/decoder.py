@@ -18,7 +18,7 @@ from av.video.format import VideoFormat
 
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS, Picture, PixelFormat
-from pipeline.jail.parent import DEFAULT_LIMITS, Jail, Limits
+from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
 from pipeline.jail.protocol import Received, printable
 from pipeline.media import decoder_child
 from pipeline.media.formats import VIDEO_CODECS, nearest_format
@@ -55,7 +55,7 @@ class Undecodable:
     detail: str
 
 
-class _Ring:
+class _SlotRing:
     """Slots for pictures of one size and format, in anonymous memory: nothing of it has a name or outlives both."""
 
     def __init__(self, number: int, slots: int, layout: PixelFormat, width: int, height: int) -> None:
@@ -112,12 +112,12 @@ class Decoder:
             on which), or the codec is not on the list. Make a new one and go on from a keyframe.
     """
 
-    def __init__(self, head: Head, *, slots: int, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, head: Head, *, slots: int, limits: JailLimits = DEFAULT_LIMITS) -> None:
         if head.codec not in VIDEO_CODECS:
             raise FrameError(f"{head.codec} is not decoded; expected one of {', '.join(sorted(VIDEO_CODECS))}")
         self._limits, self._slots = limits, slots
-        self._rings: dict[int, _Ring] = {}
-        self._ring: _Ring | None = None
+        self._rings: dict[int, _SlotRing] = {}
+        self._ring: _SlotRing | None = None
         self._under_way: deque[int] = deque()
         self._moved = time.monotonic()
         self._finishing = self._finished = False
@@ -272,7 +272,7 @@ class Decoder:
         if self._ring is not None and not self._ring.held:
             del self._rings[self._ring.number]
         fitting = max(_FEWEST_SLOTS, self._memory_bytes // _slot_bytes(layout, width, height))
-        self._ring = self._rings[number] = _Ring(number, min(self._slots, fitting), layout, width, height)
+        self._ring = self._rings[number] = _SlotRing(number, min(self._slots, fitting), layout, width, height)
         fields = decoder_child.RING_FIELDS.pack(number, self._ring.slots, self._ring.slot_bytes)
         try:
             self._jail.send(decoder_child.RING, fields, descriptor=self._ring.descriptor)

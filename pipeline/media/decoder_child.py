@@ -49,7 +49,7 @@ _MATRIX_RGB, _MATRIX_BT601 = 0, 6
 _SWS_BT601 = 5
 
 
-class _Ring:
+class _SharedSlots:
     """Slots of equal size in memory that the parent made, for pictures of one size and format."""
 
     def __init__(self, number: int, descriptor: int, slots: int, slot_bytes: int) -> None:
@@ -78,7 +78,7 @@ class _Server:
         self._packets: deque[bytes] = deque()
         self._unsent = bytearray()
         self._finished = False
-        self._ring: _Ring | None = None
+        self._ring: _SharedSlots | None = None
         self._shape: tuple[int, int, str] | None = None
 
     def run(self) -> NoReturn:
@@ -120,7 +120,7 @@ class _Server:
                 self._ring.free.append(slot)
         else:
             number, slots, slot_bytes = RING_FIELDS.unpack(payload)
-            self._ring = _Ring(number, self._channel.descriptor(), slots, slot_bytes)
+            self._ring = _SharedSlots(number, self._channel.descriptor(), slots, slot_bytes)
 
     def _decode(self, data: bytes) -> int:
         key: bool

@@ -10,7 +10,7 @@ from typing import Self
 from google.protobuf.message import DecodeError
 
 from engines import StreamError
-from pipeline.jail.parent import DEFAULT_LIMITS, Jail, Limits
+from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
 from pipeline.media.demuxer_child import ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.wire import StreamRecord, fraction
@@ -41,7 +41,7 @@ class Demuxer:
         source: str,
         *,
         audio: bool = True,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: JailLimits = DEFAULT_LIMITS,
         live: bool = False,
         options: Mapping[str, str] | None = None,
     ) -> None:

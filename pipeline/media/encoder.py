@@ -250,7 +250,7 @@ def masked_head(source: Head, encoder: Encoder) -> Head:
     return head
 
 
-class Clock:
+class EncoderClock:
     """Decoding times across encoder runs: the times of showing, sorted and two late.
 
     x264 delays by two pictures at most, but starts anew in each run, which no muxer takes. So the last two

@@ -12,11 +12,9 @@ import yaml
 from pydantic import Field, HttpUrl, ValidationError, model_validator
 
 from engines import SUFFIXES, ConfigError
-from engines.card import Card
+from engines.card import Card, Sha256
 from engines.section import Section
 from pipeline.config import INSTALLED, Step, config_folder
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class ModelSource(Section):

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from engines import ConfigError, Engine, EngineError, open_engine
-from engines.card import Calibration, Card, Judged, Precision, Target, read_card, write_card
+from engines.card import Card, Int8Calibration, Judged, Precision, Target, read_card, write_card
 from engines.files import sha256_of, write_whole
 from engines.int8 import exact_here, quantise, quantise_within
 from engines.ort import OrtRuntime
@@ -71,7 +71,7 @@ def _hold_to_tolerance(card: Card, precision: Precision, one: OpenEngine, other:
 
 
 def _quantised(
-    model: onnx.ModelProto, source: Path, calibration: Calibration, target: Target, pictures: Path | None
+    model: onnx.ModelProto, source: Path, calibration: Int8Calibration, target: Target, pictures: Path | None
 ) -> tuple[onnx.ModelProto, Judged]:
     gate = calibration.gate
     if pictures is None:

@@ -16,17 +16,17 @@ from engines.files import write_whole
 from pipeline.config import Config
 from pipeline.jail.protocol import readable
 from pipeline.screening.document import FORMAT, OUTCOMES, Edition, document, summary
-from pipeline.screening.networks import Model
+from pipeline.screening.networks import JudgingNetwork
 from pipeline.screening.page import index_page, report_page
 from pipeline.screening.screener import Screener, Upload
 
 INDICATION, INCOMPLETE = 3, 1
 INDEX, LIST = "index.html", "screen.json"
 LONGEST_STEM = 60
-Row = dict[str, Any]
+VideoRow = dict[str, Any]
 
 
-class Batch:
+class ScreeningBatch:
     """Videos that are screened into one folder, and what came of them.
 
     Args:
@@ -38,9 +38,11 @@ class Batch:
         again: how many reports were there already.
     """
 
-    def __init__(self, folder: Path, screener: Screener, config: Config, models: Sequence[Model], *, name: str) -> None:
+    def __init__(
+        self, folder: Path, screener: Screener, config: Config, models: Sequence[JudgingNetwork], *, name: str
+    ) -> None:
         self.folder = folder
-        self.rows: list[Row] = []
+        self.rows: list[VideoRow] = []
         self.again = 0
         self._screener = screener
         self._edition = Edition(version("facewarden"), name, models)
@@ -81,7 +83,9 @@ class Batch:
             self.again += 1
         self.rows.append({**summary(told, files), "source": {**told["source"], **_named(path)}})
 
-    def _screen(self, upload: Upload, files: Mapping[str, str], key: str, moved: Callable[[int, int], None]) -> Row:
+    def _screen(
+        self, upload: Upload, files: Mapping[str, str], key: str, moved: Callable[[int, int], None]
+    ) -> VideoRow:
         screening = self._screener.screen(upload, moved)
         told = document(upload, screening, self._edition, key)
         # The document comes last: where it is, the page is too.
@@ -105,14 +109,14 @@ class Batch:
         write_whole(self.folder / LIST, f"{json.dumps(listed, indent=1)}\n".encode())
 
 
-def _made_of(config: Config, models: Sequence[Model], facewarden: str) -> str:
+def _made_of(config: Config, models: Sequence[JudgingNetwork], facewarden: str) -> str:
     """All that makes a report what it is, but for the video."""
     steps = [{"use": step.use, "options": step.options} for step in config.steps]
     networks = [(model.use, model.engine, model.sha256, model.card.model_dump(mode="json")) for model in models]
     return json.dumps([FORMAT, facewarden, steps, networks, config.jail.model_dump()], sort_keys=True)
 
 
-def _finished(file: Path, key: str) -> Row | None:
+def _finished(file: Path, key: str) -> VideoRow | None:
     """A report that was made to its end, of the same things."""
     try:
         told = json.loads(file.read_bytes())
@@ -122,7 +126,7 @@ def _finished(file: Path, key: str) -> Row | None:
     return told if same and file.with_suffix(".html").is_file() else None
 
 
-def _unread(path: Path, reason: str) -> Row:
+def _unread(path: Path, reason: str) -> VideoRow:
     return {
         "source": {**_named(path), "sha256": None, "bytes": None},
         "outcome": "nothing_said", "words": "nothing can be said", "probability": None, "confidence": "none",
@@ -130,7 +134,7 @@ def _unread(path: Path, reason: str) -> Row:
     }  # fmt: skip
 
 
-def _named(path: Path) -> Row:
+def _named(path: Path) -> VideoRow:
     return {"name": readable(path.name), "path": readable(str(path))}
 
 

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from operators.deepfake.scores import Limits
+from operators.deepfake.scores import VerdictLimits
 from operators.frame import Verdict
 from pipeline.jail.protocol import readable
-from pipeline.screening.networks import JUDGES, Model
+from pipeline.screening.networks import JUDGES, JudgingNetwork
 from pipeline.screening.observations import GAZE, OTHERS, Series, TrackNotes
 from pipeline.screening.screener import Screening, Upload
 from pipeline.wire import fraction
@@ -25,7 +25,7 @@ OUTCOMES: tuple[Outcome, ...] = ("indication", "nothing_said", "no_indication")
 """In the order in which somebody should look at them."""
 NOTHING = "nothing can be said"
 DENIAL = "no "
-"""What a detector's words begin with where they speak against a forgery, see `Limits.judge`."""
+"""What a detector's words begin with where they speak against a forgery, see `VerdictLimits.judge`."""
 CONFIDENCES = {"weak": "low", "indication": "moderate", "strong": "high"}
 """By the first of the words in which a detector speaks of a forgery."""
 UNMEASURED, NO_CONFIDENCE = "not measured", "none"
@@ -46,15 +46,15 @@ class Edition:
 
     version: str
     config: str
-    models: Sequence[Model]
+    models: Sequence[JudgingNetwork]
 
-    def judge(self, verdict: Verdict) -> Model | None:
+    def judge(self, verdict: Verdict) -> JudgingNetwork | None:
         """The network that a verdict names."""
         return next((model for model in self.models if model.identity == verdict.model), None)
 
-    def limits(self, verdict: Verdict) -> Limits:
+    def limits(self, verdict: Verdict) -> VerdictLimits:
         judge = self.judge(verdict)
-        return judge.limits if judge else Limits()
+        return judge.limits if judge else VerdictLimits()
 
 
 def document(upload: Upload, screening: Screening, edition: Edition, key: str) -> Document:
@@ -113,7 +113,7 @@ def summary(told: Document, files: Mapping[str, str]) -> Document:
     return {**{name: told[name] for name in kept}, "seconds": told["video"]["seconds"], "tracks": tracks, **files}
 
 
-def confidence(limits: Limits) -> str:
+def confidence(limits: VerdictLimits) -> str:
     """How far a detector's words can be trusted, in a word, by the skill that was measured."""
     if not limits.skill:
         return UNMEASURED
@@ -162,7 +162,7 @@ def _track(track: TrackNotes, edition: Edition) -> Document:
     return told
 
 
-def _model(model: Model) -> Document:
+def _model(model: JudgingNetwork) -> Document:
     return {
         "use": model.use,
         "engine": model.engine,

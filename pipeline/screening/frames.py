@@ -11,8 +11,8 @@ from pathlib import Path
 
 from engines import FacewardenError, FrameError, StreamError
 from operators.frame import Frame
-from pipeline.jail.parent import Limits
-from pipeline.live.ledger import Accounts
+from pipeline.jail.parent import JailLimits
+from pipeline.live.ledger import PacketLedger
 from pipeline.live.stream import CLOCK_JUMP_S, HIDES_PACKETS, UNDER_WAY
 from pipeline.media import Decoded, Decoder, Demuxer, Undecodable
 from pipeline.wire import Head, Packet, StreamState, fraction
@@ -22,7 +22,7 @@ PATIENCE_S = 0.05
 USUAL_RATE = 25
 
 
-class Pictures:
+class VideoFrames:
     """Iterates over the frames of a file, once. A frame's picture is gone as soon as the next one is asked for.
 
     Times are in seconds from the first frame on; a clock that jumps goes on a frame later.
@@ -39,9 +39,9 @@ class Pictures:
         reason: why the file could not be read to its end; empty if it was.
     """
 
-    def __init__(self, path: Path, stream: str, limits: Limits) -> None:
+    def __init__(self, path: Path, stream: str, limits: JailLimits) -> None:
         self._path, self._stream, self._limits = path, stream, limits
-        self._accounts = Accounts(StreamState())
+        self._accounts = PacketLedger(StreamState())
         self.head, self.shown, self.reason = Head(), 0, ""
         self.lost: Counter[str] = Counter()
 

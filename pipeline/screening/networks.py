@@ -10,7 +10,7 @@ from typing import Any
 from engines import ConfigError
 from engines.card import Card, read_card
 from engines.files import sha256_of
-from operators.deepfake.scores import Limits
+from operators.deepfake.scores import VerdictLimits
 from pipeline.config import Config, Step
 from pipeline.models.catalog import cache_folder, file_of, find_model, is_file, list_models, models_of
 
@@ -21,7 +21,7 @@ OF_NETWORKS = ("size", "frames", "centre")
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class JudgingNetwork:
     """One network of one step.
 
     Attributes:
@@ -36,7 +36,7 @@ class Model:
     file: Path
     sha256: str
     card: Card
-    limits: Limits
+    limits: VerdictLimits
 
     @property
     def identity(self) -> str:
@@ -76,7 +76,7 @@ def with_files(config: Config, trained: Sequence[TrainedNetworks] = ()) -> Confi
     return config.model_copy(update={"steps": steps})
 
 
-def models_in(config: Config) -> list[Model]:
+def models_in(config: Config) -> list[JudgingNetwork]:
     """All networks of a config whose files are there, in its order.
 
     Raises:
@@ -93,8 +93,8 @@ def models_in(config: Config) -> list[Model]:
                 raise ConfigError(
                     f"{file}: expected SHA-256 {card.sha256} as its card says, got {sha256}; fetch both again"
                 )
-            limits = Limits.of(step.options.get("limits") or card.metrics)
-            found.append(Model(step.use, engine, file, sha256, card, limits))
+            limits = VerdictLimits.of(step.options.get("limits") or card.metrics)
+            found.append(JudgingNetwork(step.use, engine, file, sha256, card, limits))
     return found
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators import crops
+from operators.arrays import Array
 from operators.deepfake import quality
 from operators.deepfake.scores import suspicion
-from operators.frame import Array, Frame, Verdict
+from operators.frame import Frame, Verdict
 from operators.upright import upright
 from pipeline.live.frame_report import FORGED
 

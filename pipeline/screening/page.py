@@ -16,12 +16,12 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.card import Card, Metric
+from engines.card import Card, CardMetric
 from operators.deepfake.heatmap import overlay
-from operators.deepfake.scores import Limits
+from operators.deepfake.scores import VerdictLimits
 from pipeline.screening.document import OUTCOMES, Document, Edition, by_weight
 from pipeline.screening.observations import GAZE, Shot, TrackNotes
-from pipeline.screening.plots import Plot, Points, angle_range, clock, plot
+from pipeline.screening.plots import Plot, Samples, angle_range, clock, plot
 from pipeline.screening.screener import Screening
 
 JPEG_QUALITY = 88
@@ -89,7 +89,7 @@ def _render(template: str, **values: Any) -> str:
     return _templates().get_template(template).render(**values)
 
 
-def _timelines(tracks: Sequence[TrackNotes], limits: Mapping[str, Limits], seconds: float) -> list[Plot]:
+def _timelines(tracks: Sequence[TrackNotes], limits: Mapping[str, VerdictLimits], seconds: float) -> list[Plot]:
     """For each system, the scores of the first tracks over the whole video; a track has one colour in all of them."""
     names = {track.number: f"track {track.number}" for track in tracks[:COLOURS]}
     colours = {name: place for place, name in enumerate(names.values(), 1)}
@@ -103,14 +103,14 @@ def _timelines(tracks: Sequence[TrackNotes], limits: Mapping[str, Limits], secon
 
 
 def _scores(
-    caption: str, series: Mapping[str, Points], limits: Limits, seconds: float, colours: Mapping[str, int] = {}
+    caption: str, series: Mapping[str, Samples], limits: VerdictLimits, seconds: float, colours: Mapping[str, int] = {}
 ) -> Plot:
     marks = {"indication from {:.2f} up": limits.fake, "no indication up to {:.2f}": limits.real}
     spoken = {words.format(at): at for words, at in marks.items() if 0 < at < 1}
     return plot(caption, series, seconds=seconds, low=0, high=1, y=(0, 0.5, 1), marks=spoken, colours=colours)
 
 
-def _plots(track: TrackNotes, limits: Mapping[str, Limits], seconds: float) -> list[Plot]:
+def _plots(track: TrackNotes, limits: Mapping[str, VerdictLimits], seconds: float) -> list[Plot]:
     """Scores of one track by each system, then where the eyes looked."""
     plots = [
         _scores(f"{system_title(name)} score", {"score": _points(track.scores[name].rows(), 1)}, limit, seconds)
@@ -138,7 +138,7 @@ def _gaze_plots(rows: NDArray[np.float64], seconds: float) -> list[Plot]:
     return [*plots, plot("Agreement of both eyes", agree, seconds=seconds, low=-1, high=1, y=(-1, 0, 1))]
 
 
-def _points(rows: NDArray[np.float64], column: int) -> Points:
+def _points(rows: NDArray[np.float64], column: int) -> Samples:
     return rows[:, 0], rows[:, column]
 
 
@@ -178,7 +178,7 @@ def _judge(system: str, model: Any) -> dict[str, Any]:
     known: dict[str, Any] = {"system": system, "does": does, "skill": "", "limits": None, "data": ""}
     if model is None:
         return known
-    limits: Limits = model.limits
+    limits: VerdictLimits = model.limits
     return {**known, "skill": _skill(model.card), "limits": limits, "data": model.card.data}
 
 
@@ -187,8 +187,8 @@ def _skill(card: Card) -> str:
     auc = card.metrics.get("auc")
     if auc is None:
         return ""
-    value = auc.value if isinstance(auc, Metric) else auc
-    between = f" (95 % interval {100 * auc.low:.0f} to {100 * auc.high:.0f})" if isinstance(auc, Metric) else ""
+    value = auc.value if isinstance(auc, CardMetric) else auc
+    between = f" (95 % interval {100 * auc.low:.0f} to {100 * auc.high:.0f})" if isinstance(auc, CardMetric) else ""
     return (
         f"Shown a genuine and a forged face that it has not learned from, it gives the forged one the higher score in "
         f"{100 * value:.0f} of 100 cases{between}. Who guesses is right in 50."

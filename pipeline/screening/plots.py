@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Points = tuple[NDArray[np.float64], NDArray[np.float64]]
+Samples = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Times in seconds and values, `(n,)` each; a NaN interrupts the line."""
 
 X_STEPS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200)
@@ -30,7 +30,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlotCurve:
     """A curve: SVG path data in a square of 100, y downwards. `colour` counts from 1."""
 
     name: str
@@ -50,7 +50,7 @@ class Plot:
 
     caption: str
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[PlotCurve, ...]
     x: tuple[Tick, ...]
     y: tuple[Tick, ...]
     marks: tuple[Tick, ...] = ()
@@ -58,7 +58,7 @@ class Plot:
 
 def plot(
     caption: str,
-    series: Mapping[str, Points],
+    series: Mapping[str, Samples],
     *,
     seconds: float,
     low: float,
@@ -85,7 +85,7 @@ def plot(
         return round(100 * (1 - (min(max(value, low), high) - low) / (high - low)), 2)
 
     lines = tuple(
-        Line(name, _path(points, span, low, high), colours.get(name, number), name in dashed)
+        PlotCurve(name, _path(points, span, low, high), colours.get(name, number), name in dashed)
         for number, (name, points) in enumerate(series.items(), 1)
     )
     told = [f"{name}: {_told(values, unit)}" for name, (_, values) in series.items()]
@@ -124,7 +124,7 @@ def _time_ticks(span: float) -> tuple[Tick, ...]:
     return tuple(Tick(round(100 * k * step / span, 2), clock(k * step, tenths=step < 1)) for k in range(count + 1))
 
 
-def _path(points: Points, span: float, low: float, high: float) -> str:
+def _path(points: Samples, span: float, low: float, high: float) -> str:
     times, values = points
     known = np.isfinite(times) & np.isfinite(values)
     if not known.any():

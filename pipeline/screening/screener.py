@@ -17,9 +17,9 @@ from operators import Concludes, Operator, Remembers
 from operators.deepfake.scores import FORGET_AFTER_FRAMES, of_video
 from operators.frame import Frame, Verdict
 from pipeline.config import Config
-from pipeline.jail.parent import Limits
+from pipeline.jail.parent import JailLimits
 from pipeline.live.steps import open_steps
-from pipeline.screening.frames import Pictures
+from pipeline.screening.frames import VideoFrames
 from pipeline.screening.networks import JUDGES
 from pipeline.screening.observations import Notes
 from pipeline.wire import Head
@@ -115,7 +115,7 @@ class Screener:
         if not self._concluding:
             raise ConfigError(f"steps: expected a {JUDGES}* operator, got none; nothing would be said")
         jail = config.jail
-        self._limits = Limits(jail.memory_mb << 20, jail.timeout_s, jail.max_pixels)
+        self._limits = JailLimits(jail.memory_mb << 20, jail.timeout_s, jail.max_pixels)
         maps = (getattr(operator, "map_margin", None) for operator in self._concluding.values())
         self._margin = float(next(filter(None, maps), MARGIN))
 
@@ -132,7 +132,7 @@ class Screener:
     def screen(self, upload: Upload, moved: Moved = lambda _done, _all: None) -> Screening:
         """Looks at a video to its end, or as far as it can be read."""
         self._forget()
-        pictures, notes = Pictures(upload.path, STREAM, self._limits), Notes(margin=self._margin)
+        pictures, notes = VideoFrames(upload.path, STREAM, self._limits), Notes(margin=self._margin)
         lost: Counter[str] = Counter()
         looked, seconds = 0, 0.0
         for frame in pictures:

@@ -9,6 +9,7 @@ import numpy as np
 
 from engines import ConfigError
 from engines.progress import OnProgress, silent
+from operators.arrays import Array
 from operators.cropset import CropSet
 from pipeline.training import ray_jobs
 from pipeline.training.evaluate import Values, evaluated_crops, like
@@ -16,7 +17,7 @@ from pipeline.training.export import export_run
 from pipeline.training.ray_jobs import Cluster, Workspace
 from pipeline.training.recipe import Recipe, load_module
 from pipeline.training.scoring import open_networks, scores_of
-from pipeline.training.summaries import Array, Row, training_row
+from pipeline.training.summaries import Row, training_row
 from pipeline.training.train import with_own_forgeries
 
 

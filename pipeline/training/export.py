@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from engines import ConfigError
-from engines.card import Card, Metric
+from engines.card import Card, CardMetric
 from pipeline.provenance import commit
 from pipeline.training.ray_jobs import RECIPE
 from pipeline.training.recipe import Recipe, load_module, options_of_trained
@@ -34,7 +34,9 @@ def recipe_of(run: Path) -> Recipe:
         raise ConfigError(f"{run}: expected the folder of a training run ({error}); train first") from error
 
 
-def export_run(run: Path, to: Path | None = None, metrics: Mapping[str, Metric | float] | None = None) -> list[Path]:
+def export_run(
+    run: Path, to: Path | None = None, metrics: Mapping[str, CardMetric | float] | None = None
+) -> list[Path]:
     """Writes the networks of a run as `<variant>_<network>.onnx` with their cards.
 
     Args:
@@ -74,7 +76,7 @@ def networks(stem: Path) -> dict[str, Path]:
     return found
 
 
-def _card(recipe: Recipe, network: str, metrics: Mapping[str, Metric | float]) -> Card:
+def _card(recipe: Recipe, network: str, metrics: Mapping[str, CardMetric | float]) -> Card:
     fairface, forged = recipe.data.set == "fairface", _forged(recipe)
     return Card(
         name=f"{recipe.use}/{recipe.variant}_{network}",
@@ -106,7 +108,7 @@ def export_with_reports(run: Path, to: Path | None, reports: Sequence[Path]) -> 
     Raises:
         ConfigError: one of the files is no such report, or what `export_run` raises.
     """
-    metrics: dict[str, Metric | float] = {}
+    metrics: dict[str, CardMetric | float] = {}
     for file in reports:
         try:
             metrics |= card_metrics(json.loads(file.read_text())["figures"])

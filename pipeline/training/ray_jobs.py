@@ -191,7 +191,7 @@ def fetch(names: Sequence[str], on_progress: OnProgress) -> None:
 
 
 def _train(recipe: Recipe, data: Path, folder: Path, device: str, board: Any) -> None:
-    from engines.training import Run
+    from engines.training import TrainingRun
 
     def on_progress(what: str, done: int, total: int, figures: Any) -> None:
         board.write.remote(what, done, total, dict(figures))
@@ -199,7 +199,7 @@ def _train(recipe: Recipe, data: Path, folder: Path, device: str, board: Any) ->
     crops = open_set(data)
     if recipe.without:
         crops = crops.where(~np.isin(crops.kinds, recipe.without))
-    run = Run(folder, seed=recipe.seed, device=device, threads=os.cpu_count() or 1, on_progress=on_progress)
+    run = TrainingRun(folder, seed=recipe.seed, device=device, threads=os.cpu_count() or 1, on_progress=on_progress)
     load_module(recipe.use, "train").train(run, data=crops, **options_of(recipe))
 
 

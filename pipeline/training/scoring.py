@@ -13,12 +13,13 @@ from scipy.special import expit, logit
 import operators
 from engines import ConfigError, Engine, open_engine
 from engines.progress import OnProgress
+from operators.arrays import Array
 from operators.cropset import CropSet
 from operators.deepfake.scores import known_to
 from operators.forge.degrade import degrade
 from pipeline.training.export import networks
 from pipeline.training.recipe import load_module
-from pipeline.training.summaries import Array, Scored
+from pipeline.training.summaries import Scored
 
 MESONETS = ("Meso4_DF", "Meso4_F2F")
 FUSION = "fusion"

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from engines.card import Metric
+from engines.card import CardMetric
 from operators import metrics
+from operators.arrays import Array
 from operators.cropset import CropSet
 from operators.metrics import Figure
 
-Array = NDArray[Any]
 Row = dict[str, Any]
 ADAPTED = ", adapted to each"
 """Behind the name of a system: its scores are transductive, for it has seen the unlabelled clips that it scores."""
@@ -156,14 +155,14 @@ def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def card_metrics(figures: Mapping[str, float | None]) -> dict[str, Metric | float]:
+def card_metrics(figures: Mapping[str, float | None]) -> dict[str, CardMetric | float]:
     """A report's figures for a card: those with an interval as one, and those that are not defined not at all."""
-    told: dict[str, Metric | float] = {}
+    told: dict[str, CardMetric | float] = {}
     for name, value in figures.items():
         if value is None or name.endswith(("_low", "_high")):
             continue
         low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
-        told[name] = value if low is None or high is None else Metric(value=value, low=low, high=high)
+        told[name] = value if low is None or high is None else CardMetric(value=value, low=low, high=high)
     return told
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from engines import ConfigError
+from operators.arrays import Array
 from operators.boxes import area, intersection
-from operators.frame import Array
-from pipeline.live.dry_run import Clip
+from pipeline.live.dry_run import PacketClip
 from pipeline.tuning.knobs import Setting
 
 COVERED = 0.8
@@ -101,7 +101,7 @@ class Score:
         return {name: fraction for name, fraction in behind.items() if fraction > 0}
 
 
-def read_truth(path: Path, clips: Sequence[Clip]) -> Truth:
+def read_truth(path: Path, clips: Sequence[PacketClip]) -> Truth:
     """Labelled faces: one line for each, with the clip's file name, the frame's index and its box in pixels.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.compare import Difference, differences, remarks, run
+from bench.compare import FigureChange, differences, remarks, run
 from bench.report import direction, merged
 
 BEFORE = {"server_fps": 10.0, "server_p99_ms": 100.0, "recall_ours": 0.9, "kills": 20.0, "lost": 0.0, "only_here": 1.0}
@@ -33,7 +33,7 @@ def test_a_measured_spread_is_the_noise() -> None:
 
     (one,) = differences({"server_fps": 10.0, **spread}, {"server_fps": 12.0, "server_fps_spread": 0.1}, noise=0.05)
 
-    assert one == Difference("server_fps", 10.0, 12.0, 0.3, measured=True)
+    assert one == FigureChange("server_fps", 10.0, 12.0, 0.3, measured=True)
     assert one.verdict == "same"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.bench_recall import Tally, difference
+from bench.bench_recall import DetectorTally, difference
 from operators.detect.recall import match
 from pipeline.provenance import write_report
 
@@ -26,7 +26,9 @@ def test_match(boxes: list[list[float]], scores: list[float], found: list[bool])
 
 
 def test_the_interval_of_a_constant_gain() -> None:
-    all_found, half_found = (Tally([np.array([True, second])] * 5, [0] * 5, [0.0] * 5) for second in (True, False))
+    all_found, half_found = (
+        DetectorTally([np.array([True, second])] * 5, [0] * 5, [0.0] * 5) for second in (True, False)
+    )
 
     assert difference(all_found, half_found, seed=0) == (0.5, 0.5)
 

@@ -11,8 +11,8 @@ from bench import chaos
 from bench.clips import camera_clip
 from bench.floors import Calls, Codec, Recorded, broker_floor, codec_floor, encode_times_ms
 from bench.scenarios import SCENARIOS, WARM_UP, figures_of, measure, row_of, table_of
-from pipeline.config import Config, Encode, Step
-from pipeline.live.dry_run import Clip, read_clip
+from pipeline.config import Config, EncodeSection, Step
+from pipeline.live.dry_run import PacketClip, read_clip
 
 FRAMES, STREAMS = 24, 2
 CONFIG = Config(
@@ -33,12 +33,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def clip(path: Path) -> Clip:
+def clip(path: Path) -> PacketClip:
     return read_clip(path, frames=FRAMES)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_every_frame_comes_out_and_is_counted(clip: Clip, scenario: str) -> None:
+def test_every_frame_comes_out_and_is_counted(clip: PacketClip, scenario: str) -> None:
     result = measure(scenario, CONFIG, clip, streams=STREAMS, rate=400, seed=1)
 
     streams = 1 if scenario == "single-stream" else STREAMS
@@ -54,11 +54,11 @@ def test_every_frame_comes_out_and_is_counted(clip: Clip, scenario: str) -> None
     assert table_of([row]).row_count > 10
 
 
-def test_floors(path: Path, clip: Clip) -> None:
-    codec = codec_floor(path, Encode(), low_latency=True)
+def test_floors(path: Path, clip: PacketClip) -> None:
+    codec = codec_floor(path, EncodeSection(), low_latency=True)
 
     assert codec.both_ms >= codec.encode_ms > 0
-    assert len(encode_times_ms(path, Encode(), frames=7)) == 7
+    assert len(encode_times_ms(path, EncodeSection(), frames=7)) == 7
     assert broker_floor(clip.packets, clip.packets) > 0
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bench.bench_video_recall import Tally, covered, false_area, gain, inside, link, released, scaled, without
+from bench.bench_video_recall import ClipTally, covered, false_area, gain, inside, link, released, scaled, without
 from operators.frame import Cover, Faces, Frame
 from operators.stills import frame_of
 
@@ -74,7 +74,7 @@ def test_false_area_is_what_lies_under_covers_away_from_faces() -> None:
 
 
 def test_the_interval_of_a_constant_gain() -> None:
-    ours = Tally(covered=[True, True, True, True], tracks=["a", "a", "b", "b"])
+    ours = ClipTally(covered=[True, True, True, True], tracks=["a", "a", "b", "b"])
     theirs = replace(ours, covered=[True, False, False, True])
 
     assert gain(ours, theirs, seed=0) == (0.5, 0.5)
@@ -93,7 +93,7 @@ class Looks:
 def test_frames_wait_for_the_look_ahead() -> None:
     frames = [frame_of(np.zeros((32, 32, 3), np.uint8), index) for index in range(6)]  # at 25 fps
 
-    done = list(released([Looks()], frames, 79.0, tally := Tally()))
+    done = list(released([Looks()], frames, 79.0, tally := ClipTally()))
 
     assert [frame.index for frame in done] == [0, 1, 2, 3, 4, 5]
     assert [frame.faces.boxes[0, 2] for frame in done] == [2, 2, 2, 2, 1, 0]
@@ -108,7 +108,7 @@ class Blind:
 def test_frames_that_nobody_vouches_for_are_covered_whole() -> None:
     frames = [frame_of(np.zeros((32, 32, 3), np.uint8))]
 
-    done = list(released([Blind()], frames, 0, tally := Tally()))
+    done = list(released([Blind()], frames, 0, tally := ClipTally()))
 
     assert [frame.covers[0].box for frame in done] == [(0, 0, 32, 32)]
     assert tally.whole == 1

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engines import EngineError
-from engines.batching import Batching, Request, Waiting, join, split
+from engines.batching import Batching, Request, RequestQueue, join, split
 
 WAIT_S = 0.01
 
@@ -26,8 +26,8 @@ def request(stream: str, rows: int = 1, *, at: float = 0.0, size: int = 3, netwo
     return Request(network, stream, {"x": np.zeros((rows, size), np.float32)}, at)
 
 
-def waiting(*requests: Request, max_batch: int = 4) -> Waiting:
-    made = Waiting(max_batch=max_batch, max_wait_s=WAIT_S, max_pending=100)
+def waiting(*requests: Request, max_batch: int = 4) -> RequestQueue:
+    made = RequestQueue(max_batch=max_batch, max_wait_s=WAIT_S, max_pending=100)
     for one in requests:
         made.put(one)
     return made
@@ -84,7 +84,7 @@ def test_only_like_runs_with_like(other: Request) -> None:
 
 
 def test_a_stream_may_have_only_so_many_waiting() -> None:
-    requests = Waiting(max_batch=4, max_wait_s=WAIT_S, max_pending=2)
+    requests = RequestQueue(max_batch=4, max_wait_s=WAIT_S, max_pending=2)
     for one in (request("a"), request("a", size=9)):
         requests.put(one)
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="training needs facewarden[train]")
 
 from engines import ConfigError  # noqa: E402
 from engines.progress import minutes  # noqa: E402
-from engines.training import Run, averaged, read_weights, warm_cosine  # noqa: E402
+from engines.training import TrainingRun, averaged, read_weights, warm_cosine  # noqa: E402
 
 STEPS = 12
 
@@ -28,7 +28,7 @@ def quiet(*_: object) -> None:
 
 def learn(folder: Path, *, seed: int = 0, killed_at: int | None = None, checkpoint_s: float = 0) -> dict[str, Any]:
     """A line through points, with dropout, and chance in the batch and on the weights' way."""
-    run = Run(folder, seed=seed, device="cpu", checkpoint_s=checkpoint_s, on_progress=quiet)
+    run = TrainingRun(folder, seed=seed, device="cpu", checkpoint_s=checkpoint_s, on_progress=quiet)
     model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5), torch.nn.Linear(4, 1))
     optimiser = torch.optim.AdamW(model.parameters(), 0.1)
     schedule, average = warm_cosine(optimiser, STEPS), averaged(model, 0.9)
@@ -84,7 +84,7 @@ def test_a_run_that_ended_is_not_trained_again(tmp_path: Path) -> None:
 
 def test_the_minutes_of_a_run_that_is_killed_are_kept_with_its_checkpoints(tmp_path: Path) -> None:
     """A process that is killed runs nothing on its way out: what it took stands in the file before."""
-    steps = Run(tmp_path, device="cpu", checkpoint_s=0).steps(3)
+    steps = TrainingRun(tmp_path, device="cpu", checkpoint_s=0).steps(3)
     next(steps)
     assert not minutes(tmp_path)
     next(steps)
@@ -99,7 +99,7 @@ def test_another_seed_is_refused(tmp_path: Path) -> None:
 
 
 def test_chance_is_asked_for_by_name(tmp_path: Path) -> None:
-    one, other = (Run(tmp_path, seed=seed, device="cpu").rng for seed in (0, 1))
+    one, other = (TrainingRun(tmp_path, seed=seed, device="cpu").rng for seed in (0, 1))
 
     assert one("batch", 3).random() == one("batch", 3).random()
     assert (
@@ -109,7 +109,7 @@ def test_chance_is_asked_for_by_name(tmp_path: Path) -> None:
 
 
 def test_weights_and_figures_come_back(tmp_path: Path) -> None:
-    run = Run(tmp_path, device="cpu")
+    run = TrainingRun(tmp_path, device="cpu")
 
     file = run.finish({"w": torch.ones(2)}, val_auc=0.75)
 
@@ -140,4 +140,4 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
         pytest.skip("there is a GPU")
 
     with pytest.raises(ConfigError, match="PyTorch sees no GPU"):
-        Run(tmp_path, device="cuda")
+        TrainingRun(tmp_path, device="cuda")

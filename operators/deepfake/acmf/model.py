@@ -120,7 +120,7 @@ class Xception(nn.Module):
         return F.relu(self.bn4(self.conv4(F.relu(self.bn3(a)))))  # (n, 2048, 7, 7)
 
 
-class SmallTrunk(nn.Module):
+class MobileTrunk(nn.Module):
     """A pretrained MobileNetV2 cut at stride 16 in Xception's place, for a machine without a GPU."""
 
     width = 256
@@ -148,7 +148,7 @@ class Detector(nn.Module):
         dense: a second head tells for each place how much of it was changed; for training only (not in the paper).
     """
 
-    def __init__(self, trunk: Xception | SmallTrunk, *, dense: bool = False) -> None:
+    def __init__(self, trunk: Xception | MobileTrunk, *, dense: bool = False) -> None:
         super().__init__()
         self.trunk = trunk
         self.head = nn.Linear(trunk.width, 2)
@@ -205,7 +205,7 @@ def build(trunk: str, *, weights: Path | None = None, dense: bool = False) -> De
     if trunk == "xception-mini":
         return Detector(Xception(**MINI), dense=dense)
     if trunk == "mobilenet":
-        return Detector(SmallTrunk(weights), dense=dense)
+        return Detector(MobileTrunk(weights), dense=dense)
     raise ConfigError(f"trunk: expected xception, xception-mini or mobilenet, got {trunk!r}")
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from engines.export import Network
 from engines.progress import OnProgress
-from engines.training import Best, Run, Stateful, averaged, warm_cosine
+from engines.training import Best, Stateful, TrainingRun, averaged, warm_cosine
 from operators import crops, metrics
 from operators.cropset import CropSet
 from operators.deepfake import quality
@@ -53,7 +53,7 @@ ABLATIONS: dict[str, dict[str, object]] = {
 
 
 def train(
-    run: Run,
+    run: TrainingRun,
     data: CropSet,
     *,
     trunk: str = "xception",
@@ -92,7 +92,7 @@ def train(
         mild: the part of all steps in which pictures are degraded mildly, before they are in full.
         fac_epochs, fac_lr, fac_weight: of the offline attention-consistency pass.
     """
-    pairs, held = Pairs(data.split("train"), size), _Held(data.split("val"), size)
+    pairs, held = Pairs(data.split("train"), size), _HeldPairs(data.split("val"), size)
     detector = placed(model.build(trunk, weights=backbone, dense=dense > 0), run.device)
     per_epoch = max(1, 2 * len(pairs) // batch)
 
@@ -153,12 +153,12 @@ def train(
 
 
 def _attend(
-    run: Run,
+    run: TrainingRun,
     detector: Detector,
     loss_of: Any,
     pairs: Pairs,
     best: Best,
-    held: _Held,
+    held: _HeldPairs,
     *,
     epochs: float,
     lr: float,
@@ -254,7 +254,7 @@ def video_tta(
     return scores
 
 
-class _Held:
+class _HeldPairs:
     """The validation split, in pairs that are always the same: some people to choose by and to check on, others to
     calibrate on."""
 
@@ -266,10 +266,10 @@ class _Held:
         self._faces = self._others.made(chosen, np.random.default_rng(0), FULL).faces
         self._labels = np.repeat([0, 1], len(chosen))
 
-    def auc(self, detector: nn.Module, run: Run) -> float:
+    def auc(self, detector: nn.Module, run: TrainingRun) -> float:
         return metrics.auc(self._labels, _odds(detector, self._faces, run))
 
-    def calibrated(self, detector: Detector, run: Run) -> tuple[Exported, dict[str, float]]:
+    def calibrated(self, detector: Detector, run: TrainingRun) -> tuple[Exported, dict[str, float]]:
         """The network with its calibration, and what the card has to say about it, measured on the other people."""
         found = []
         for (fit, pairs), strength in product(((True, self._calibrates), (False, self._others)), STRENGTHS):
@@ -285,7 +285,7 @@ class _Held:
         return Exported(detector, curve), {"val_ece": error, **probes, **limits.figures()}
 
     def _probes(
-        self, detector: Detector, images: NDArray[np.uint8], labels: NDArray[np.int64], run: Run
+        self, detector: Detector, images: NDArray[np.uint8], labels: NDArray[np.int64], run: TrainingRun
     ) -> dict[str, float]:
         """What masking is for, and a short cut: the AUC of blurred pictures, and how far genuine pictures with one more
         JPEG pass are taken for forgeries, 0.5 if not at all."""
@@ -306,7 +306,7 @@ def _step(loss: Tensor, detector: Detector, optimiser: torch.optim.Optimizer) ->
     optimiser.step()
 
 
-def _odds(detector: nn.Module, faces: NDArray[np.float32], run: Run) -> NDArray[np.float32]:
+def _odds(detector: nn.Module, faces: NDArray[np.float32], run: TrainingRun) -> NDArray[np.float32]:
     """Log odds `(n,)` of fake."""
     with model.evaluating(detector), torch.no_grad():
         logits = torch.cat(
@@ -315,12 +315,12 @@ def _odds(detector: nn.Module, faces: NDArray[np.float32], run: Run) -> NDArray[
     return np.asarray((logits[:, 1] - logits[:, 0]).cpu().numpy())
 
 
-def _chance(run: Run, name: str, step: int) -> torch.Generator:
+def _chance(run: TrainingRun, name: str, step: int) -> torch.Generator:
     """Draws masks on the CPU, so that they are the same on every device."""
     return torch.Generator().manual_seed(int(run.rng(name, step).integers(2**62)))
 
 
-def _tensor(array: NDArray[np.float32], run: Run) -> Tensor:
+def _tensor(array: NDArray[np.float32], run: TrainingRun) -> Tensor:
     return torch.from_numpy(array).to(run.device, non_blocking=True)
 
 

@@ -10,24 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import ConfigError
+from operators.arrays import Rng
 from operators.cropset import CropSet
-from operators.deepfake.gazeforensics.data import (
-    KINDS,
-    Clip,
-    render,
-    testing_rows,
-    training_rows,
-    videos_of,
-)
-from operators.forge.face import Face
+from operators.deepfake.gazeforensics.data import KINDS, FaceClip, render, testing_rows, training_rows, videos_of
+from operators.forge.face import GenuineFace
 
-Rng = np.random.Generator
 Chance = Callable[[str, int], Rng]
 """`run.rng`: of a name and a step."""
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class HeldClips:
     """Clips for validation.
 
     Attributes:
@@ -36,13 +29,13 @@ class Held:
         groups: `(n,)`, what shares people or a source.
     """
 
-    clips: Sequence[Clip]
+    clips: Sequence[FaceClip]
     labels: NDArray[np.int64]
     subjects: NDArray[np.str_]
     groups: NDArray[np.str_]
 
 
-class Source:
+class ClipSource:
     """Gives clips of one split: of its videos, if it has any that are long enough, else rendered from its stills.
 
     Args:
@@ -69,7 +62,7 @@ class Source:
                 f"{len(self.videos[True])}; raise per_clip, or use another set"
             )
 
-    def draw(self, rng: Rng, fake: bool) -> Clip:
+    def draw(self, rng: Rng, fake: bool) -> FaceClip:
         """A clip for training."""
         if self.rendered:
             kind = self._kinds[rng.integers(len(self._kinds))] if fake else "real"
@@ -77,7 +70,7 @@ class Source:
         rows = self.videos[fake][rng.integers(len(self.videos[fake]))]
         return self._cut(rows[training_rows(len(rows), self._frames, rng)])
 
-    def rendering(self, row: int, kind: str, rng: Rng, hidden: str = "") -> Clip:
+    def rendering(self, row: int, kind: str, rng: Rng, hidden: str = "") -> FaceClip:
         """A clip of the still in that row."""
         donor = row
         while donor == row:
@@ -85,17 +78,17 @@ class Source:
         face, other = self.face(row), self.face(donor)
         return render(face, other, kind, rng, frames=self._frames, size=self._size, hidden=hidden)
 
-    def face(self, row: int) -> Face:
-        return Face(np.asarray(self._data.pixels[row]), np.asarray(self._data.points[row]))
+    def face(self, row: int) -> GenuineFace:
+        return GenuineFace(np.asarray(self._data.pixels[row]), np.asarray(self._data.points[row]))
 
-    def held(self, most: int, rng: Rng) -> Held:
+    def held(self, most: int, rng: Rng) -> HeldClips:
         """Clips for validation, always the same."""
         if self.rendered:
             rows = rng.permutation(self.genuine)[: max(2, most // 2)]
             kinds = [self._kinds[place % len(self._kinds)] for place in range(len(rows))]
             jobs = [(int(row), kind) for row, forged in zip(rows, kinds, strict=True) for kind in ("real", forged)]
             clips = [self.rendering(row, kind, np.random.default_rng((7, row, kind == "real"))) for row, kind in jobs]
-            return Held(
+            return HeldClips(
                 clips,
                 labels=np.array([kind != "real" for _, kind in jobs], int),
                 subjects=np.array([f"{row}/{kind}" for row, kind in jobs]),
@@ -107,19 +100,19 @@ class Source:
             for rows in videos[:most]
             for places in testing_rows(len(rows), self._frames)
         ]
-        return Held(
+        return HeldClips(
             clips=[self._cut(rows) for rows, _ in looked],
             labels=np.array([int(fake) for _, fake in looked]),
             subjects=np.array([str(self._data.clips[rows[0]]) for rows, _ in looked]),
             groups=np.array([str(self._data.groups[rows[0]]) for rows, _ in looked]),
         )
 
-    def _cut(self, rows: NDArray[np.int64]) -> Clip:
+    def _cut(self, rows: NDArray[np.int64]) -> FaceClip:
         kind = str(self._data.kinds[rows[0]])
-        return Clip(np.asarray(self._data.pixels[rows]), kind, np.zeros((len(rows), 2)))
+        return FaceClip(np.asarray(self._data.pixels[rows]), kind, np.zeros((len(rows), 2)))
 
 
-class Table:
+class ClipTable:
     """So many clips, half of them forged; in every epoch a part of them is replaced by new ones.
 
     Args:
@@ -132,7 +125,7 @@ class Table:
 
     def __init__(
         self,
-        source: Source,
+        source: ClipSource,
         count: int,
         *,
         redraw: float,

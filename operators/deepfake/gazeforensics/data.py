@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators import crops
+from operators.arrays import Rng
 from operators.cropset import CropSet
 from operators.deepfake import eyes
 from operators.forge.colour import matched
 from operators.forge.degrade import jpeg
-from operators.forge.face import Face, Pixels, lay_over
+from operators.forge.face import GenuineFace, Pixels, lay_over
 from operators.forge.gaze import MOST, shift_irises
 from operators.forge.regions import LEFT_EYE, LIPS, RIGHT_EYE, eyes_mask, face_mask
 from operators.forge.warp import warp
 
 Frames = NDArray[np.uint8]
-Rng = np.random.Generator
 
 
 KINDS = ("opposed", "jittered", "eyes", "swap")
@@ -38,7 +38,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
+class FaceClip:
     """A clip of one face.
 
     Attributes:
@@ -55,7 +55,9 @@ class Clip:
 # -- from stills -----------------------------------------------------------------------------------
 
 
-def render(face: Face, donor: Face, kind: str, rng: Rng, *, frames: int, size: int, hidden: str = "") -> Clip:
+def render(
+    face: GenuineFace, donor: GenuineFace, kind: str, rng: Rng, *, frames: int, size: int, hidden: str = ""
+) -> FaceClip:
     """A clip of so many frames of `size` pixels; kinds that need another person take the donor's face.
 
     Args:
@@ -69,10 +71,10 @@ def render(face: Face, donor: Face, kind: str, rng: Rng, *, frames: int, size: i
         right = left = rng.permutation(gaze) + rng.normal(0, 0.06, gaze.shape)
     blend = _blender(face, donor, kind, rng)
     both = zip(right, left, strict=True)
-    shown = [shift_irises(Face(blend(), face.points), _pair(one), _pair(other)).pixels for one, other in both]
+    shown = [shift_irises(GenuineFace(blend(), face.points), _pair(one), _pair(other)).pixels for one, other in both]
     if hidden:
         shown = [_covered(still, face.points, HIDES[hidden]) for still in shown]
-    return Clip(_filmed(shown, rng, size), kind, right)
+    return FaceClip(_filmed(shown, rng, size), kind, right)
 
 
 def smooth_path(rng: Rng, frames: int, axes: int) -> NDArray[np.float64]:
@@ -84,7 +86,7 @@ def smooth_path(rng: Rng, frames: int, axes: int) -> NDArray[np.float64]:
     return np.asarray((wave + strength[1] * np.sin(2 * np.pi * cycles[1] * t + phase[1])) / 2)
 
 
-def teaching(face: Face, rng: Rng, *, size: int) -> tuple[Pixels, NDArray[np.float64], float]:
+def teaching(face: GenuineFace, rng: Rng, *, size: int) -> tuple[Pixels, NDArray[np.float64], float]:
     """A still with moved irises for the gaze teacher.
 
     Returns:
@@ -97,7 +99,7 @@ def teaching(face: Face, rng: Rng, *, size: int) -> tuple[Pixels, NDArray[np.flo
     return _filmed([moved], rng, size)[0], eyes.angles(own + shift), float(shift[0])
 
 
-def _blender(face: Face, donor: Face, kind: str, rng: Rng) -> Callable[[], Pixels]:
+def _blender(face: GenuineFace, donor: GenuineFace, kind: str, rng: Rng) -> Callable[[], Pixels]:
     """Gives the still of each frame, before irises are moved: for the blended kinds another one at each call."""
     if kind not in ("eyes", "swap"):
         return lambda: face.pixels

@@ -70,7 +70,7 @@ class ResNet(nn.Module):
         return self.layers(x).mean((2, 3))  # (n, 512, 7, 7) -> (n, 512)
 
 
-class SmallTrunk(nn.Module):
+class PlacedTrunk(nn.Module):
     """A pretrained MobileNetV2 cut at stride 16, with its places kept apart: the eyes are up, the mouth is down.
 
     Pooling over the whole face would wash an iris of four pixels out, so a linear layer sees a grid of places.
@@ -89,7 +89,7 @@ class SmallTrunk(nn.Module):
         return F.relu(self.project(x.flatten(1)))  # (n, 128)
 
 
-def build_trunk(name: str, *, weights: Path | None = None) -> ResNet | SmallTrunk:
+def build_trunk(name: str, *, weights: Path | None = None) -> ResNet | PlacedTrunk:
     """A trunk by its name; `.width` is how many numbers it gives.
 
     Raises:
@@ -100,7 +100,7 @@ def build_trunk(name: str, *, weights: Path | None = None) -> ResNet | SmallTrun
     if name == "resnet10":
         return ResNet((16, 32, 64, 128), (1, 1, 1, 1))
     if name == "mobilenet":
-        return SmallTrunk(weights)
+        return PlacedTrunk(weights)
     raise ConfigError(f"trunk: expected resnet18, resnet10 or mobilenet, got {name!r}")
 
 
@@ -169,10 +169,10 @@ class GazeForensics(nn.Module):
 
     def __init__(
         self,
-        trunk: ResNet | SmallTrunk,
+        trunk: ResNet | PlacedTrunk,
         *,
         sizes: Sizes = Sizes(),
-        leaky_trunk: ResNet | SmallTrunk | None = None,
+        leaky_trunk: ResNet | PlacedTrunk | None = None,
         mode: Mode = "full",
     ) -> None:
         super().__init__()
@@ -288,7 +288,7 @@ class GazeNet(nn.Module):
     `(n, 3, h, w)` -> logits over bins of pitch and of yaw, `(n, count)` each.
     """
 
-    def __init__(self, trunk: ResNet | SmallTrunk, bins: Bins = Bins()) -> None:
+    def __init__(self, trunk: ResNet | PlacedTrunk, bins: Bins = Bins()) -> None:
         super().__init__()
         self.trunk, self.bins = trunk, bins
         self.pitch = nn.Linear(trunk.width, bins.count)

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from engines import ConfigError, Engine, FrameError
 from operators import crops
+from operators.arrays import Array
 from operators.cropset import CropSet
 from operators.deepfake import eyes, quality
 from operators.deepfake.gazeforensics.data import prepared, testing_rows, videos_of
 from operators.deepfake.scores import FORGET_AFTER_FRAMES, Standings, card_of, known_to, unspoken
-from operators.frame import Array, Frame, Verdict
+from operators.frame import Frame, Verdict
 
 SIZE, FRAMES = 96, 8
 LATEST = 8

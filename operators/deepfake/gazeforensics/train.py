@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from engines import ConfigError
 from engines.export import Network
-from engines.training import Best, Run, read_weights
+from engines.training import Best, TrainingRun, read_weights
 from operators import crops, metrics
 from operators.cropset import CropSet
 from operators.deepfake import quality
 from operators.deepfake.calibration import PLAIN, Curve
 from operators.deepfake.gazeforensics import model
-from operators.deepfake.gazeforensics.clips import Source, Table
-from operators.deepfake.gazeforensics.data import GAZE_KINDS, HIDES, KINDS, Clip, prepared, teaching
+from operators.deepfake.gazeforensics.clips import ClipSource, ClipTable
+from operators.deepfake.gazeforensics.data import GAZE_KINDS, HIDES, KINDS, FaceClip, prepared, teaching
 from operators.deepfake.gazeforensics.model import Bins, GazeForensics, GazeNet, Mode, Sizes, Teacher
 from operators.deepfake.model import Calibrated, placed
 from operators.deepfake.pairs import Ahead, calibrate, halves
@@ -50,7 +50,7 @@ ABLATIONS: dict[str, dict[str, object]] = {
 
 
 def train(
-    run: Run,
+    run: TrainingRun,
     data: CropSet,
     *,
     trunk: str = "resnet18",
@@ -100,7 +100,9 @@ def train(
         ConfigError: the data allow no clips, the teacher's file is no such thing, or it did not pass its gate.
     """
     sizes = _sizes(head, leaky)
-    parts = {name: Source(data.split(name), frames=sizes.frames, size=size, kinds=kinds) for name in ("train", "val")}
+    parts = {
+        name: ClipSource(data.split(name), frames=sizes.frames, size=size, kinds=kinds) for name in ("train", "val")
+    }
     gazing = placed(GazeNet(model.build_trunk(trunk, weights=backbone), NARROW), run.device)
     if teacher is None:
         _teach(
@@ -129,13 +131,13 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, lr * batch / 32, total_steps=max(epochs, 2), pct_start=0.3, div_factor=1e3
     )
-    held_out = _Held(parts["val"], held, size, centre)
+    held_out = _HeldParts(parts["val"], held, size, centre)
 
     def targets(made: NDArray[np.uint8]) -> NDArray[np.float32]:
         cut = np.array_split(made, -(-len(made) // 8))
         return np.concatenate([taught(_input(part, size, centre, run)).cpu().numpy() for part in cut])
 
-    table = Table(parts["train"], clips, redraw=redraw, chance=run.rng, encode=targets)
+    table = ClipTable(parts["train"], clips, redraw=redraw, chance=run.rng, encode=targets)
     best = Best(net)
     per_epoch = max(1, clips // batch)
     for step in run.steps(epochs * per_epoch, "training", model=net, optimiser=optimiser, schedule=schedule, best=best):
@@ -213,7 +215,7 @@ def rendered(
         ConfigError: there are less than two stills.
     """
     frames = _sizes(head, leaky).frames
-    source = Source(stills, frames=frames, size=size, kinds=kinds)
+    source = ClipSource(stills, frames=frames, size=size, kinds=kinds)
     rows = np.random.default_rng(1).permutation(source.genuine)[: max(2, most // 2)]
     made = [(int(row), kind) for place, row in enumerate(rows) for kind in ("real", kinds[place % len(kinds)])]
     clips = [source.rendering(row, kind, np.random.default_rng((13, row, kind == "real"))) for row, kind in made]
@@ -244,9 +246,9 @@ def _sizes(head: Literal["paper", "small"], leaky: int | None) -> Sizes:
 
 
 def _teach(
-    run: Run,
+    run: TrainingRun,
     net: GazeNet,
-    source: Source,
+    source: ClipSource,
     *,
     size: int,
     centre: float,
@@ -293,7 +295,7 @@ def passes(figures: Mapping[str, float], gate: float) -> bool:
 
 
 def gate_figures(
-    net: GazeNet, source: Source, *, size: int, centre: float, run: Run, most: int = 256
+    net: GazeNet, source: ClipSource, *, size: int, centre: float, run: TrainingRun, most: int = 256
 ) -> dict[str, float]:
     """How the teacher does on people it has not seen.
 
@@ -324,22 +326,22 @@ def gate_figures(
 # -- validation ------------------------------------------------------------------------------------
 
 
-class _Held:
+class _HeldParts:
     """Clips that are always the same; some people to choose by, others to calibrate on."""
 
-    def __init__(self, source: Source, most: int, size: int, centre: float) -> None:
+    def __init__(self, source: ClipSource, most: int, size: int, centre: float) -> None:
         held = source.held(most, np.random.default_rng(0))
         self._labels, self._subjects, self._calibrates = held.labels, held.subjects, halves(held.groups)
         self._frames, self._size, self._centre = np.stack([clip.frames for clip in held.clips]), size, centre
 
-    def auc(self, net: GazeForensics, run: Run) -> float:
+    def auc(self, net: GazeForensics, run: TrainingRun) -> float:
         """Of videos: the mean over their clips."""
         chosen = ~self._calibrates
         scores = probabilities(net, self._frames[chosen], self._size, self._centre, run)
         _, labels, means = metrics.by_clip(self._subjects[chosen], self._labels[chosen], scores)
         return metrics.auc(labels, means)
 
-    def calibrated(self, net: GazeForensics, run: Run) -> tuple[Trained, dict[str, float]]:
+    def calibrated(self, net: GazeForensics, run: TrainingRun) -> tuple[Trained, dict[str, float]]:
         plain = probabilities(net, self._frames, self._size, self._centre, run)
         measured = quality.measure(crops.resize(self._frames[:, 0], self._size))
         every = np.ones(len(plain), bool)
@@ -347,15 +349,17 @@ class _Held:
         return Trained(net, curve), {"val_ece": error, **limits.figures()}
 
 
-def _mechanism(net: GazeForensics, source: Source, most: int, size: int, centre: float, run: Run) -> dict[str, float]:
+def _mechanism(
+    net: GazeForensics, source: ClipSource, most: int, size: int, centre: float, run: TrainingRun
+) -> dict[str, float]:
     """Whether it works as meant: AUC by kind, without the eyes, without the mouth, and of one frame repeated; and how
     well the shift of irises can be read from g and from the leaky numbers."""
     rows = np.random.default_rng(1).permutation(source.genuine)[: max(8, most // 2)]
 
-    def made(kind: str, hidden: str = "") -> list[Clip]:
+    def made(kind: str, hidden: str = "") -> list[FaceClip]:
         return [source.rendering(int(row), kind, np.random.default_rng((11, int(row))), hidden) for row in rows]
 
-    def scored(clips: Sequence[Clip], still: bool = False) -> NDArray[np.float64]:
+    def scored(clips: Sequence[FaceClip], still: bool = False) -> NDArray[np.float64]:
         frames = np.stack([clip.frames for clip in clips])
         return probabilities(net, frames[:, :1].repeat(frames.shape[1], 1) if still else frames, size, centre, run)
 
@@ -394,7 +398,7 @@ def probe(features: NDArray[Any], target: NDArray[Any], people: NDArray[Any]) ->
 
 
 def probabilities(
-    net: GazeForensics, clips: NDArray[np.uint8], size: int, centre: float, run: Run
+    net: GazeForensics, clips: NDArray[np.uint8], size: int, centre: float, run: TrainingRun
 ) -> NDArray[np.float64]:
     """Probability `(n,)` of fake of clips `(n, t, s, s, 3)`, before calibration."""
     was = net.training
@@ -408,12 +412,12 @@ def probabilities(
     return np.concatenate(found).astype(np.float64)
 
 
-def _input(clips: NDArray[np.uint8], size: int, centre: float, run: Run) -> Tensor:
+def _input(clips: NDArray[np.uint8], size: int, centre: float, run: TrainingRun) -> Tensor:
     """Clips `(b, t, s, s, 3)` as the network is given them, `(b, t, 3, size, size)`."""
     frames = prepared(clips.reshape(-1, *clips.shape[2:]), size, centre=centre)
     return torch.from_numpy(frames).to(run.device).view(*clips.shape[:2], 3, size, size)
 
 
-def _shifted(source: Source, row: int, by: float, size: int) -> NDArray[np.uint8]:
+def _shifted(source: ClipSource, row: int, by: float, size: int) -> NDArray[np.uint8]:
     face = source.face(row)
     return crops.resize(shift_irises(face, (by, 0.0), (by, 0.0)).pixels[None], size)[0]

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engines import EngineError
-from engines.kernels.crops import LUMA_WEIGHTS, Normalise, Surface, cut, cut_on, sample_counts
+from engines.kernels.crops import LUMA_WEIGHTS, Scaling, Surface, cut, cut_on, sample_counts
 from operators.paint import colours
 from tests.engines.kernels.host import HostDevice
 
 Planes = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
-SHIFTED, TENTH = Normalise((104, 117, 123), (1, 1, 1)), Normalise((127.5,) * 3, (1 / 128,) * 3)
+SHIFTED, TENTH = Scaling((104, 117, 123), (1, 1, 1)), Scaling((127.5,) * 3, (1 / 128,) * 3)
 
 
 def noise(rows: int, columns: int, *, step: int = 1, top: int = 256, seed: int = 0) -> Planes:

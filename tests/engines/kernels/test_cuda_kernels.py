@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.kernels.crops import Normalise, Surface, cut, cut_on
+from engines.kernels.crops import Scaling, Surface, cut, cut_on
 from tests.engines.kernels.host import KERNELS, cuda_kernels, downloaded
 
 
@@ -31,7 +31,7 @@ def test_crops_as_the_twin_has_them(bits: int) -> None:
     shapes, dtype = ((90, 120), (45, 60), (45, 60)), np.uint8 if bits == 8 else np.uint16
     y, u, v = (random.integers(0, 1 << bits, shape).astype(dtype) for shape in shapes)
     affines = np.array([[[1.5, 0.2, 3], [-0.2, 1.5, 8]], [[0.4, 0, 30], [0, 0.4, 20]], [[3, 0, -9], [0, 2, -9]]])
-    normalise = Normalise((104, 117, 123), (1, 1, 1))
+    normalise = Scaling((104, 117, 123), (1, 1, 1))
 
     kernels = cuda_kernels()
     on_device = Surface((kernels.upload(y), kernels.upload(u), kernels.upload(v)), bits=bits)

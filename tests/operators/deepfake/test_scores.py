@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from operators.deepfake.quality import BETWEEN, BLURRED, TOO_FEW, UNSKILLED
-from operators.deepfake.scores import CALM, Limits, Standings, of_video, thresholds
+from operators.deepfake.scores import CALM, Standings, VerdictLimits, of_video, thresholds
 from operators.frame import Verdict
 
-LIMITS = Limits(fake=0.8, real=0.2, skill=0.8)
+LIMITS = VerdictLimits(fake=0.8, real=0.2, skill=0.8)
 
 
-def after(*scores: float, faults: int = 0, limits: Limits = LIMITS, latest: int = 0) -> Verdict:
+def after(*scores: float, faults: int = 0, limits: VerdictLimits = LIMITS, latest: int = 0) -> Verdict:
     standings = Standings("m@1", limits, least=3, latest=latest)
     for index, score in enumerate(scores):
         standings.add("s", 7, index, score, "")
@@ -46,7 +46,7 @@ def test_what_is_said_of_a_track(
     [(0.55, "weak indication"), (0.8, "indication"), (0.95, "strong indication")],
 )
 def test_words_are_as_strong_as_what_was_measured(skill: float, words: str) -> None:
-    verdict = after(0.99, 0.99, 0.99, limits=Limits(fake=0.8, real=0.2, skill=skill))
+    verdict = after(0.99, 0.99, 0.99, limits=VerdictLimits(fake=0.8, real=0.2, skill=skill))
 
     assert verdict.words == f"{words} of a forgery"
 
@@ -60,7 +60,7 @@ def test_a_detector_that_did_no_better_than_chance_says_nothing(score: float) ->
 
 
 def test_without_a_card_nothing_is_claimed() -> None:
-    assert after(0.99, 0.99, 0.99, limits=Limits()).probability is None
+    assert after(0.99, 0.99, 0.99, limits=VerdictLimits()).probability is None
 
 
 def test_what_is_said_is_said_again_after_so_many_scores_and_lost_tracks_are_forgotten() -> None:
@@ -136,7 +136,7 @@ def test_thresholds_of_classes_well_apart_meet_between_them() -> None:
 
 
 def test_limits_travel_in_a_card() -> None:
-    limits = Limits(fake=0.9, real=0.3, usual={"noise": (1.0, 2.0)})
+    limits = VerdictLimits(fake=0.9, real=0.3, usual={"noise": (1.0, 2.0)})
 
-    assert Limits.of({**limits.figures(), "auc": 0.7}) == Limits(0.9, 0.3, 0.7, {"noise": (1.0, 2.0)})
-    assert Limits.of({"auc": float("nan")}).skill == 0  # nobody could measure it
+    assert VerdictLimits.of({**limits.figures(), "auc": 0.7}) == VerdictLimits(0.9, 0.3, 0.7, {"noise": (1.0, 2.0)})
+    assert VerdictLimits.of({"auc": float("nan")}).skill == 0  # nobody could measure it

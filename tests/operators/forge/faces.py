@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from operators.forge import Face
+from operators.forge import GenuineFace
 from operators.forge.regions import LEFT_BROW, LEFT_EYE, LEFT_IRIS, LIPS, OVAL, RIGHT_BROW, RIGHT_EYE, RIGHT_IRIS
 
 SIZE = 96
 
 
-def made_face(seed: int, size: int = SIZE) -> Face:
+def made_face(seed: int, size: int = SIZE) -> GenuineFace:
     """Ellipses for what a face has, a little different for each seed."""
     rng = np.random.default_rng(seed)
     points = np.full((478, 2), 0.5) + rng.normal(0, 0.1, (478, 2)) * (0.5, 0.6)
@@ -30,4 +30,4 @@ def made_face(seed: int, size: int = SIZE) -> Face:
     for iris in (RIGHT_IRIS[0], LEFT_IRIS[0]):
         at = points[iris] * size
         pixels[np.hypot(x - at[0], y - at[1]) < 0.03 * size] = 20
-    return Face(pixels, (points * size).astype(np.float32))
+    return GenuineFace(pixels, (points * size).astype(np.float32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from operators.cropset import CropSet
-from operators.forge import Face
+from operators.forge import GenuineFace
 from operators.forge.cache import Donors, forgeries, unforged
 from tests.operators.forge.faces import SIZE, made_face
 
@@ -58,7 +58,7 @@ def test_donors_are_others_of_the_same_split() -> None:
     faces = unforged(genuine())
     donors = Donors(faces)
 
-    def who(face: Face) -> int:
+    def who(face: GenuineFace) -> int:
         return int(np.flatnonzero((faces.pixels == face.pixels).all(axis=(1, 2, 3)))[0])
 
     drawn = {who(donors.draw(0, np.random.default_rng(seed))) for seed in range(20)}

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines import FrameError
+from operators.arrays import Array
 from operators.deidentify.cover import CoverFaces
-from operators.frame import PIXEL_FORMATS, Array, Cover, Faces, Frame, Picture, Shape, Style, to_bgr
+from operators.frame import PIXEL_FORMATS, Cover, Faces, Frame, Picture, Shape, Style, to_bgr
 from operators.paint.cpu import cover_whole, paint, plain
 from operators.paint.gate import check_covered
 

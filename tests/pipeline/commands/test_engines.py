@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from engines import open_engine
-from engines.card import Calibration, Card, Gate, Tolerance, read_card, write_card
+from engines.card import Card, Gate, Int8Calibration, Tolerance, read_card, write_card
 from engines.files import sha256_of
 from operators.detect.centerface import CenterFace
 from operators.detect.recall import inputs_of, match, recall
@@ -129,7 +129,7 @@ def test_mistakes_are_told(cache: Path, arguments: list[str], complaint: str) ->
 
 def test_int8_needs_pictures(cache: Path) -> None:
     gate = Gate(metric="recall", max_drop=0.005)
-    calibration = Calibration(data="a set", images=2, operator="detect.centerface", gate=gate)
+    calibration = Int8Calibration(data="a set", images=2, operator="detect.centerface", gate=gate)
     source = write_convolutional(cache, calibration=calibration)
 
     for arguments, complaint in (([], "the folder of 'a set'"), (["--pictures", cache], "expected boxes.csv")):

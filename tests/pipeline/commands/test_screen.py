@@ -21,7 +21,7 @@ from engines.files import sha256_of
 from pipeline.commands.app import app
 from pipeline.commands.screen import trained
 from pipeline.config import INSTALLED, Config, Step, load
-from pipeline.screening.batch import INCOMPLETE, INDEX, INDICATION, LIST, Batch
+from pipeline.screening.batch import INCOMPLETE, INDEX, INDICATION, LIST, ScreeningBatch
 from pipeline.screening.networks import models_in, with_files
 from pipeline.screening.screener import Screener
 from tests.clips import Clips, h264, portrait, write
@@ -60,7 +60,7 @@ def config_of(detector: Path) -> Config:
     return Config(steps=[acmf])
 
 
-def batch(tmp_path: Path, *, fake: float = 0.5, real: float = 0.4) -> Batch:
+def batch(tmp_path: Path, *, fake: float = 0.5, real: float = 0.4) -> ScreeningBatch:
     """Reports of in-memory steps, whose ACMF says 0.9, into `out`; the config names a network with a card."""
     detector = tmp_path / "brightness.onnx"
     if not detector.exists():
@@ -68,7 +68,7 @@ def batch(tmp_path: Path, *, fake: float = 0.5, real: float = 0.4) -> Batch:
     config = config_of(detector)
     folder = tmp_path / "out"
     folder.mkdir(exist_ok=True)
-    return Batch(folder, Screener(config, steps()), config, models_in(config), name="test")
+    return ScreeningBatch(folder, Screener(config, steps()), config, models_in(config), name="test")
 
 
 def move(done: int, expected: int) -> None:

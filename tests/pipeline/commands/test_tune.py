@@ -13,14 +13,14 @@ from bench import chaos
 from engines import ConfigError
 from pipeline.commands.app import app
 from pipeline.commands.tune import remarks, yaml_of
-from pipeline.config import Config, Encode, Step, load
-from pipeline.live.dry_run import Clip
+from pipeline.config import Config, EncodeSection, Step, load
+from pipeline.live.dry_run import PacketClip
 from pipeline.tuning.goals import Slo, read_truth
 from pipeline.tuning.search import Tuner
 from pipeline.wire import Head
 from tests.pipeline.tuning.test_search import CONFIG, KNOBS, landscape
 
-CLIP = Clip("clip.mp4", Head(width=64, height=64), (b"",) * 3)
+CLIP = PacketClip("clip.mp4", Head(width=64, height=64), (b"",) * 3)
 
 
 def test_labels_are_read(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_what_is_written_can_be_loaded(tmp_path: Path) -> None:
     path = tmp_path / "tuned.yaml"
     config = Config(
         steps=[Step(use="detect.centerface", engines={"detector": "centerface"}, options={"every": 3})],
-        encode=Encode(options={"tune": "film"}),
+        encode=EncodeSection(options={"tune": "film"}),
         lookahead_ms=250,
     )
 

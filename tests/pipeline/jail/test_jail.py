@@ -15,13 +15,13 @@ import psutil
 import pytest
 
 from engines import FrameError, StreamError
-from pipeline.jail.parent import Jail, Limits
+from pipeline.jail.parent import Jail, JailLimits
 from pipeline.jail.protocol import pack, unpack
 
-LIMITS = Limits(memory_bytes=512 << 20, timeout_s=10.0, max_packet_bytes=4 << 20)
+LIMITS = JailLimits(memory_bytes=512 << 20, timeout_s=10.0, max_packet_bytes=4 << 20)
 
 
-def jail(act: str, limits: Limits = LIMITS, **settings: Any) -> Jail:
+def jail(act: str, limits: JailLimits = LIMITS, **settings: Any) -> Jail:
     return Jail("tests.pipeline.jail.misbehaving", {"act": act, **settings}, limits, error=FrameError, subject="clip")
 
 

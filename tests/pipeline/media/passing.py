@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from operators.frame import Picture
-from pipeline.media import Clock, Decoded, Decoder, Demuxer, Encoder, FileMuxer, Undecodable, masked_head
+from pipeline.media import Decoded, Decoder, Demuxer, Encoder, EncoderClock, FileMuxer, Undecodable, masked_head
 from pipeline.wire import Head, Packet, fraction
 
 UNIT = 24
@@ -70,7 +70,7 @@ def frames(head: Head, packets: Sequence[Packet]) -> Iterator[tuple[Packet, Pict
 def through(path: Path, out: Path) -> None:
     """Encodes in units with a fresh encoder each, and one clock."""
     head, packets = demux(path)
-    clock, encoder, muxer = Clock(), None, None
+    clock, encoder, muxer = EncoderClock(), None, None
     made: list[Packet] = []
     for i, (packet, picture) in enumerate(frames(head, packets)):
         pts, duration = times(head, packet, i)
@@ -78,7 +78,7 @@ def through(path: Path, out: Path) -> None:
             if encoder and muxer:
                 _finish(encoder, clock, made, muxer)
             encoder, made = Encoder(head, picture.format, picture.width, picture.height, preset="ultrafast"), []
-            clock = Clock.from_bytes(clock.to_bytes())
+            clock = EncoderClock.from_bytes(clock.to_bytes())
             muxer = muxer or FileMuxer(out, masked_head(head, encoder))
         assert encoder is not None
         made += encoder.encode(picture, pts, duration, key=i % UNIT == 0)
@@ -90,7 +90,7 @@ def through(path: Path, out: Path) -> None:
     muxer.close()
 
 
-def _finish(encoder: Encoder, clock: Clock, made: list[Packet], muxer: FileMuxer) -> None:
+def _finish(encoder: Encoder, clock: EncoderClock, made: list[Packet], muxer: FileMuxer) -> None:
     made += encoder.flush()
     clock.stamp(made)
     for packet in made:

@@ -13,7 +13,7 @@ import pytest
 
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS
-from pipeline.jail.parent import Limits
+from pipeline.jail.parent import JailLimits
 from pipeline.jail.protocol import Received
 from pipeline.media import Decoded, Decoder, Undecodable, decoder_child, slot_count
 from pipeline.media.buffers import packet_of
@@ -182,7 +182,7 @@ def test_pictures_larger_than_allowed_are_not_decoded(clips: Clips) -> None:
     head, packets = demux(clips("h264_plain").path)
     head.width = head.height = 16  # what the container says, and what is in the packets, may differ
 
-    with Decoder(head, slots=4, limits=Limits(max_pixels=20_000)) as decoder:
+    with Decoder(head, slots=4, limits=JailLimits(max_pixels=20_000)) as decoder:
         decoder.send(packets[0])
         (item,) = decoder.receive(10)
 
@@ -215,7 +215,7 @@ def test_a_killed_child_is_an_error_and_pictures_stay_readable(clips: Clips) -> 
 
 def test_a_child_that_hangs_is_ended_and_the_packet_is_known(clips: Clips) -> None:
     head, packets = demux(clips("h264_plain").path)
-    limits = replace(Limits(), timeout_s=0.5)
+    limits = replace(JailLimits(), timeout_s=0.5)
 
     with Decoder(head, slots=4, limits=limits) as decoder:
         decoder.send(packets[0])
@@ -235,7 +235,7 @@ def test_a_child_that_hangs_is_ended_and_the_packet_is_known(clips: Clips) -> No
 def test_a_caller_that_holds_all_pictures_is_waited_for(clips: Clips) -> None:
     head, packets = demux(clips("h264_plain").path)
 
-    with Decoder(head, slots=4, limits=replace(Limits(), timeout_s=5.0)) as decoder:
+    with Decoder(head, slots=4, limits=replace(JailLimits(), timeout_s=5.0)) as decoder:
         for packet in packets[:12]:
             decoder.send(packet)
         held: list[Decoded | Undecodable] = []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from engines import StreamError
-from pipeline.jail.parent import Limits
+from pipeline.jail.parent import JailLimits
 from pipeline.media import Demuxer
 from pipeline.wire import Packet, StreamRecord, fraction
 from tests.clips import Clips
@@ -140,12 +140,12 @@ def test_a_wrong_suffix_does_not_matter(clips: Clips, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
-        (Limits(max_pixels=100), "has pictures of 192x144; at most 100 pixels are taken"),
-        (Limits(max_packet_bytes=500), "has a packet of [0-9]+ bytes; at most 500 are taken"),
-        (Limits(memory_bytes=60 << 20), "its child process ended"),
+        (JailLimits(max_pixels=100), "has pictures of 192x144; at most 100 pixels are taken"),
+        (JailLimits(max_packet_bytes=500), "has a packet of [0-9]+ bytes; at most 500 are taken"),
+        (JailLimits(memory_bytes=60 << 20), "its child process ended"),
     ],
 )
-def test_limits_hold(clips: Clips, limits: Limits, message: str) -> None:
+def test_limits_hold(clips: Clips, limits: JailLimits, message: str) -> None:
     with Demuxer(str(clips("h264_plain").path), limits=limits) as demuxer, pytest.raises(StreamError, match=message):
         list(demuxer)
 
@@ -163,7 +163,7 @@ def test_a_source_that_says_nothing_is_given_up(tmp_path: Path) -> None:
     os.mkfifo(path)
     holder = os.open(path, os.O_RDWR)  # open at both ends, and silent
 
-    with Demuxer(str(path), limits=Limits(timeout_s=0.5)) as demuxer, pytest.raises(StreamError):
+    with Demuxer(str(path), limits=JailLimits(timeout_s=0.5)) as demuxer, pytest.raises(StreamError):
         list(demuxer)
     os.close(holder)
 
@@ -173,7 +173,7 @@ def test_a_camera_that_does_not_answer_is_given_up() -> None:
         url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/door"
 
         with (
-            Demuxer(url, live=True, limits=Limits(timeout_s=0.5)) as demuxer,
+            Demuxer(url, live=True, limits=JailLimits(timeout_s=0.5)) as demuxer,
             pytest.raises(StreamError, match=r"gave no video within 0\.5 s"),
         ):
             list(demuxer)
@@ -181,7 +181,7 @@ def test_a_camera_that_does_not_answer_is_given_up() -> None:
 
 def test_a_password_is_not_shown() -> None:
     with (
-        Demuxer("rtsp://me:secret@127.0.0.1:1/door", limits=Limits(timeout_s=5)) as demuxer,
+        Demuxer("rtsp://me:secret@127.0.0.1:1/door", limits=JailLimits(timeout_s=5)) as demuxer,
         pytest.raises(StreamError, match=r"rtsp://127\.0\.0\.1:1/door: connection refused"),
     ):
         list(demuxer)
@@ -192,7 +192,7 @@ def test_a_camera_is_read_until_it_is_gone(clips: Clips) -> None:
     server = RtspServer(play={"door": clips("h264_plain").path})
     packets: list[Packet] = []
 
-    with Demuxer(server.url("door"), live=True, limits=Limits(timeout_s=3)) as demuxer:
+    with Demuxer(server.url("door"), live=True, limits=JailLimits(timeout_s=3)) as demuxer:
         head = next(demuxer).head
         packets += [next(demuxer).packet for _ in range(5)]
         threading.Timer(0.1, server.close).start()

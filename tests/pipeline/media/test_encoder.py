@@ -7,7 +7,7 @@ import pytest
 
 from engines import ConfigError, FrameError
 from operators.frame import PIXEL_FORMATS, Picture
-from pipeline.media import Clock, Encoder, masked_head, working_encoder
+from pipeline.media import Encoder, EncoderClock, masked_head, working_encoder
 from pipeline.media.encoder import ENCODERS, options_of, works
 from pipeline.wire import AudioTrack, Color, Head, Packet, Rational
 
@@ -146,11 +146,11 @@ def test_colors_of_rgb_sources_are_what_they_were_converted_to() -> None:
 
 
 def test_the_clock_goes_on_over_units() -> None:
-    clock, packets = Clock(), []
+    clock, packets = EncoderClock(), []
     for unit in ([0, 30, 10, 20], [40], [70, 50, 60]):
         made = [Packet(pts=pts, duration=10) for pts in unit]
         clock.stamp(made)
-        clock = Clock.from_bytes(clock.to_bytes())
+        clock = EncoderClock.from_bytes(clock.to_bytes())
         packets += made
 
     assert [p.dts for p in packets] == [-20, -10, 0, 10, 20, 30, 40, 50]
@@ -158,7 +158,7 @@ def test_the_clock_goes_on_over_units() -> None:
 
 
 def test_an_empty_unit_leaves_the_clock_alone() -> None:
-    clock = Clock()
+    clock = EncoderClock()
 
     clock.stamp([])
 

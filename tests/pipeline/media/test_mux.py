@@ -12,7 +12,7 @@ import av
 import pytest
 
 from engines import StreamError
-from pipeline.media import Clock, Encoder, FileMuxer, RtspPusher, masked_head
+from pipeline.media import Encoder, EncoderClock, FileMuxer, RtspPusher, masked_head
 from pipeline.wire import Head, Packet
 from tests.clips import Clips
 from tests.pipeline.media.passing import demux, frames, plain, sound, times
@@ -29,7 +29,7 @@ def masked(path: Path, *, low_latency: bool = False) -> tuple[Head, list[Packet]
     assert encoder is not None
     made += encoder.flush()
     if not low_latency:
-        Clock().stamp(made)
+        EncoderClock().stamp(made)
     return masked_head(source, encoder), made + [packet for packet in packets if packet.track]
 
 

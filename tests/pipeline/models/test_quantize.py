@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from engines import ConfigError, EngineError, open_engine
-from engines.card import Calibration, Judged, read_card, write_card
+from engines.card import Int8Calibration, Judged, read_card, write_card
 from engines.int8 import exact_here
 from pipeline.config import load
 from pipeline.live.steps import check
@@ -69,7 +69,7 @@ def test_shipped_ranges_are_judged_for_the_cpu(centerface: Path) -> None:
 @exact
 def test_shipped_ranges_have_to_hold_the_gate(centerface: Path) -> None:
     card = read_card(centerface)
-    assert isinstance(card.calibration, Calibration)
+    assert isinstance(card.calibration, Int8Calibration)
     worse = card.calibration.model_copy(update={"judged": Judged(fp32=0.92, int8=0.90)})
     write_card(centerface, card.model_copy(update={"calibration": worse}))
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.card import Card, Metric
+from engines.card import Card, CardMetric
 from operators.deepfake.quality import BETWEEN, BLURRED, TOO_FEW, TOO_SMALL, UNSKILLED
-from operators.deepfake.scores import Limits
+from operators.deepfake.scores import VerdictLimits
 from operators.frame import Verdict
 from pipeline.screening.document import NOTHING, UNSHOWN, Document, Edition, document, summary
-from pipeline.screening.networks import Model
+from pipeline.screening.networks import JudgingNetwork
 from pipeline.screening.observations import Notes
 from pipeline.screening.page import index_page, report_page, shown
 from pipeline.screening.screener import Screening, Upload
@@ -28,22 +28,22 @@ SHA = "ab" * 32
 HOSTILE = Path("<img src=x onerror=alert(1)>&amp;\"'[red].mp4")
 
 
-def model(name: str, auc: float | None, *, fake: float = 0.8, real: float = 0.2) -> Model:
-    metrics: dict[str, Metric | float] = {"threshold_fake": fake, "threshold_real": real}
+def model(name: str, auc: float | None, *, fake: float = 0.8, real: float = 0.2) -> JudgingNetwork:
+    metrics: dict[str, CardMetric | float] = {"threshold_fake": fake, "threshold_real": real}
     if auc is not None:
-        metrics["auc"] = Metric(value=auc + 0.05, low=auc, high=auc + 0.1)
+        metrics["auc"] = CardMetric(value=auc + 0.05, low=auc, high=auc + 0.1)
     card = Card(
         name=f"deepfake.{name}/small", task="forgery of a face", licence="CC0-1.0", sha256=SHA, source="a test",
         data="drawn faces", metrics=metrics, failures=["<b>drawn</b> faces"],
     )  # fmt: skip
-    return Model(f"deepfake.{name}", "detector", Path(f"{name}.onnx"), SHA, card, Limits.of(metrics))
+    return JudgingNetwork(f"deepfake.{name}", "detector", Path(f"{name}.onnx"), SHA, card, VerdictLimits.of(metrics))
 
 
 EYES, DETAIL = model("gazeforensics", 0.55), model("acmf", 0.8)
 EDITION = Edition("1.2.3", "screen", (DETAIL, EYES))
 
 
-def said(by: Model, probability: float | None, *reasons: str, of: str = "video") -> Verdict:
+def said(by: JudgingNetwork, probability: float | None, *reasons: str, of: str = "video") -> Verdict:
     words = "" if probability is None else by.limits.judge(probability)[0]
     return Verdict(of, by.identity, probability, reasons, words)
 

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from pipeline.jail.parent import Limits
-from pipeline.screening.frames import Clock, Pictures
+from pipeline.jail.parent import JailLimits
+from pipeline.screening.frames import Clock, VideoFrames
 from pipeline.wire import Head, Packet, Rational
 from tests.clips import FPS, Clips, read_index
 from tests.hostile import HostileFiles
@@ -23,7 +23,7 @@ def test_every_frame_comes_once_in_order(clips: Clips, subtests: pytest.Subtests
     for name in SHOWN_WHOLE:
         with subtests.test(name):
             clip = clips(name)
-            pictures = Pictures(clip.path, "s", Limits())
+            pictures = VideoFrames(clip.path, "s", JailLimits())
 
             seen = [(frame.index, frame.time_s, read_index(frame.picture.planes[0])) for frame in pictures]
 
@@ -35,18 +35,18 @@ def test_every_frame_comes_once_in_order(clips: Clips, subtests: pytest.Subtests
 
 
 def test_a_lying_picture_says_how_it_is_shown(clips: Clips) -> None:
-    assert {frame.rotation for frame in Pictures(clips("rotated").path, "s", Limits())} == {90}
+    assert {frame.rotation for frame in VideoFrames(clips("rotated").path, "s", JailLimits())} == {90}
 
 
 def test_what_no_picture_comes_of_is_counted(clips: Clips) -> None:
-    pictures = Pictures(clips("no_keyframe_start").path, "s", Limits())
+    pictures = VideoFrames(clips("no_keyframe_start").path, "s", JailLimits())
 
     assert len(list(pictures)) == 36
     assert (dict(pictures.lost), pictures.reason) == ({"undecodable": 18}, "")
 
 
 def test_damage_in_the_middle_does_not_end_it(hostile: HostileFiles) -> None:
-    pictures = Pictures(hostile("corrupt_ts"), "s", Limits())
+    pictures = VideoFrames(hostile("corrupt_ts"), "s", JailLimits())
 
     assert 40 < len(list(pictures)) <= 90 and not pictures.reason
 
@@ -64,7 +64,7 @@ def test_damage_in_the_middle_does_not_end_it(hostile: HostileFiles) -> None:
     ],
 )
 def test_what_cannot_be_read_to_its_end_says_why(hostile: HostileFiles, name: str, shown: int, reason: str) -> None:
-    pictures = Pictures(hostile(name), "s", Limits())
+    pictures = VideoFrames(hostile(name), "s", JailLimits())
 
     assert min(len(list(pictures)), 1) == shown
     assert re.search(reason, pictures.reason)
@@ -72,7 +72,7 @@ def test_what_cannot_be_read_to_its_end_says_why(hostile: HostileFiles, name: st
 
 
 def test_pictures_larger_than_allowed_end_the_file(hostile: HostileFiles) -> None:
-    pictures = Pictures(hostile("eight_k"), "s", Limits(max_pixels=1920 * 1080))
+    pictures = VideoFrames(hostile("eight_k"), "s", JailLimits(max_pixels=1920 * 1080))
 
     assert not list(pictures) and "8k.avi" in pictures.reason
 

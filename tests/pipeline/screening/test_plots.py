@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.screening.plots import MOST_TICKS, Points, angle_range, clock, plot
+from pipeline.screening.plots import MOST_TICKS, Samples, angle_range, clock, plot
 
 
-def points(*rows: tuple[float, float]) -> Points:
+def points(*rows: tuple[float, float]) -> Samples:
     times, values = np.array(rows, np.float64).reshape(-1, 2).T
     return times, values
 

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="evaluating needs facewarden[train]")
 
 from engines import ConfigError
-from engines.training import Run
+from engines.training import TrainingRun
 from operators.cropset import CropSet
 from operators.deepfake.acmf.model import Exported, build
 from operators.deepfake.gazeforensics.train import rendered
@@ -139,7 +139,7 @@ MINI = {"trunk": "xception-mini", "size": 40}
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     """Those of a network that has learned nothing."""
-    return Run(tmp_path, device="cpu", threads=1).finish(Exported(build("xception-mini")).state_dict())
+    return TrainingRun(tmp_path, device="cpu", threads=1).finish(Exported(build("xception-mini")).state_dict())
 
 
 def videos(n: int) -> CropSet:

@@ -23,7 +23,7 @@ import torch
 from engines import ConfigError
 from engines.card import read_card
 from engines.files import sha256_of
-from engines.training import Run
+from engines.training import TrainingRun
 from operators.cropset import open_set
 from operators.datasets import DataSet, find_set
 from operators.forge.degrade import jpeg
@@ -168,7 +168,7 @@ def test_a_folder_is_that_of_one_recipe(tmp_path: Path) -> None:
 
 def test_what_is_trained_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / jobs.RECIPE).write_text(RECIPE.model_dump_json())
-    weights = Run(tmp_path, device="cpu").finish({"head": torch.zeros(1)})
+    weights = TrainingRun(tmp_path, device="cpu").finish({"head": torch.zeros(1)})
     written = weights.stat().st_mtime_ns
 
     with jobs.Cluster() as cluster:
@@ -179,7 +179,7 @@ def test_what_is_trained_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_run_of_other_networks_is_not_exported(tmp_path: Path) -> None:
     (tmp_path / jobs.RECIPE).write_text(RECIPE.model_dump_json())
-    Run(tmp_path, device="cpu").finish({"head": torch.zeros(1)})
+    TrainingRun(tmp_path, device="cpu").finish({"head": torch.zeros(1)})
 
     with pytest.raises(ConfigError, match="not those of its recipe"):
         export_run(tmp_path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from engines.training import Run, read_weights
+from engines.training import TrainingRun, read_weights
 from operators.deepfake.acmf import train
 from tests.operators.deepfake.faces import crop_set
 
@@ -19,7 +19,7 @@ QUICK: dict[str, Any] = {"epochs": 20, "batch": 8, "lr": 1e-3, "fac_epochs": 0.5
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run on eight faces."""
-    run = Run(tmp_path_factory.mktemp("acmf"), device="cpu", threads=1)
+    run = TrainingRun(tmp_path_factory.mktemp("acmf"), device="cpu", threads=1)
     train.train(run, crop_set(), **SMALL, **QUICK)
     return run.folder
 

@@ -5,15 +5,15 @@ import pytest
 
 from operators.deepfake import eyes
 from operators.deepfake.gazeforensics import data
-from operators.deepfake.gazeforensics.clips import Source, Table
-from operators.forge.face import Face
+from operators.deepfake.gazeforensics.clips import ClipSource, ClipTable
+from operators.forge.face import GenuineFace
 from tests.operators.deepfake.faces import crop_set, mesh, smooth
 
 SIZE = 96
 
 
-def face(seed: int = 0) -> Face:
-    return Face(smooth(np.random.default_rng(seed), SIZE), mesh(SIZE))
+def face(seed: int = 0) -> GenuineFace:
+    return GenuineFace(smooth(np.random.default_rng(seed), SIZE), mesh(SIZE))
 
 
 @pytest.mark.parametrize("kind", ["real", *data.KINDS])
@@ -86,10 +86,10 @@ def test_videos_are_sorted_by_clip_and_frame() -> None:
 
 
 def test_a_part_of_the_table_is_new_in_each_epoch_whichever_were_seen() -> None:
-    source = Source(crop_set(4, 48).split("train"), frames=3, size=32)
+    source = ClipSource(crop_set(4, 48).split("train"), frames=3, size=32)
 
-    def table() -> Table:
-        return Table(source, 20, redraw=0.3, chance=chance, encode=lambda clips: clips.mean((2, 3, 4))[..., None])
+    def table() -> ClipTable:
+        return ClipTable(source, 20, redraw=0.3, chance=chance, encode=lambda clips: clips.mean((2, 3, 4))[..., None])
 
     def chance(name: str, step: int) -> np.random.Generator:
         return np.random.default_rng((len(name), step))

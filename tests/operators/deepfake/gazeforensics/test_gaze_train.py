@@ -12,10 +12,10 @@ import torch
 
 from engines import ConfigError
 from engines.progress import minutes
-from engines.training import Run, read_weights
+from engines.training import TrainingRun, read_weights
 from operators.cropset import CropSet
 from operators.deepfake.gazeforensics import model, train
-from operators.deepfake.gazeforensics.clips import Source
+from operators.deepfake.gazeforensics.clips import ClipSource
 from tests.operators.deepfake.faces import crop_set
 
 SHAPE: dict[str, Any] = {"trunk": "resnet10", "head": "small", "size": 32}
@@ -27,7 +27,7 @@ QUICK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = Run(tmp_path_factory.mktemp("gaze"), device="cpu", threads=1)
+    run = TrainingRun(tmp_path_factory.mktemp("gaze"), device="cpu", threads=1)
     train.train(run, crop_set(8, 64), **SHAPE, **QUICK)
     return run.folder
 
@@ -64,7 +64,7 @@ def test_the_two_networks_are_what_was_trained(trained: Path) -> None:
 
 def test_a_teacher_teaches_again(trained: Path, tmp_path: Path) -> None:
     """The same begins from it as from one that is trained on the way."""
-    run = Run(tmp_path, device="cpu", threads=1)
+    run = TrainingRun(tmp_path, device="cpu", threads=1)
 
     train.train(run, crop_set(8, 64), **SHAPE, **{**QUICK, "epochs": 1}, teacher=trained / train.TEACHER)
 
@@ -75,7 +75,7 @@ def test_a_teacher_teaches_again(trained: Path, tmp_path: Path) -> None:
 
 
 def test_a_teacher_of_another_trunk_is_refused(trained: Path, tmp_path: Path) -> None:
-    run, other = Run(tmp_path, device="cpu", threads=1), {**SHAPE, "trunk": "resnet18"}
+    run, other = TrainingRun(tmp_path, device="cpu", threads=1), {**SHAPE, "trunk": "resnet18"}
 
     with pytest.raises(ConfigError, match="with the same trunk"):
         train.train(run, crop_set(8, 64), **other, **QUICK, teacher=trained / train.TEACHER)
@@ -91,9 +91,9 @@ def filmed(people: int = 6, frames: int = 8) -> CropSet:
 
 
 def test_real_videos_are_chosen_by_some_people_and_calibrated_on_others() -> None:
-    source = Source(filmed().split("val"), frames=8, size=32)
+    source = ClipSource(filmed().split("val"), frames=8, size=32)
 
-    held, shown = train._Held(source, 12, 32, 1.0), source.held(12, np.random.default_rng(0))
+    held, shown = train._HeldParts(source, 12, 32, 1.0), source.held(12, np.random.default_rng(0))
 
     calibrates = held._calibrates
     assert set(shown.labels[calibrates]) == set(shown.labels[~calibrates]) == {0, 1}
@@ -101,7 +101,7 @@ def test_real_videos_are_chosen_by_some_people_and_calibrated_on_others() -> Non
 
 
 def test_it_is_trained_on_real_videos(tmp_path: Path) -> None:
-    run = Run(tmp_path, device="cpu", threads=1)
+    run = TrainingRun(tmp_path, device="cpu", threads=1)
 
     train.train(run, filmed(), **SHAPE, **{**QUICK, "epochs": 1})
 
@@ -121,7 +121,7 @@ def test_a_teacher_must_tell_gaze_and_gaze_more_than_light(
 
 
 def test_a_teacher_that_has_not_learned_is_refused(tmp_path: Path) -> None:
-    run = Run(tmp_path, device="cpu", threads=1)
+    run = TrainingRun(tmp_path, device="cpu", threads=1)
 
     with pytest.raises(ConfigError, match="teacher_epochs"):
         train.train(run, crop_set(4, 64), **SHAPE, **{**QUICK, "gate": 0.99})
@@ -138,7 +138,7 @@ def test_a_probe_reads_off_what_is_there() -> None:
 
 def test_stills_alone_or_videos_of_both_classes() -> None:
     with pytest.raises(ConfigError, match="stills"):
-        Source(crop_set(1, 48).split("train"), frames=8, size=32)
+        ClipSource(crop_set(1, 48).split("train"), frames=8, size=32)
 
 
 @pytest.mark.parametrize("name", train.ABLATIONS)
