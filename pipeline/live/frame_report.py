@@ -1,12 +1,15 @@
-"""What is told of a frame, and what operators claim, as it travels in the topic `verdicts`."""
+"""What is reported of frames, and what operators claim, as it travels in the topics `verdicts` and `rejects`."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from operators.frame import Frame, Verdict
-from pipeline.wire import Face, Fate, FrameReport, VerdictMessage
+from pipeline.brokers import REJECTS, VERDICTS, Message
+from pipeline.wire import End, Face, Fate, FrameReport, Reject, VerdictMessage, VerdictRecord
 
+LONGEST_REASON = 500
 FORGED = "forged_"
 """What the names of the arrays in `faces.data` begin with that hold probabilities of forgery, NaN for none."""
 
@@ -31,7 +34,7 @@ def of_frame(frame: Frame, pts: int, fate: Fate.ValueType, reason: str) -> Frame
         pts=pts,
         time_s=frame.time_s,
         fate=fate,
-        reason=reason[:500],
+        reason=reason[:LONGEST_REASON],
         faces=[
             Face(
                 box=faces.boxes[i].tolist(),
@@ -45,3 +48,42 @@ def of_frame(frame: Frame, pts: int, fate: Fate.ValueType, reason: str) -> Frame
             for i in range(len(faces))
         ],
     )
+
+
+class StreamReports:
+    """The reports of one stream that go with its next commit."""
+
+    def __init__(self) -> None:
+        self._rejects: list[Message] = []
+        self._record = VerdictRecord()
+
+    def add(self, report: FrameReport) -> None:
+        self._record.frames.append(report)
+
+    def claim(self, verdicts: Iterable[Verdict]) -> None:
+        self._record.verdicts.extend(map(message_of, verdicts))
+
+    def reject(
+        self, reason: str, detail: str, *, epoch: int, number: int | None = None, index: int | None = None
+    ) -> None:
+        """Reports what came of no use.
+
+        Args:
+            epoch: of the masked output.
+            number: of a packet.
+            index: of a frame.
+        """
+        reject = Reject(epoch=epoch, number=number, index=index, reason=reason, detail=detail[:LONGEST_REASON])
+        self._rejects.append(Message(REJECTS, reject.SerializeToString()))
+
+    def end(self, end: End) -> None:
+        """Nothing will be reported after the next commit."""
+        self._record.end.CopyFrom(end)
+
+    def take(self) -> list[Message]:
+        """The records of all that was reported since the last call."""
+        messages, self._rejects = self._rejects, []
+        if self._record.ByteSize():
+            messages.append(Message(VERDICTS, self._record.SerializeToString()))
+            self._record = VerdictRecord()
+        return messages
