@@ -59,6 +59,7 @@ class LookAhead:
         timed: counts the time within it for a stage of that name.
 
     Attributes:
+        stream: its name.
         window: the frames that wait, oldest first.
         unseen: frames since the last look.
     """
@@ -67,7 +68,7 @@ class LookAhead:
         self, stream: str, operators: Mapping[str, Operator], timed: Callable[[str], AbstractContextManager[None]]
     ) -> None:
         self.window: deque[PendingFrame] = deque()
-        self._stream, self._timed = stream, timed
+        self.stream, self._timed = stream, timed
         last_ahead = max((i for i, op in enumerate(operators.values()) if isinstance(op, LooksAhead)), default=-1)
         self._arrival = list(operators.items())[: last_ahead + 1]
         self._release = list(operators.items())[last_ahead + 1 :]
@@ -80,9 +81,9 @@ class LookAhead:
     def begin(self, stored: Mapping[str, bytes]) -> None:
         """Gives operators what was stored of the stream, and nothing else to remember of it."""
         for name, operator in _remembering([*self._arrival, *self._release]):
-            operator.forget(self._stream)
+            operator.forget(self.stream)
             if name in stored:
-                operator.restore(self._stream, stored[name])
+                operator.restore(self.stream, stored[name])
 
     def begin_epoch(self) -> None:
         """No look before it counts in a new epoch."""
@@ -99,16 +100,16 @@ class LookAhead:
         return self._snapshot(self._release)
 
     def _snapshot(self, steps: NamedSteps) -> dict[str, bytes]:
-        return {name: operator.snapshot(self._stream) for name, operator in _remembering(steps)}
+        return {name: operator.snapshot(self.stream) for name, operator in _remembering(steps)}
 
     def conclude(self) -> list[Verdict]:
         """What operators claim about the stream as a whole."""
         concluding = (op for _, op in (*self._arrival, *self._release) if isinstance(op, Concludes))
-        return [verdict for operator in concluding for verdict in operator.verdicts(self._stream)]
+        return [verdict for operator in concluding for verdict in operator.verdicts(self.stream)]
 
     def forget(self) -> None:
         for _, operator in _remembering([*self._arrival, *self._release]):
-            operator.forget(self._stream)
+            operator.forget(self.stream)
 
     # -- frames ------------------------------------------------------------------------------------
 
@@ -143,7 +144,7 @@ class LookAhead:
         detector = self._resting[name]
         with self._timed(name):
             if must:
-                detector.look_next(self._stream)
+                detector.look_next(self.stream)
             (frame,) = detector([before])
         if self._rested and frame.cut:
             # The cut lies somewhere in what was not looked at: tracks go over it, and hide too much.

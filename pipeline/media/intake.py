@@ -100,7 +100,7 @@ class Intake:
         self._received: deque[Decoded | Undecodable] = deque()
         opens = deaths.get(NO_PACKET, 0) < MAX_OPENED and deaths.get(FAILURES, 0) < MAX_FAILURES
         self._decoder = Decoder(head, slots=slots, limits=limits) if opens else None
-        self._closed_cpu_ms = 0.0
+        self._counted_ms = 0.0
 
     # -- in ----------------------------------------------------------------------------------------
 
@@ -182,15 +182,16 @@ class Intake:
         """All that was sent came out, after `finish`."""
         return not self._received and (self._decoder is None or self._decoder.done)
 
-    @property
-    def cpu_ms(self) -> float:
-        """CPU time of the decoder's process."""
-        return self._decoder.cpu_ms if self._decoder is not None else self._closed_cpu_ms
+    def take_cpu_ms(self) -> float:
+        """CPU time of the decoder's process since the last call."""
+        if self._decoder is None:
+            return 0.0
+        before, self._counted_ms = self._counted_ms, self._decoder.cpu_ms
+        return self._counted_ms - before
 
     def close(self) -> None:
         """Ends the decoder's process; may be called again."""
         if self._decoder is not None:
-            self._closed_cpu_ms = self._decoder.cpu_ms
             self._decoder.close()
             self._decoder = None
 
