@@ -118,6 +118,7 @@ class PacketLedger:
 
 def _without_data(packet: Packet) -> Packet:
     slim = Packet(number=packet.number, duration=packet.duration, key=packet.key, discard=packet.discard)
+    slim.received_us = packet.received_us
     if packet.HasField("pts"):
         slim.pts = packet.pts
     return slim

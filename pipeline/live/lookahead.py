@@ -38,6 +38,7 @@ class PendingFrame:
     cut: Mapping[str, bytes] | None = None  # what the operators remembered before this frame, if a unit may end here
     opens_epoch: bool = False
     late: bool = False
+    utc_us: int = 0  # Unix time, 0 where unknown
 
 
 class LookAhead:

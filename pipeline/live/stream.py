@@ -372,6 +372,7 @@ class StreamWork:
             decoded.slot,
             self._epoch_index,
             opens_epoch=opens,
+            utc_us=frame_report.utc_us_of(self._head, pts, packet.received_us),
         )
         if opens or self._may_cut(packet.key, pts, base):
             waiting.cut = self._looking.arrived()
@@ -511,7 +512,9 @@ class StreamWork:
             ledger.faces += int((~frame.faces.kept).sum())
             ledger.kept += int(frame.faces.kept.sum())
         ledger.tracks = max(ledger.tracks, int(frame.faces.tracks.max(initial=0)))
-        self._reports.append(frame_report.of_frame(frame, waiting.pts, fate, reason))
+        assert self._head is not None  # noqa: S101
+        dated = {"epoch": self._head.epoch, "utc_us": waiting.utc_us}
+        self._reports.append(frame_report.of_frame(frame, waiting.pts, fate, reason, **dated))
         self._verdicts += map(frame_report.message_of, frame.verdicts)
         self._next_index = frame.index + 1
         self._released_epoch_index = waiting.epoch_index + 1
