@@ -168,6 +168,8 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
                             state.epoch += 1
                         _begin(batch, record.head, source)
                     else:
+                        if record.packet.track == 0:
+                            record.packet.received_us = time.time_ns() // 1000
                         _number(state, record.packet)
                         batch.add(record)
                     if stop.is_set():

@@ -38,6 +38,7 @@ class PendingFrame:
         late: it was not looked at because the stream lags too much.
         cut: what the operators remembered before this frame, if a unit may end there.
         opens_epoch: nothing before it belongs to the same output.
+        utc_us: Unix time, 0 where unknown.
     """
 
     frame: Frame
@@ -49,6 +50,7 @@ class PendingFrame:
     late: bool = False
     cut: Mapping[str, bytes] | None = None
     opens_epoch: bool = False
+    utc_us: int = 0
 
 
 class LookAhead:

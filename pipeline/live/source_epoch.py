@@ -9,6 +9,7 @@ from typing import Any
 from operators.frame import Frame
 from pipeline.config import Config
 from pipeline.jail.parent import JailLimits
+from pipeline.live.frame_report import utc_us_of
 from pipeline.live.lookahead import LATE_S, LookAhead, PendingFrame
 from pipeline.live.record_queue import RecordQueue
 from pipeline.live.release import attempt
@@ -76,8 +77,11 @@ class SourceEpoch:
         opens = stamp.jumped or (self._shape is not None and shape != self._shape)
         self._shape = shape
         time_s = self._clock.seconds(stamp.pts)
+        utc_us = utc_us_of(self.head, stamp.pts, packet.received_us)
         frame = Frame(self._lookahead.stream, self._index, time_s, picture, rotation=self.head.rotation)
-        pending = PendingFrame(frame, stamp, packet.number, came.decoded.slot, self._clock.index, opens_epoch=opens)
+        pending = PendingFrame(
+            frame, stamp, packet.number, came.decoded.slot, self._clock.index, opens_epoch=opens, utc_us=utc_us
+        )
         shown_at = stamp.pts * self._clock.base
         if self._cuts.before(key=packet.key, time_s=shown_at, low_latency=self.low_latency, forced=opens):
             pending.cut = self._lookahead.arrived()

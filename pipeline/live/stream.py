@@ -220,7 +220,7 @@ class StreamWork:
         lag_s = source.lag_s(pending.stamp.pts) - source.wait_s
         released = self._release(pending, source.head, last=self._queue.closing is not None, lag_s=lag_s)
         source.intake.release(pending.slot)
-        self._commits.show(pending, released)
+        self._commits.show(pending, released, epoch=source.head.epoch)
 
     def _commit(self, snapshot: Mapping[str, bytes]) -> None:
         self._ledger.add_cpu("decode", self._epoch.intake.take_cpu_ms())

@@ -59,12 +59,14 @@ class StreamCommits:
         self._ledger.discard(number)
         self.pass_audio()
 
-    def show(self, pending: PendingFrame, released: Released) -> None:
-        """Accounts for a frame that was released or withheld, and lets go of what may leave before the commit."""
+    def show(self, pending: PendingFrame, released: Released, *, epoch: int) -> None:
+        """Accounts for a frame of that epoch of the source that was released or withheld, and lets go of what may leave
+        before the commit."""
         frame, pts = pending.frame, pending.stamp.pts
         for cause, reason in released.rejects:
             self._reports.reject(cause, reason, epoch=self._output.epoch, index=frame.index)
-        self._reports.add(frame_report.of_frame(frame, pts, released.fate, released.reason))
+        fate, reason, utc_us = released.fate, released.reason, pending.utc_us
+        self._reports.add(frame_report.of_frame(frame, pts, fate, reason, epoch=epoch, utc_us=utc_us))
         self._reports.claim(frame.verdicts)
         self.point = replace(self.point, next_index=frame.index + 1, epoch_index=pending.epoch_index, last_pts=pts)
         self._ledger.show(pending.number, released.fate, frame.faces, released.cause)

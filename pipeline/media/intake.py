@@ -115,7 +115,7 @@ class Intake:
         """
         ordinal, self._count = self._count, self._count + 1
         if not settled:
-            self._expected[packet.number] = _Expected(_without_data(packet), ordinal)
+            self._expected[packet.number] = _Expected(without_data(packet), ordinal)
         if self._decoder is None:
             return self._lose(packet.number, "undecodable", "this stream has made every decoder fail")
         if self._deaths.get(packet.number, 0) >= MAX_DEATHS:
@@ -235,8 +235,10 @@ class Intake:
         return overdue
 
 
-def _without_data(packet: Packet) -> Packet:
+def without_data(packet: Packet) -> Packet:
+    """What is needed of a packet once it was sent to the decoder."""
     slim = Packet(number=packet.number, duration=packet.duration, key=packet.key, discard=packet.discard)
+    slim.received_us = packet.received_us
     if packet.HasField("pts"):
         slim.pts = packet.pts
     return slim
