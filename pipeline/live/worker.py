@@ -10,9 +10,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from engines import FrameError, open_engine
+from engines import Engine, FrameError, open_engine
 from operators import Operator
 from pipeline.brokers import BrokerError, Fenced, Member, Record, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
@@ -40,19 +41,29 @@ class Worker:
         name: this worker's name in it; a restarted actor takes over at once what it owned before.
         config: the run's, with every name checked.
         device: the actor of the GPU that runs its networks; None runs them here.
+        open_network: opens the networks that run here.
 
     Raises:
         EngineError, ConfigError: an engine does not open; the actor must not start.
     """
 
     def __init__(
-        self, broker: str, options: Mapping[str, str], group: str, name: str, config: Config, device: Any = None
+        self,
+        broker: str,
+        options: Mapping[str, str],
+        group: str,
+        name: str,
+        config: Config,
+        device: Any = None,
+        *,
+        open_network: Callable[[Path], Engine] = open_engine,
     ) -> None:
         logging.basicConfig(level=logging.WARNING)
         self._broker_url, self._options = broker, dict(options)
         self._group, self._name = group, name
         self._config = config
-        open_network = open_engine if device is None else partial(open_shared, device, config.engines.device == "cuda")
+        if device is not None:
+            open_network = partial(open_shared, device, config.engines.device == "cuda")
         self._operators: Mapping[str, Operator] = open_steps(config, open_network)
         self._deaths: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._works: dict[str, StreamWork] = {}
