@@ -144,7 +144,7 @@ def _points(rows: NDArray[np.float64], column: int) -> Samples:
 
 def shown(shot: Shot, most: float) -> dict[str, Any]:
     """A shot for the template: when, and its picture without and with the evidence, `most` in the brightest colour."""
-    hot = None if shot.evidence is None else overlay(shot.rgb, shot.evidence, most=most)
+    hot = None if shot.evidence is None else overlay(shot.rgb, shot.evidence, strongest=most)
     return {"time_s": shot.time_s, "plain": _jpeg(shot.rgb), "hot": None if hot is None else _jpeg(hot)}
 
 
