@@ -12,15 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from engines.section import Section
+from engines.section import Count, Probability, Section
 from pipeline.wire import End, Face, Fate, FrameReport, VerdictMessage, VerdictRecord
 
 FORMAT = 2
 """Of the lines. 1 was without `format`, `epoch` and `utc`."""
 UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Count = Annotated[int, Field(ge=0)]
-Probability = Annotated[float, Field(ge=0, le=1)]
 UtcTime = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")]
 """ISO 8601 in UTC, with milliseconds."""
 
