@@ -1,12 +1,15 @@
-"""What is told of a frame, and what operators claim, as it travels in the topic `verdicts`."""
+"""What is reported of frames, and what operators claim, as it travels in the topics `verdicts` and `rejects`."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from operators.frame import Frame, Verdict
-from pipeline.wire import Face, Fate, FrameReport, Head, VerdictMessage, fraction
+from pipeline.brokers import REJECTS, VERDICTS, Message
+from pipeline.wire import End, Face, Fate, FrameReport, Head, Reject, VerdictMessage, VerdictRecord, fraction
 
+LONGEST_REASON = 500
 MICROSECONDS = 1_000_000
 YEAR_10000_US = 253_402_300_800 * MICROSECONDS
 """Unix time from which on no four digits hold the year: time stamps of a hostile file may say anything."""
@@ -59,7 +62,7 @@ def of_frame(frame: Frame, pts: int, fate: Fate.ValueType, reason: str, *, epoch
         pts=pts,
         time_s=frame.time_s,
         fate=fate,
-        reason=reason[:500],
+        reason=reason[:LONGEST_REASON],
         epoch=epoch,
         utc_us=utc_us,
         faces=[
@@ -75,3 +78,42 @@ def of_frame(frame: Frame, pts: int, fate: Fate.ValueType, reason: str, *, epoch
             for i in range(len(faces))
         ],
     )
+
+
+class StreamReports:
+    """The reports of one stream that go with its next commit."""
+
+    def __init__(self) -> None:
+        self._rejects: list[Message] = []
+        self._record = VerdictRecord()
+
+    def add(self, report: FrameReport) -> None:
+        self._record.frames.append(report)
+
+    def claim(self, verdicts: Iterable[Verdict]) -> None:
+        self._record.verdicts.extend(map(message_of, verdicts))
+
+    def reject(
+        self, reason: str, detail: str, *, epoch: int, number: int | None = None, index: int | None = None
+    ) -> None:
+        """Reports what came of no use.
+
+        Args:
+            epoch: of the masked output.
+            number: of a packet.
+            index: of a frame.
+        """
+        reject = Reject(epoch=epoch, number=number, index=index, reason=reason, detail=detail[:LONGEST_REASON])
+        self._rejects.append(Message(REJECTS, reject.SerializeToString()))
+
+    def end(self, end: End) -> None:
+        """Nothing will be reported after the next commit."""
+        self._record.end.CopyFrom(end)
+
+    def take(self) -> list[Message]:
+        """The records of all that was reported since the last call."""
+        messages, self._rejects = self._rejects, []
+        if self._record.ByteSize():
+            messages.append(Message(VERDICTS, self._record.SerializeToString()))
+            self._record = VerdictRecord()
+        return messages

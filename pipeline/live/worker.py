@@ -19,7 +19,8 @@ from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
 from pipeline.live.devices import open_shared, serving
 from pipeline.live.steps import open_steps
-from pipeline.live.stream import FAILURES, NO_PACKET, StreamWork
+from pipeline.live.stream import StreamWork
+from pipeline.media.intake import FAILURES, NO_PACKET
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class Worker:
             self._drop(stream)
         except FrameError as error:
             work = self._works.get(stream)
-            suspect = work.suspect() if work is not None else None
+            suspect = work.suspect if work is not None else None
             log.warning("%s: decoder failed at packet %s: %s", stream, suspect, error)
             self._deaths[stream][NO_PACKET if suspect is None else suspect] += 1
             self._begin_again(stream, member)
