@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from engines.card import faults_of
 from pipeline import provenance
 from pipeline.provenance import FiguresReport
 
@@ -47,10 +46,7 @@ def read_report(path: Path) -> FiguresReport:
     except OSError as error:
         raise SystemExit(f"{path}: cannot be read ({error}); give a file that a bench wrote by --json") from error
     except ValidationError as error:
-        raise SystemExit(
-            f"{path}: expected a report with figures ({faults_of(error, 'report')}); "
-            "give a file that a bench wrote by --json"
-        ) from error
+        raise SystemExit(f"{path}: expected a report with figures; give a file that a bench wrote by --json") from error
 
 
 def direction(figure: str) -> int:
