@@ -57,7 +57,7 @@ def lines_of(*records: VerdictRecord) -> list[dict[str, Any]]:
 # -- lines -----------------------------------------------------------------------------------------
 
 
-def test_a_frame_is_told_with_its_faces() -> None:
+def test_a_frame_is_reported_with_its_faces() -> None:
     found = Face(box=[10.04, 20, 30, 40.26], score=0.91249, track=7, seen=True, forged={"acmf": 0.123456})
 
     (line,) = lines_of(VerdictRecord(frames=[frame(faces=[found])]))
