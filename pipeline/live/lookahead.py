@@ -1,8 +1,8 @@
 """The operators of a run on the frames of one stream: when detectors look, what is looked ahead at, and which frames
 a look vouches for.
 
-A look behind a frame tells nothing of a face that appeared in between. So detectors are made to look while the frames
-since their last look are still in the look-ahead, whether they rest, have periods or places in memory are few.
+A look at a later frame says nothing of a face that appeared and went in between. So detectors are made to look while
+the frames since their last look are still in the look-ahead, whether they rest, have periods, or slots are few.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LAGS_S, LATE_S = 0.2, 3.0
 lag by this much are withheld."""
 ROUNDING_S = 0.002
 TAIL_S = 0.25
-"""How long after the last look of a scene or stream, behind which none comes, tracks alone vouch for frames."""
+"""How long after the last look of a scene or stream, after which none comes, tracks alone vouch for frames."""
 
 NamedSteps = list[tuple[str, Operator]]
 
@@ -115,15 +115,15 @@ class LookAhead:
 
     # -- frames ------------------------------------------------------------------------------------
 
-    def look(self, pending: PendingFrame, *, lag_s: float, places: int, wait_s: float) -> None:
+    def look(self, pending: PendingFrame, *, lag_s: float, slots: int, wait_s: float) -> None:
         """Takes a frame that has arrived through the steps up to the last one that looks ahead.
 
         Args:
             lag_s: by how much the stream lags its camera.
-            places: how many frames since the last look fit into memory.
+            slots: how many frames since the last look fit into memory.
             wait_s: how long frames wait in the look-ahead.
         """
-        must = self._must_look(pending.frame, lag_s, places, wait_s)
+        must = self._must_look(pending.frame, lag_s, slots, wait_s)
         rest = not must and lag_s > LAGS_S
         looked = not self._resting
         self.unseen, self._rested = self.unseen + 1, self._rested or rest
@@ -133,7 +133,7 @@ class LookAhead:
                 with self._timed(name):
                     (pending.frame,) = operator([before])
                 if self._resting and not looked:
-                    # Fixed places are known in every frame: that says nothing of faces.
+                    # Fixed zones are known in every frame: that says nothing of faces.
                     pending.frame = replace(pending.frame, examined=before.examined)
             elif not rest:
                 pending.frame = self._ask(before, name, must=must)
@@ -153,11 +153,11 @@ class LookAhead:
             frame = replace(frame, cut=False)
         return frame
 
-    def _must_look(self, frame: Frame, lag_s: float, places: int, wait_s: float) -> bool:
+    def _must_look(self, frame: Frame, lag_s: float, slots: int, wait_s: float) -> bool:
         if self._looked_s is None:
             return True
         in_time = 0 <= frame.time_s - self._looked_s < wait_s - ROUNDING_S
-        return lag_s > LATE_S or self.unseen >= places or not in_time
+        return lag_s > LATE_S or self.unseen >= slots or not in_time
 
     def is_due(self, *, free_slots: int, wait_s: float) -> bool:
         """Whether the oldest frame has waited long enough, or its slot in memory is needed."""

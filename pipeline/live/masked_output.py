@@ -1,6 +1,6 @@
 """From painted pictures to the records of `masked`: epochs, encoder runs, and their clock.
 
-`transactional`: each unit is the run of a fresh encoder, so that units can be put behind one another. `low_latency`:
+`transactional`: each unit is the run of a fresh encoder, so that units can follow one another. `low_latency`:
 one encoder that holds nothing back runs through the epoch, and every unit begins with the head and an IDR, so that a
 sink can join in. After a takeover the first `LIVE_UNIT` frames are all IDRs: a sink may have any of them, and can enter
 the epoch only at a keyframe.

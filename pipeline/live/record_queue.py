@@ -23,8 +23,8 @@ class RecordQueue:
     """Records in turn.
 
     Attributes:
-        newest: epoch and pts of the picture that came in last; how far a live stream lags is told by it.
-        closing: the head or end that follows all that is in work; nothing behind it is taken before.
+        newest: epoch and pts of the picture that came in last, by which a live stream's lag is measured.
+        closing: the head or end that follows all that is in work; nothing after it is taken before it.
     """
 
     def __init__(self, stream: str) -> None:

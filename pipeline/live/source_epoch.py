@@ -31,7 +31,7 @@ class SourceEpoch:
         mark: where it begins, with its head.
         point: what was released before it.
         lookahead: where frames go.
-        queue: tells how much has come in meanwhile.
+        queue: knows how much has come in meanwhile.
         config: the run's.
         deaths: see `Intake`.
 
@@ -97,7 +97,7 @@ class SourceEpoch:
 
     def _look(self, pending: PendingFrame) -> None:
         fits = len(self._lookahead.window) + self.intake.free - HELD_SLOTS
-        self._lookahead.look(pending, lag_s=self.lag_s(pending.stamp.pts), places=fits, wait_s=self.wait_s)
+        self._lookahead.look(pending, lag_s=self.lag_s(pending.stamp.pts), slots=fits, wait_s=self.wait_s)
 
     def has_due(self) -> bool:
         """Whether the frame that waited longest is to be released."""

@@ -28,7 +28,7 @@ IDLE_S, BUSY_S = 0.05, 0.002
 """How long to wait for records where nothing moves; and where a decoder is at work, whose pictures nobody announces."""
 FAILURE_PAUSE_S = 0.05
 MOST_QUEUED = 4096
-"""Records that may wait in one actor; streams that keep up are fetched for while others are behind."""
+"""Records that may wait in one actor; streams that keep up are fetched for while others lag."""
 
 
 class Worker:

@@ -11,7 +11,7 @@ JUMP_S, BACK_S = 10.0, 1.0
 """A clock that may jump has jumped when it steps further forward, or any clock when it steps further back."""
 USUAL_RATE = Fraction(25)
 USUAL_BASE = Fraction(1, 90_000)
-"""Of a source that tells no rate, or no time base."""
+"""Of a source that states no rate, or no time base."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ RECORD = 1
 ENDED = 2
 
 _LOOK_AHEAD = 64
-"""So many packets are read at most before the head is sent, for what only packets and frames tell."""
+"""So many packets are read at most before the head is sent, to find what only packets and frames hold."""
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
 _TEMPLATE_CONTAINERS = ("nut", "matroska")
 """The first that takes the codec: NUT takes all that were tried but ALAC, Matroska wants more than parameters."""
@@ -38,7 +38,7 @@ _CLOCKS_DIFFER = timedelta(days=1)
 
 
 class Refused(Exception):
-    """The source is not opened; the text says why, behind the source's name."""
+    """The source is not opened; the text after the source's name says why."""
 
 
 def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
@@ -157,7 +157,7 @@ def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: in
 def _look_ahead(
     packets: Iterator[AvPacket], video: VideoStream, *, live: bool
 ) -> tuple[list[AvPacket], VideoFrame | None]:
-    """Reads until a picture comes out, which alone tells the display matrix, and of some codecs the colours.
+    """Reads until a picture comes out, which alone holds the display matrix, and of some codecs the colours.
 
     The packets stay whole: the demuxer's own decoder, fed with them here, is not used again.
     """
@@ -185,7 +185,7 @@ def _head(container: InputContainer, video: VideoStream, frame: VideoFrame | Non
     context, name = video.codec_context, container.format.name
     codec = context.codec.canonical_name
     raw = name in RAW_CONTAINERS
-    told = frame or context
+    stated = frame or context
     rates = (context.framerate if raw else None, video.average_rate, video.guessed_rate)
     rate = next((rate for rate in rates if rate), Fraction(0))
     reorders = context.reorder_depth > 0
@@ -202,10 +202,10 @@ def _head(container: InputContainer, video: VideoStream, frame: VideoFrame | Non
         rate=rational(rate),
         sample_aspect=rational(context.sample_aspect_ratio),
         color=Color(
-            range=told.color_range,
-            primaries=told.color_primaries,
-            transfer=told.color_trc,
-            matrix=told.colorspace,
+            range=stated.color_range,
+            primaries=stated.color_primaries,
+            transfer=stated.color_trc,
+            matrix=stated.colorspace,
         ),
         rotation=frame.rotation if frame else 0,
         timed=not raw and not (name == "avi" and reorders),
