@@ -147,7 +147,8 @@ def test_tracks_that_are_not_shown_are_told_of() -> None:
     assert len(told.tracks) == 24 and told.left_out.tracks == 6
     assert {entry.tracks for entry in told.left_out.verdicts} == {6}
     assert told.verdicts[0].reasons == (UNSHOWN,)
-    assert "6 more tracks" in report_page(told, made, EDITION)
+    page = report_page(told, made, EDITION)
+    assert "6 more tracks" in page and "and 6 not shown" in page
 
 
 # -- the page --------------------------------------------------------------------------------------
