@@ -230,10 +230,10 @@ def created_us(stated: str, now: datetime) -> int:
 
 
 def _first_pts(packets: Sequence[AvPacket], frame: VideoFrame | None) -> int:
-    """When the first frame is shown, in ticks; where none was decoded, the earliest packet that is not hidden."""
+    """When the first frame is shown, in ticks; where none could be decoded, the earliest packet."""
     if frame is not None and frame.pts is not None:
         return frame.pts
-    return min((int(packet.pts or 0) for packet in packets if not packet.is_discard), default=0)
+    return min((int(packet.pts or 0) for packet in packets), default=0)
 
 
 def _audio_track(track: int, stream: Any) -> AudioTrack:

@@ -62,7 +62,7 @@ def test_a_head_says_when_its_file_was_made_and_where_its_frames_begin(
     assert head.first_pts == min(packet.pts for packet in packets) > 0
 
 
-def test_frames_begin_behind_what_an_edit_list_hides(clips: Clips) -> None:
+def test_frames_begin_after_what_an_edit_list_hides(clips: Clips) -> None:
     head, packets = demux(clips("edit_list").path)
 
     assert head.created_us == 0
