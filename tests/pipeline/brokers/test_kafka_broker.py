@@ -105,9 +105,9 @@ def test_what_a_rebalance_takes_and_gives_back_is_read_again_from_its_commit(pla
     found = collect(member.poll, 3)
     member.commit("cam", [], b"", resume_offset=found[0].next_offset)
     assert isinstance(member, KafkaMember)
-    owned = set(member._consumer.assignment())
-    member.on_partitions_revoked(owned)
-    member.on_partitions_assigned(owned)
+    owned = set(member._consumer._consumer.assignment())
+    member._assignment.on_partitions_revoked(owned)
+    member._assignment.on_partitions_assigned(owned)
 
     assert member.poll(0.1) == []
     assert member.streams() == frozenset()
