@@ -1,7 +1,7 @@
-"""What a member of the group owns: partitions and their streams, what of them was served, and what is served next.
+"""What a member of the group owns: partitions and their streams, what was served of each, and what is served next.
 
-It knows neither the cluster nor the clock: the library tells it of rebalances, the member brings what has arrived and
-what is committed, and reading goes on where it says so.
+It makes no calls to the cluster. The library reports rebalances, the member passes in what has arrived and what is
+committed, and a `Cursor` is set to where reading has to continue.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pipeline.brokers.kafka_table import Entry
 
 
 class Cursor(Protocol):
-    """Where each partition is read."""
+    """Where the consumer reads each partition."""
 
     def position(self, partition: int) -> int | None: ...
 
     def committed(self, partition: int) -> int | None:
-        """Where the group has come to, None if it has never committed."""
+        """The group's committed offset, None if it has never committed."""
 
     def seek(self, partition: int, offset: int | None) -> None:
-        """Goes on from there, without an offset from the beginning."""
+        """Continues from `offset`, or from the beginning if it is None."""
 
 
 @dataclass(slots=True)
@@ -37,10 +37,10 @@ class _OwnedStream:
     """What a member knows of a stream of an owned partition.
 
     Attributes:
-        resume: nothing below it is served.
-        served: Kafka's offset behind the last piece that was queued.
-        handed: offset behind the last record that was given out.
-        ended: does not hold the partition's offset back.
+        resume: the committed resume offset; nothing below it is served.
+        served: Kafka's offset after the last chunk that was taken.
+        handed: the offset after the last record that was handed out.
+        ended: whether it no longer holds back the partition's offset.
     """
 
     joiner: Joiner
@@ -51,37 +51,38 @@ class _OwnedStream:
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the library has no types
-    """The partitions of one member.
+    """The partitions of one member and their streams.
 
     Args:
-        partition_of: the partition of a stream.
+        partition_of: returns the partition of a stream.
     """
 
     def __init__(self, partition_of: Callable[[str], int]) -> None:
         self._partition_of = partition_of
-        # By partition: what was assigned and not looked at yet, what came in and not into the queue, what is owned.
-        self._fresh: set[int] = set()
+        # By partition: assigned but not loaded yet; records that are not in the queue yet; owned; offset after the last
+        # record taken.
+        self._unloaded: set[int] = set()
         self._arrived: dict[int, list[Any]] = {}
         self._owned: dict[int, dict[str, _OwnedStream]] = {}
         self._heads: dict[int, int] = {}
-        # By stream: what was given out, what has to begin again from the last commit.
+        # By stream: handed out; has to begin again from its last commit.
         self._polled: set[str] = set()
         self._stale: set[str] = set()
         self._queue: deque[Record] = deque()
-        self._gone = False
+        self._lost_streams = False
 
     # The library calls these from inside `poll`.
 
     def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        self._fresh |= {place.partition for place in assigned}
+        self._unloaded |= {topic_partition.partition for topic_partition in assigned}
 
     def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        for place in revoked:
-            self._fresh.discard(place.partition)
-            self._arrived.pop(place.partition, None)
-            self._heads.pop(place.partition, None)
-            lost = set(self._owned.pop(place.partition, {}))
-            self._gone |= bool(lost)
+        for partition in (topic_partition.partition for topic_partition in revoked):
+            self._unloaded.discard(partition)
+            self._arrived.pop(partition, None)
+            self._heads.pop(partition, None)
+            lost = set(self._owned.pop(partition, {}))
+            self._lost_streams |= bool(lost)
             self._polled -= lost
             self._stale -= lost
             self._forget(lost)
@@ -90,7 +91,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
         self.on_partitions_revoked(lost)
 
     def give_up(self) -> None:
-        """Owns nothing from now on."""
+        """Releases all partitions."""
         self.on_partitions_revoked({TopicPartition("", partition) for partition in self.partitions})
 
     def _forget(self, streams: set[str]) -> None:
@@ -98,21 +99,22 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
 
     @property
     def partitions(self) -> frozenset[int]:
-        """Those that are owned, and those that are new."""
-        return frozenset({*self._owned, *self._fresh})
+        """Partitions that are owned, and those that are assigned but not loaded yet."""
+        return frozenset({*self._owned, *self._unloaded})
 
     @property
     def owned(self) -> tuple[int, ...]:
-        """Owned partitions of which is known what is committed."""
+        """Partitions whose committed states are loaded."""
         return tuple(self._owned)
 
     @property
     def needs_load(self) -> bool:
-        """Whether partitions are new, or streams have to begin again: `load` comes before `enqueue`."""
-        return bool(self._fresh or self._stale)
+        """Whether partitions are new or streams have to begin again: call `load` before `enqueue`."""
+        return bool(self._unloaded or self._stale)
 
     @property
     def is_rewinding(self) -> bool:
+        """Whether streams have to begin again at the next `load`."""
         return bool(self._stale)
 
     @property
@@ -124,14 +126,15 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
         return frozenset(self._polled)
 
     def arrive(self, partition: int, batch: Sequence[Any]) -> None:
-        """Keeps what the library has read until its streams' states are known, even if asking for these fails."""
+        """Keeps records until the states of their streams are loaded, even if an attempt to load them fails."""
         self._arrived.setdefault(partition, []).extend(batch)
 
     def load(self, committed: Mapping[int, Mapping[str, Entry]], cursor: Cursor) -> None:
-        """Learns what is committed of new partitions, and of streams that begin again.
+        """Begins with what is committed, for new partitions and for streams that have to begin again.
 
         Args:
-            committed: by partition and stream, for all `partitions`.
+            committed: entries by partition and stream, for all `partitions`.
+            cursor: set to where these partitions have to be read.
         """
         for name in self._stale:
             partition = self._partition_of(name)
@@ -143,32 +146,32 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
             stream.served, stream.joiner = stream.resume, Joiner(PACKETS, name)
             self._seek_back(partition, stream.resume, cursor)
         self._stale.clear()
-        for partition in self._fresh:
+        for partition in self._unloaded:
             self._seek_to_commit(partition, cursor)
             self._owned[partition] = {
                 name: _OwnedStream(Joiner(PACKETS, name), entry.resume, entry.resume, ended=entry.ended)
                 for name, entry in committed[partition].items()
             }
-        self._fresh.clear()
+        self._unloaded.clear()
 
     def _seek_to_commit(self, partition: int, cursor: Cursor) -> None:
-        """Reads a new partition from where the group has come to.
+        """Reads a new partition from the group's committed offset.
 
-        The library does so only where it was somebody else's: one that is given back in a rebalance it reads on, though
-        what it had read before was dropped when it was taken.
+        The library does this only for a partition that another member owned. One that is revoked and given back in the
+        same rebalance it reads from its old position, although the records before it were dropped at the revocation.
         """
         committed = cursor.committed(partition)
         self._arrived.pop(partition, None)
         cursor.seek(partition, committed)
 
     def _seek_back(self, partition: int, offset: int, cursor: Cursor) -> None:
-        """Reads from `offset` again; streams that had been served beyond it are not served twice."""
+        """Reads from `offset` again; `_take` skips what other streams of the partition have been served already."""
         arrived = self._arrived.pop(partition, [])
         position = arrived[0].offset if arrived else cursor.position(partition)
         cursor.seek(partition, offset if position is None else min(offset, position))
 
     def enqueue(self) -> None:
-        """Takes what has arrived of owned partitions, leaving out what was served before."""
+        """Moves what has arrived into the queue, without what was served before."""
         arrived, self._arrived = self._arrived, {}
         for partition, batch in arrived.items():
             for record in batch:
@@ -191,10 +194,10 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
             self._queue.append(whole)
 
     def hand_out(self, max_bytes: int) -> list[Record]:
-        """The next records; nothing at all once after streams were lost."""
-        if self._gone:
-            # Streams that come back in the same rebalance begin again: first the caller has to see them go.
-            self._gone = False
+        """The next records. The first call after streams were lost returns none."""
+        if self._lost_streams:
+            # Streams that come back in the same rebalance begin again, so the caller must first see that they are gone.
+            self._lost_streams = False
             return []
         records = hand_out(self._queue, max_bytes)
         for record in records:
@@ -203,20 +206,24 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
         return records
 
     def may_commit(self, stream: str) -> bool:
-        """Whether it may be committed: it was handed out, is owned, and need not begin again."""
+        """Whether the stream may be committed: it is owned, was handed out, and does not have to begin again."""
         return self._find(stream) is not None and stream in self._polled and stream not in self._stale
 
     def handed(self, stream: str) -> int:
-        """The offset behind the last record of an owned stream that was handed out."""
+        """The offset after the last record that was handed out of an owned stream."""
         return self._owned[self._partition_of(stream)][stream].handed
 
     def offset(self, partition: int, resumes: Mapping[str, int]) -> int:
-        """Where the partition's next owner has to begin, given the new resume offsets of some streams."""
+        """Where the partition's next owner has to begin: the smallest resume offset of its live streams.
+
+        Args:
+            resumes: new resume offsets of some streams, which replace the committed ones.
+        """
         live = (resumes.get(name, s.resume) for name, s in self._owned[partition].items() if not s.ended)
         return min(live, default=self._heads.get(partition, 0))
 
     def note_commit(self, stream: str, *, resume_offset: int, ended: bool) -> None:
-        """Goes on from a commit of an owned stream."""
+        """Records that a commit of an owned stream has succeeded."""
         known = self._owned[self._partition_of(stream)][stream]
         known.resume = resume_offset
         if ended:
@@ -224,13 +231,13 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
             known.ended = all(record.stream != stream for record in self._queue)
 
     def rewind(self, stream: str) -> None:
-        """Serves a stream again from its last commit, if it is owned."""
+        """Serves a stream again from its last commit. Does nothing if the stream is not owned."""
         if self._find(stream) is not None:
             self._stale.add(stream)
             self._forget({stream})
 
     def hide(self, stream: str) -> None:
-        """Takes the stream out of `streams` until it is handed out again."""
+        """Removes the stream from `streams` until it is handed out again."""
         self._polled.discard(stream)
 
     def _find(self, stream: str) -> _OwnedStream | None:

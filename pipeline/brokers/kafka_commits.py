@@ -1,4 +1,4 @@
-"""What a member of the group stores: units of work with the state they lead to, and messages outside of any."""
+"""What a member of the group stores: units of work with their resulting state, and messages outside of any unit."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from pipeline.brokers.kafka_table import PATIENCE_S, CompactedTable, Entry, comp
 
 
 class Commits:
-    """The transactions of one member, its producer for `send`, and the table of what is committed.
+    """The transactions of one member, its producer for `send`, and the table of committed states.
 
-    It does not know who owns what: a commit carries the member's generation, and the cluster refuses a former owner's.
+    It does not know which streams are owned. A commit carries the member's generation in the group, and the cluster
+    refuses that of a former owner.
     """
 
     def __init__(self, settings: Settings, group: str, name: str) -> None:
@@ -27,18 +28,18 @@ class Commits:
 
     @property
     def is_open(self) -> bool:
-        """Whether `store` can be called; after an error it is not, until `open`."""
+        """Whether `store` can be called. After an error it cannot, until `open` has succeeded."""
         return self._transactions.is_open
 
     def open(self) -> None:
-        """Fences the former member of this name, and returns when what it had begun is committed or undone."""
+        """Fences the former member of this name. Returns when that member's open transaction is committed or undone."""
         self._transactions.open()
 
     def committed_entries(self, partitions: Collection[int]) -> dict[int, Mapping[str, Entry]]:
-        """What is committed of the streams of these partitions; the table follows them and no others.
+        """The committed entries of the streams of these partitions. The table follows these partitions and no others.
 
         Raises:
-            BrokerError: it cannot be told yet.
+            BrokerError: a transaction is still open that may change them.
         """
         self._table.follow(partitions)
         if not self._table.catch_up(PATIENCE_S):
@@ -50,22 +51,23 @@ class Commits:
         return entry.value if entry else None
 
     def store(self, stream: str, messages: Sequence[Message], entry: Entry, offset: int, membership: Any) -> None:
-        """Messages, the stream's new entry and its partition's offset, all or nothing.
+        """Stores messages, the stream's new entry and its partition's offset, all or nothing.
 
         Args:
-            membership: of the group, as the library gives it.
+            offset: where the next owner of the partition has to begin.
+            membership: the library's group metadata of this member.
 
         Raises:
             Fenced: the group has given the partition away, or the member's name has joined again.
-            BrokerError: it is not known to be stored.
+            BrokerError: whether it was stored is unknown.
         """
         records = [*outgoing(self._settings, stream, messages), compacted(self._settings, STATE, stream, entry)]
-        place = self._settings.place(PACKETS, self._settings.partition(stream))
-        self._transactions.run(records, {place: OffsetAndMetadata(offset, "", -1)}, membership)
+        packets = self._settings.topic_partition(PACKETS, self._settings.partition(stream))
+        self._transactions.run(records, {packets: OffsetAndMetadata(offset, "", -1)}, membership)
         self._table.put(stream, entry)
 
     def send(self, stream: str, messages: Sequence[Message]) -> None:
-        """Stores messages at once; after an error a new producer is made."""
+        """Stores messages at once. After an error, the next call opens a new producer."""
         try:
             with translated(stream):
                 if self._producer is None:

@@ -1,4 +1,4 @@
-"""A worker of the consumer group: it serves what is assigned to it, and commits what was made of that."""
+"""A worker of the consumer group: it serves the streams assigned to it and commits their output."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ OUTAGE_NAP_S = 0.2
 
 
 class KafkaMember:
-    """A static member of the group, its name being the instance id: a restarted one takes over without a rebalance.
+    """A static member of the group. Its name is the instance id: a restarted one takes over without a rebalance.
 
-    A member whose name joins again is inert from then on: it polls nothing, and its commits are fenced. `send` checks
-    ownership on this side only: a former owner that has not heard of its loss may still append for a session time-out.
+    Once another member joins under its name, it is inert: it polls nothing, and its commits are fenced. `send` checks
+    ownership in this process only: a former owner that has not yet learned of its loss may still append until its
+    session times out.
     """
 
     def __init__(self, settings: Settings, group: str, name: str) -> None:
@@ -35,7 +36,7 @@ class KafkaMember:
         self._consumer = GroupConsumer(settings, group, name, self._assignment)
 
     def poll(self, timeout_s: float, *, max_bytes: int = 8 << 20) -> list[Record]:
-        """During an outage, and while the group is being rearranged, it returns nothing, and may take some seconds.
+        """During an outage or a rebalance it returns nothing and may take some seconds.
 
         Raises:
             BrokerError: the cluster refuses this client.
@@ -85,7 +86,7 @@ class KafkaMember:
     ) -> None:
         self._check(stream)
         if ended:
-            # Nobody resumes: all that this member has been given is done with.
+            # Nobody resumes this stream: everything that was handed out is settled.
             resume_offset = max(resume_offset, self._assignment.handed(stream))
         entry = Entry(state, resume_offset, ended)
         offset = self._assignment.offset(self._settings.partition(stream), {stream: resume_offset})
@@ -115,7 +116,7 @@ class KafkaMember:
             self._retire_after(error)
 
     def _retire_after(self, error: Exception) -> bool:
-        """Whether this member has to stop, for another one has joined under its name."""
+        """Whether this member has to stop because another one has joined under its name."""
         if isinstance(error, FencedInstanceIdError) or isinstance(error.__cause__, FencedInstanceIdError):
             log.warning("%s: another member has joined under this name; this one stops", self._name)
             self._inert = True

@@ -74,7 +74,7 @@ def test_no_partition_is_left_over_when_a_member_is_started_anew_in_a_rebalance(
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("place", ["kafka"], indirect=True)
-def test_no_old_value_is_told_while_a_newer_one_may_be_behind_an_open_transaction(
+def test_no_old_value_is_returned_while_an_open_transaction_may_hold_a_newer_one(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.options["partitions"] = "1"

@@ -90,9 +90,9 @@ def test_a_stream_lives_where_every_kafka_client_looks_for_its_key(stream: str, 
     """The numbers are those of the tests of Apache Kafka's own client."""
     assert murmur2(stream.encode()) in (murmur, murmur % (1 << 32))
 
-    places = [Settings(("one:1",), partitions=count).partition(stream) for count in (1, 7, 64)]
+    found = [Settings(("one:1",), partitions=count).partition(stream) for count in (1, 7, 64)]
 
-    assert places == [0, (murmur & 0x7FFFFFFF) % 7, (murmur & 0x7FFFFFFF) % 64]
+    assert found == [0, (murmur & 0x7FFFFFFF) % 7, (murmur & 0x7FFFFFFF) % 64]
 
 
 @pytest.mark.parametrize(
