@@ -215,8 +215,16 @@ def make_topics(settings: Settings) -> int:
     return next(iter(found.values()))
 
 
+DELETION_S, DELETION_NAP_S = 10.0, 0.05
+"""How long the cluster may take to stop listing a deleted topic, and how often it is asked."""
+
+
 def delete_topics(settings: Settings) -> None:
-    """Deletes all topics of this prefix."""
+    """Deletes all topics of this prefix.
+
+    Returns when the cluster no longer lists them: whoever opens the same prefix next would take one that is about to go
+    for one that is there.
+    """
     wanted = {settings.topic(topic) for topic in (*LOG_TOPICS, *COMPACTED_TOPICS)}
     with translated("deleting topics"):
         admin = settings.open(KafkaAdminClient, **settings.client)
@@ -224,6 +232,9 @@ def delete_topics(settings: Settings) -> None:
             there = sorted(wanted & set(admin.list_topics()))
             if there:
                 admin.delete_topics(there, timeout_ms=10_000)
+            deadline = time.monotonic() + DELETION_S
+            while wanted & set(admin.list_topics()) and time.monotonic() < deadline:
+                time.sleep(DELETION_NAP_S)
         finally:
             admin.close()
 
