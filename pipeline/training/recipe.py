@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 import operators
 from engines import ConfigError
-from engines.card import faults_of
+from engines.faults import faults_of
 from engines.section import Section
 from operators.cutting import Cutting
 from operators.forge import KINDS
@@ -99,7 +99,7 @@ def load_recipe(path: Path | str, overrides: Mapping[str, Any] | None = None) ->
     except (yaml.YAMLError, TypeError) as error:
         raise ConfigError(f"{file}: expected a mapping with use and data ({error})") from error
     except ValidationError as error:
-        raise ConfigError(f"{file}: {faults_of(error, 'recipe')}") from error
+        raise ConfigError(f"{file}: {faults_of(error, Recipe)}") from error
     check_recipe(recipe)
     return recipe
 
@@ -217,4 +217,4 @@ def changed_data(data: Data, changes: Mapping[str, Any]) -> Data:
     try:
         return Data.model_validate({**data.model_dump(), **changes})
     except ValidationError as error:
-        raise ConfigError(f"data: {faults_of(error, 'data')}") from error
+        raise ConfigError(f"data: {faults_of(error, Data)}") from error

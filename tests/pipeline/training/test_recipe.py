@@ -35,11 +35,11 @@ def test_a_system_alone_stands_for_its_small_one() -> None:
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ("use: deepfake.acmf", "data: Field required"),
+        ("use: deepfake.acmf", "data: expected a mapping with set, .*, got nothing"),
         ("use: deepfake.nothing\ndata: {set: fairface}", "has no train.py; systems that have: deepfake"),
         ("use: deepfake.acmf\ndata: {set: fairface}\noptions: {colour: red}", "has no colour; known: trunk"),
         ("use: deepfake.acmf\ndata: {set: x}\nforgeries: {kinds: [magic]}", "no magic; known: self_blend"),
-        ("use: deepfake.acmf\ndata: {set: x, sise: 3}", "data.sise: Extra inputs"),
+        ("use: deepfake.acmf\ndata: {set: x, sise: 3}", "data.sise: unknown; known: set, options, size"),
         ("- a list", "expected a mapping"),
     ],
 )  # fmt: skip
