@@ -216,8 +216,8 @@ def test_systems_that_are_not_evaluated_together(names: list[str], runs: list[st
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"options": {"epochs": "ten"}}, "options.epochs: .*number, got 'ten'"),
-        ({"options": {"masking": "all"}}, "options.masking: .*spatial_signed"),
+        ({"options": {"epochs": "ten"}}, "epochs: expected a number, got 'ten'"),
+        ({"options": {"masking": "all"}}, "options of deepfake.acmf: masking: .*spatial_signed"),
         ({"per_clip": -1}, "data: per_clip: expected an integer of at least 0, got -1"),
     ],
 )
