@@ -21,7 +21,7 @@ from engines.faults import faults_of
 from engines.section import Section
 
 Milliseconds = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+PositiveCount = Annotated[int, Field(ge=1)]
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
 DetectionScore = Annotated[float, Field(gt=0, lt=1)]
 """The lowest score of a face: at 0 everything is one, at 1 nothing."""

@@ -17,7 +17,7 @@ from mediapipe.tasks.python import BaseOptions, vision
 from engines import EngineError
 from operators.detect.looks import Period
 from operators.frame import Faces, Frame
-from operators.options import Count, UnitInterval
+from operators.options import PositiveCount, UnitInterval
 from operators.upright import boxes_to_coded, points_to_coded, upright
 
 EYES_AND_NOSE = slice(0, 3)
@@ -39,7 +39,7 @@ class BlazeFace:
     """
 
     def __init__(
-        self, model: Path, *, threshold: UnitInterval = 0.5, every: Count = 1, nms: UnitInterval = 0.3
+        self, model: Path, *, threshold: UnitInterval = 0.5, every: PositiveCount = 1, nms: UnitInterval = 0.3
     ) -> None:
         options = vision.FaceDetectorOptions(
             base_options=BaseOptions(model_asset_path=str(model)),

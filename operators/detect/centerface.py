@@ -10,7 +10,7 @@ from engines import ConfigError, Engine
 from operators.detect.finders import CenterFaceFinder, InputSide
 from operators.detect.looks import Period, upright_size
 from operators.frame import Frame
-from operators.options import Count, DetectionScore, UnitInterval
+from operators.options import DetectionScore, PositiveCount, UnitInterval
 
 
 class CenterFace:
@@ -23,7 +23,7 @@ class CenterFace:
             `537 (b, 1, h/4, w/4)`, log sizes `538` and offsets `539 (b, 2, ..)` y first, landmarks `540 (b, 10, ..)`.
         threshold: the lowest score of a face.
         every: only frames whose index is a multiple of it are looked at.
-        max_px: pictures with a longer side are reduced to this, for the time is in proportion to the area.
+        max_px: pictures with a longer side are reduced to this: the time is in proportion to the area.
         min_px: pictures whose longer side is below this are enlarged towards it, at most `MAX_ENLARGEMENT` times,
             for few faces below 16 pixels are found. Of the faces in the 400 x 300 pictures it was chosen on, 80 % were
             found as they are, 86 % at 640, 88 % at 800, for 19, 44 and 67 CPU-ms
@@ -40,11 +40,11 @@ class CenterFace:
         detector: Engine,
         *,
         threshold: DetectionScore = 0.2,
-        every: Count = 1,
+        every: PositiveCount = 1,
         max_px: InputSide = 1920,
         min_px: InputSide = 800,
         nms: UnitInterval = 0.3,
-        batch: Count = 1,
+        batch: PositiveCount = 1,
     ) -> None:
         self.check_options(min_px=min_px, max_px=max_px)
         self._finder = CenterFaceFinder(detector, threshold, max_px, min_px, nms)

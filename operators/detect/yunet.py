@@ -12,7 +12,7 @@ from engines import Engine
 from operators.detect.finders import InputSide, YuNetFinder
 from operators.detect.looks import Period
 from operators.frame import Frame
-from operators.options import Count, DetectionScore, UnitInterval
+from operators.options import DetectionScore, PositiveCount, UnitInterval
 
 
 class YuNet:
@@ -32,7 +32,7 @@ class YuNet:
         detector: Engine,
         *,
         threshold: DetectionScore = 0.4,
-        every: Count = 1,
+        every: PositiveCount = 1,
         px: InputSide = 1280,
         nms: UnitInterval = 0.3,
     ) -> None:

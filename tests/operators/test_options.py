@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from engines import ConfigError
 from operators import available, find
-from operators.options import Count, options_model, read_options
+from operators.options import PositiveCount, options_model, read_options
 
 NAMES = available()
 
@@ -23,7 +23,7 @@ def bake(
     *,
     dish: Literal["bread", "cake"],
     minutes: Annotated[float, Field(gt=0, le=600)] = 40.0,
-    loaves: Count = 1,
+    loaves: PositiveCount = 1,
     recipe: Path | None = None,
     spices: Sequence[str] = (),
     shares: Mapping[str, float] | None = None,

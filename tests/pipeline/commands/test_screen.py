@@ -23,6 +23,7 @@ from pipeline.commands.screen import trained
 from pipeline.config import INSTALLED, Config, Step, load
 from pipeline.screening.batch import INCOMPLETE, INDEX, INDICATION, LIST, ScreeningBatch
 from pipeline.screening.networks import models_in, with_files
+from pipeline.screening.report import ListedFile, ListedVideo, Outcome, ScreeningList, ScreeningReport
 from pipeline.screening.screener import Screener
 from tests.clips import Clips, h264, portrait, write
 from tests.hostile import HostileFiles
@@ -71,6 +72,24 @@ def batch(tmp_path: Path, *, fake: float = 0.5, real: float = 0.4) -> ScreeningB
     return ScreeningBatch(folder, Screener(config, steps()), config, models_in(config), name="test")
 
 
+def report_file(made: ScreeningBatch) -> Path:
+    """Of the first video, for programs."""
+    assert made.rows[0].document is not None
+    return made.folder / made.rows[0].document
+
+
+def report_of(made: ScreeningBatch) -> ScreeningReport:
+    return ScreeningReport.model_validate_json(report_file(made).read_bytes())
+
+
+def listed(outcome: Outcome, *, complete: bool = True) -> ListedVideo:
+    return ListedVideo(
+        source=ListedFile(name="a.mp4", path="a.mp4", sha256=None, bytes=None),
+        outcome=outcome, words=outcome, probability=None, confidence="none",
+        complete=complete, reason="", seconds=1, tracks=0, html=None, document=None,
+    )  # fmt: skip
+
+
 def move(done: int, expected: int) -> None:
     assert done <= max(expected, done)
 
@@ -105,8 +124,7 @@ def test_a_report_is_made_again_when_something_is_different(tmp_path: Path, clip
     def made() -> str:
         made = batch(tmp_path)
         made.add(video, move)
-        key: str = json.loads((made.folder / made.rows[0]["json"]).read_text())["key"]
-        return key
+        return report_of(made).key
 
     one = made()
     write_detector(tmp_path / "brightness.onnx", fake=0.6, real=0.4)
@@ -117,33 +135,46 @@ def test_a_report_is_made_again_when_something_is_different(tmp_path: Path, clip
     assert len({one, two, three}) == 3
 
 
-@pytest.mark.parametrize("damage", ["", "[]", "{"])
-def test_a_damaged_report_is_made_again(tmp_path: Path, clips: Clips, damage: str) -> None:
+def test_a_damaged_report_is_made_again(tmp_path: Path, clips: Clips) -> None:
     video = clips("h264_plain").path
     first = batch(tmp_path)
     first.add(video, move)
-    (first.folder / first.rows[0]["json"]).write_text(damage)
+    report_file(first).write_text("{")
 
     again = batch(tmp_path)
     again.add(video, move)
 
     assert again.again == 0 and again.rows == first.rows
+    assert report_of(again).complete
+
+
+def test_a_report_without_its_page_is_made_again(tmp_path: Path, clips: Clips) -> None:
+    video = clips("h264_plain").path
+    first = batch(tmp_path)
+    first.add(video, move)
+    page = report_file(first).with_suffix(".html")
+    page.unlink()
+
+    again = batch(tmp_path)
+    again.add(video, move)
+
+    assert again.again == 0 and page.is_file()
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "code"),
+    ("videos", "code"),
     [
-        ([("no_indication", True), ("nothing_said", True)], 0),
-        ([("no_indication", True), ("no_indication", False)], INCOMPLETE),
-        ([("indication", True), ("nothing_said", False)], INDICATION),
+        ([listed("no_indication"), listed("nothing_said")], 0),
+        ([listed("no_indication"), listed("no_indication", complete=False)], INCOMPLETE),
+        ([listed("indication"), listed("nothing_said", complete=False)], INDICATION),
         ([], 0),
     ],
     ids=["calm", "one broken", "suspicious and broken", "none"],
 )
-def test_exit_codes(tmp_path: Path, outcomes: list[tuple[str, bool]], code: int) -> None:
+def test_exit_codes(tmp_path: Path, videos: list[ListedVideo], code: int) -> None:
     made = batch(tmp_path)
 
-    made.rows = [{"outcome": outcome, "complete": complete} for outcome, complete in outcomes]
+    made.rows = videos
 
     assert made.code == code
 
@@ -260,6 +291,8 @@ def test_from_uploads_to_reports(tmp_path: Path, config: Path, hostile: HostileF
     told = json.loads((out / LIST).read_text())
     assert told["counts"] == {"indication": 1, "nothing_said": 1, "no_indication": 0, "incomplete": 1}
     face, letter = told["videos"]
+    report = ScreeningReport.model_validate_json((out / face["json"]).read_bytes())
+    assert report.source.sha256 == ScreeningList.model_validate(told).videos[0].source.sha256
     assert (face["words"], face["confidence"], letter["words"]) == (
         "indication of a forgery", "moderate", "nothing can be said",
     )  # fmt: skip
