@@ -33,7 +33,7 @@ _ENTRY = re.compile(r" {4}(\w+(?:, \w+)*): (.*)")
 
 
 class OptionSection(Section):
-    """Options of one callable. Text is not taken for a number, nor a number without a fraction for another type."""
+    """Options of one callable. A value has the very type that is asked for; only a float may be an integer."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 

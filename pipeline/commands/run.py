@@ -37,7 +37,7 @@ def run(
     output: Annotated[str | None, typer.Option("-o", "--output", help="File, folder or rtsp:// URL.")] = None,
     config: Annotated[str | None, typer.Option(help="YAML file, or the name of a packaged one.")] = None,
     demo: Annotated[bool, typer.Option(help="Use a clip that is rendered on the spot.")] = False,
-    # Options of steps: see STEP_FLAGS.
+    # Options of steps: STEP_FLAGS.
     style: Annotated[str | None, typer.Option(help="blur, mosaic, solid or image.")] = None,
     shape: Annotated[str | None, typer.Option(help="ellipse or box.")] = None,
     image: Annotated[str | None, typer.Option(help="The picture of style image.")] = None,
@@ -46,7 +46,7 @@ def run(
     threshold: Annotated[float | None, typer.Option(help="Lowest score of a face.")] = None,
     max_px: Annotated[int | None, typer.Option(help="Longest side of the picture that the detector sees.")] = None,
     every: Annotated[int | None, typer.Option(help="Look for faces in every n-th frame.")] = None,
-    #
+    # Of the whole run.
     keep: Annotated[list[str] | None, typer.Option(help="Photo of somebody who stays visible; repeatable.")] = None,
     audio: Annotated[str | None, typer.Option(help="copy or drop.")] = None,
     encode: Annotated[
