@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from engines import ConfigError
-from engines.card import faults_of
+from engines.faults import faults_of
 from engines.section import Section
 
 INSTALLED = Path(__file__).parents[1]
@@ -130,7 +130,7 @@ def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = N
     try:
         return Config.model_validate({**data, **(overrides or {})})
     except ValidationError as error:
-        raise ConfigError(f"{file}: {faults_of(error, 'config')}") from error
+        raise ConfigError(f"{file}: {faults_of(error, Config)}") from error
 
 
 def config_folder() -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines import ConfigError, FrameError, open_engine
+from engines import FrameError, open_engine
 from operators.detect.yunet import YuNet
 from operators.stills import frame_of
 from tests.clips import portrait
@@ -84,12 +84,6 @@ def test_a_frame_between_is_looked_at_when_asked_for() -> None:
     done = yunet([frame_of(BLACK, index) for index in (1, 2)])
 
     assert [frame.examined for frame in done] == [True, False]
-
-
-@pytest.mark.parametrize("options", [{"every": 0}, {"threshold": 0}, {"px": 16}])
-def test_options_out_of_range(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"{next(iter(options))}="):
-        YuNet(OneFace(), **options)
 
 
 def test_a_broken_output_is_no_empty_picture() -> None:

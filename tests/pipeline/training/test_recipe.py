@@ -35,11 +35,15 @@ def test_a_system_alone_stands_for_its_small_one() -> None:
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ("use: deepfake.acmf", "data: Field required"),
+        ("use: deepfake.acmf", "data: expected a mapping with set, .*, got nothing"),
         ("use: deepfake.nothing\ndata: {set: fairface}", "has no train.py; systems that have: deepfake"),
-        ("use: deepfake.acmf\ndata: {set: fairface}\noptions: {colour: red}", "has no colour; known: trunk"),
+        ("use: deepfake.acmf\ndata: {set: x}\noptions: {colour: red}", "acmf: colour: unknown; known: trunk"),
+        ("use: deepfake.acmf\ndata: {set: x}\noptions: {epochs: many}", "acmf: epochs: expected a number, got 'many'"),
+        ("use: deepfake.acmf\ndata: {set: x}\noptions: {size: 64.5}", "acmf: size: expected an integer, got 64.5"),
+        ("use: deepfake.acmf\ndata: {set: x}\noptions: {backbone: 3}", "backbone: expected null or a path, got 3"),
+        ("use: deepfake.acmf\ndata: {set: x}\noptions: {masking: none}", "masking: expected .* or .*, got 'none'"),
         ("use: deepfake.acmf\ndata: {set: x}\nforgeries: {kinds: [magic]}", "no magic; known: self_blend"),
-        ("use: deepfake.acmf\ndata: {set: x, sise: 3}", "data.sise: Extra inputs"),
+        ("use: deepfake.acmf\ndata: {set: x, sise: 3}", "data.sise: unknown; known: set, options, size"),
         ("- a list", "expected a mapping"),
     ],
 )  # fmt: skip

@@ -216,9 +216,9 @@ def test_systems_that_are_not_evaluated_together(names: list[str], runs: list[st
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"options": {"epochs": "ten"}}, "options.epochs: .*number, got 'ten'"),
-        ({"options": {"masking": "all"}}, "options.masking: .*spatial_signed"),
-        ({"per_clip": -1}, "per_clip: .*greater than or equal to 0"),
+        ({"options": {"epochs": "ten"}}, "epochs: expected a number, got 'ten'"),
+        ({"options": {"masking": "all"}}, "options of deepfake.acmf: masking: .*spatial_signed"),
+        ({"per_clip": -1}, "data: per_clip: expected an integer of at least 0, got -1"),
     ],
 )
 def test_what_the_command_line_cannot_mean(changes: dict[str, Any], told: str) -> None:

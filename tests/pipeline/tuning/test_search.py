@@ -6,8 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from pydantic import Field
 
 from engines import ConfigError
+from engines.section import Section
+from operators import find
+from operators.options import read_options
 from pipeline.config import Config, Step
 from pipeline.live.dry_run import Trial
 from pipeline.tuning.goals import Slo, recall
@@ -47,6 +51,27 @@ def test_knobs_are_the_options_of_known_names() -> None:
     assert found["every"].values[found["every"].own] == 2
     assert list(found["max_px"].values) == [1920, 1280, 960, 640, 480, 320]
     assert [knob.step for knob in found.values()] == [0, 0, 0]
+
+
+class PaceSection(Section):
+    batch: int = Field(default=3, ge=2, le=4)
+
+
+class PacedConfig(Config):
+    pace: PaceSection = PaceSection()
+
+
+def test_no_value_lies_outside_of_an_options_range() -> None:
+    (knob,) = knobs(PacedConfig(steps=[Step(use="track")]), longest_px=1280)
+
+    assert (knob.section, knob.values, knob.own) == ("pace", (2, 3, 4), 1)
+
+
+@pytest.mark.parametrize("use", ["detect.blazeface", "detect.cascade", "detect.centerface", "detect.yunet"])
+def test_every_value_is_one_that_the_operator_takes(use: str) -> None:
+    for knob in knobs(Config(steps=[Step(use=use)]), longest_px=1920):
+        for value in knob.values:
+            read_options(find(use), {knob.option: value}, where=use)
 
 
 def test_a_setting_becomes_a_config() -> None:
