@@ -304,11 +304,15 @@ def test_a_face_is_covered_back_to_the_last_look_however_long_ago() -> None:
     assert [len(row.faces) for row in done] == [0] + [1] * 10
 
 
-def test_what_is_covered_already_is_not_covered_again() -> None:
-    """Another track ends where one begins: the frames before it already had a cover at that place."""
-    done = follow([[face(100, size=110)], [face(100)], [face(100)]])
+@pytest.mark.parametrize(("x", "faces"), [(100, 1), (132, 1), (136, 2), (250, 2)])
+def test_what_is_covered_already_is_not_covered_again(x: float, faces: int) -> None:
+    """A face reaches from 50 to 150. Another, 40 wide, is found a frame later: at 132 it lies within the first by 38 of
+    40, at 136 by 34 of 40, which is less than nine tenths."""
+    around = face(100, size=100)
 
-    assert [len(row.faces) for row in done] == [1, 2, 2]
+    done = follow([[around], [around, face(x)], [around, face(x)]])
+
+    assert [len(row.faces) for row in done] == [faces, 2, 2]
 
 
 def test_a_new_size_or_clock_is_another_scene() -> None:
@@ -321,6 +325,13 @@ def test_a_new_size_or_clock_is_another_scene() -> None:
 
     assert [row.faces.tracks.tolist() for row in done] == [[1], [], [2]]
     assert len(track.settle(done[1], done[2:]).faces) == 0
+
+
+@pytest.mark.parametrize(("time_s", "tracks"), [(5.04, [1]), (5.0, [1]), (4.99, [2])])
+def test_a_clock_that_runs_back_begins_anew_and_one_that_stands_does_not(time_s: float, tracks: list[int]) -> None:
+    done = Track()([at(5, [face(100)]), at(time_s, [face(100)])])
+
+    assert done[1].faces.tracks.tolist() == tracks
 
 
 def test_nobody_crosses_a_cut() -> None:
