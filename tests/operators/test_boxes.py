@@ -24,7 +24,7 @@ def rows(*boxes: Box) -> NDArray[np.float64]:
     ("other", "shared", "overlap"),
     [
         pytest.param(SQUARE, 100, 1, id="the same"),
-        pytest.param((5, 0, 15, 10), 50, 50 / 150, id="half beside"),
+        pytest.param((5, 0, 15, 10), 50, 50 / 150, id="half"),
         pytest.param((5, 5, 15, 15), 25, 25 / 175, id="a corner"),
         pytest.param((2, 2, 6, 7), 20, 20 / 100, id="within"),
         pytest.param((-5, -5, 15, 15), 100, 100 / 400, id="around"),

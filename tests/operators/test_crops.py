@@ -78,7 +78,7 @@ NUMBERS = st.floats(-40, 40)
 
 
 @given(st.floats(-3, 3), st.floats(0.1, 5), NUMBERS, NUMBERS, st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1))
-def test_points_in_a_crop_are_those_whose_place_in_the_picture_they_are(
+def test_points_come_back_into_the_crop_they_were_taken_from(
     angle: float, scale: float, x: float, y: float, points: list[tuple[float, float]]
 ) -> None:
     linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])

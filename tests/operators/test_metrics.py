@@ -96,7 +96,7 @@ def test_no_threshold_is_needed_where_all_alarms_are_allowed(share: float) -> No
 @pytest.mark.parametrize(
     ("scores", "labels", "error"),
     [
-        pytest.param([1.0, 1.0], [1, 0], 0.5, id="1 is in the last bin"),
+        pytest.param([1.0, 0.95], [0, 1], 0.475, id="1 is in the last bin: 0.5 of them, 0.975 on average"),
         pytest.param([0.0, 0.0], [0, 0], 0, id="0 is in the first bin"),
         pytest.param([0.42, 0.48], [1, 0], 0.05, id="one bin: 0.45 on average, 0.5 of them"),
         pytest.param([0.38, 0.42], [1, 0], 0.52, id="two bins: 0.62 and 0.42 off, by half each"),

@@ -243,6 +243,23 @@ def test_a_held_face_does_not_leave_the_picture() -> None:
     assert done[-1].faces.boxes[0] == pytest.approx(face(WIDTH), abs=1e-3)
 
 
+def test_a_face_whose_middle_is_outside_already_is_not_drawn_in() -> None:
+    done = Track()([frame(0, [face(-10, 250)]), frame(1, [])])
+
+    assert center(done[1]) == pytest.approx((-10, 250))
+
+
+def test_a_face_that_was_seen_in_a_frame_not_looked_at_counts_as_well() -> None:
+    """Such as one that an earlier step knew of."""
+    track = Track()
+    _, missed, later = track([frame(0, [face(60)]), frame(1, []), frame(2, [face(80)])])
+
+    settled = track.settle(missed, [replace(later, examined=False)])
+
+    assert center(missed) == (60, 100)
+    assert center(settled) == pytest.approx((70, 100))
+
+
 def test_where_interpolation_and_prediction_disagree_both_are_covered() -> None:
     """A face runs right, is lost, and comes back far to the left: it may have been anywhere in between."""
     track = Track(match_distance=6)
@@ -459,7 +476,7 @@ def test_forgetting_begins_anew() -> None:
 
 @pytest.mark.parametrize(
     "state",
-    [b"", b"\x01", b"\x63" + bytes(28), Track().snapshot("s")[:-1], Track().snapshot("s") + b"\x00"],
+    [b"", b"\x01", b"\x63" + bytes(24), Track().snapshot("s")[:-1], Track().snapshot("s") + b"\x00"],
     ids=["empty", "cut off", "another version", "a byte less", "a byte more"],
 )
 def test_a_foreign_snapshot_is_refused(state: bytes) -> None:

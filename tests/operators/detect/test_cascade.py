@@ -61,33 +61,33 @@ class Quick:
 
 
 class Crowd(Thorough):
-    """Sees a face of 24 pixels at each of its places when it is shown all of GREY, and in crops one in the middle if
+    """Sees a face of 24 pixels at each of its centers when it is shown all of GREY, and in crops one in the middle if
     it is asked to."""
 
-    def __init__(self, places: Sequence[tuple[float, float]], *, again: bool = True) -> None:
+    def __init__(self, centers: Sequence[tuple[float, float]], *, again: bool = True) -> None:
         super().__init__(again)
-        self.places = places
+        self.centers = centers
 
     def __call__(self, **inputs: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         maps = super().__call__(**inputs)
         if self.shapes[-1] == FULL:
             maps["537"][:] = 0
-            for x, y in self.places:
+            for x, y in self.centers:
                 maps["537"][:, :, int(y * 1.25 / 4), int(x * 1.25 / 4)] = 0.9
             maps["538"][:] = np.log(24 * 1.25 / 4)
         return maps
 
 
 class Seeing(Quick):
-    """Sees a face of 24 pixels at each of its places, at this score; the places are multiples of 8."""
+    """Sees a face of 24 pixels at each of its centers, multiples of 8, with this score."""
 
-    def __init__(self, places: Sequence[tuple[float, float]], score: float) -> None:
+    def __init__(self, centers: Sequence[tuple[float, float]], score: float) -> None:
         super().__init__()
-        self.places, self.score = places, score
+        self.centers, self.score = centers, score
 
     def __call__(self, **inputs: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         maps = super().__call__(**inputs)
-        for x, y in self.places:
+        for x, y in self.centers:
             cell = int(y) // 8 * (inputs["input"].shape[3] // 8) + int(x) // 8
             maps["cls_8"][0, cell] = maps["obj_8"][0, cell] = self.score
             maps["bbox_8"][0, cell] = 0, 0, np.log(24 / 8), np.log(24 / 8)
@@ -96,7 +96,7 @@ class Seeing(Quick):
 
 TWENTY = [(40.0 + 56 * column, y) for column in range(10) for y in (64.0, 160.0)]
 OTHERS = [(x, y + 48) for x, y in TWENTY]
-"""Places of faces that are apart from each other."""
+"""Centers of faces that do not overlap."""
 
 
 def clip(frames: int, image: NDArray[np.uint8] = GREY, start: int = 0) -> list[Frame]:
@@ -184,7 +184,7 @@ def test_of_what_may_be_new_a_few_are_looked_at(crops: int) -> None:
     assert len(done[5].faces) == looked_at
 
 
-def test_known_faces_take_no_place_from_new_ones() -> None:
+def test_known_faces_do_not_count_against_the_limit_for_new_ones() -> None:
     thorough = Crowd(TWENTY)
 
     done = Cascade(thorough, Seeing(OTHERS, 0.3), quick_ms=200, crops=12)(clip(6))
@@ -231,7 +231,7 @@ def test_what_the_network_does_not_confirm_is_no_face() -> None:
 
 
 def test_a_face_that_two_close_looks_show_counts_once() -> None:
-    """Both places lie so near the corner that their crops begin in it, and nearly all of what they show is the same."""
+    """Both faces lie so near the corner that their crops begin there and show nearly the same."""
     thorough = Crowd([])
 
     done = Cascade(thorough, Seeing([(8, 8), (8, 24)], 0.3), quick_ms=200)(clip(6))
@@ -298,7 +298,7 @@ def test_a_change_of_light_is_no_cut(change: int) -> None:
 
 @pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le"])
 @pytest.mark.parametrize(("luma", "cut"), [(101, False), (103, True)])
-def test_cuts_are_noticed_in_any_depth(name: str, luma: int, cut: bool) -> None:
+def test_cuts_are_found_at_any_depth(name: str, luma: int, cut: bool) -> None:
     """Flat pictures are not alike at all, but they must differ by more than 6 of 255."""
     cascade = Cascade(Thorough(sees=False), Quick(), quick_ms=200)
     pictures = [flat(name, 640, 320, (96, 128, 128)), flat(name, 640, 320, (luma, 128, 128))]

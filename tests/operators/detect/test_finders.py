@@ -114,7 +114,7 @@ def test_a_face_is_above_the_threshold(heat: float, found: int) -> None:
 
 
 def test_centerface_suppresses_what_overlaps_and_keeps_the_best_first() -> None:
-    """The second is a cell, 4 of 24 pixels, beside the first: they overlap by 20 / 28. The third is apart."""
+    """The second lies a cell, 4 of 24 pixels, to the right of the first: 20 / 28 of overlap. The third is apart."""
     faces = {(8, 8): (0.6, 24, 24), (9, 8): (0.9, 24, 24), (24, 8): (0.7, 24, 24)}
 
     strict, loose = (centerface(faces, nms=nms)[0].find([frame()])[0] for nms in (0.3, 0.8))

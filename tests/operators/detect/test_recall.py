@@ -69,8 +69,8 @@ def test_labels_that_are_found(boxes: list[Box], scores: list[float], found: lis
 
 
 def test_the_best_scored_box_chooses_first() -> None:
-    """Both overlap the first label most, the wide one by 0.75. Only the wide one overlaps the second enough, by 0.56:
-    it finds that one if it chooses last."""
+    """Both overlap the first label more than the second, the wide one by 0.75. Only the wide one overlaps the second
+    enough, by 0.56: it finds that one if it chooses last."""
     labels = np.array([[0, 0, 12, 10], [6, 0, 18, 10]], np.float64)
     wide, narrow = (0, 0, 16, 10), (0, 0, 12, 10)
 

@@ -74,9 +74,9 @@ def test_faces_below_24_pixels_are_left_out(landmarker: Landmarker, side: int, l
 
 def test_a_neighbour_is_not_taken_for_the_face(landmarker: Landmarker) -> None:
     """The crop around this box shows the whole face, whose middle lies left of the box."""
-    beside = (270, 90, 440, 280)
-    frame = replace(frame_of(cv2.resize(portrait(), (480, 480))), faces=Faces.of([beside]))
-    wide = tuple(np.add(beside, (-150, 0, 0, 0)).tolist())
+    right_of_it = (270, 90, 440, 280)
+    frame = replace(frame_of(cv2.resize(portrait(), (480, 480))), faces=Faces.of([right_of_it]))
+    wide = tuple(np.add(right_of_it, (-150, 0, 0, 0)).tolist())
 
     own, other = landmarker([replace(frame, faces=Faces.of([wide])), frame])
 

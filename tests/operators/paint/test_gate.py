@@ -122,7 +122,7 @@ def test_the_message_names_the_frame_and_the_face() -> None:
     ],
     ids=str,
 )
-def test_a_cover_that_cannot_be_painted_is_refused_whoever_it_is_for(change: Any, complaint: str) -> None:
+def test_a_cover_that_cannot_be_painted_is_refused_without_faces_too(change: Any, complaint: str) -> None:
     nobody = frame(covers=(FACE,))
     wrong = replace(nobody, covers=(*nobody.covers, replace(nobody.covers[0], **change)))
 
