@@ -96,6 +96,34 @@ def test_what_the_network_sees(size: tuple[int, int], seen: tuple[int, int]) -> 
     assert engine.shapes == [(1, *seen)]
 
 
+@pytest.mark.parametrize(("batch", "batches"), [(1, [1, 1, 1, 1, 1]), (2, [2, 2, 1]), (5, [5]), (9, [5])])
+def test_frames_are_looked_at_in_batches(batch: int, batches: list[int]) -> None:
+    engine = OneFace()
+
+    done = CenterFace(engine, batch=batch)([frame_of(black(800, 608), index) for index in range(5)])
+
+    assert [count for count, *_ in engine.shapes] == batches
+    assert [(frame.index, len(frame.faces)) for frame in done] == [(index, 1) for index in range(5)]
+
+
+def test_a_frame_between_is_looked_at_when_asked_for() -> None:
+    centerface, frames = CenterFace(OneFace(), every=3), [frame_of(black(800, 608), index) for index in (1, 2)]
+    centerface.look_next("another")
+    centerface.look_next("still")
+
+    done = centerface(frames)
+
+    assert [frame.examined for frame in done] == [True, False]
+    assert done[1] is frames[1]
+
+
+def test_no_frames_ask_no_network() -> None:
+    engine = OneFace()
+
+    assert CenterFace(engine)([]) == []
+    assert engine.shapes == []
+
+
 def test_earlier_faces_stay_and_the_input_is_left_alone() -> None:
     frame = frame_of(black(800, 608))
     before = CenterFace(OneFace())([frame])[0]
