@@ -31,23 +31,23 @@ def screen(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the reports.")] = Path("screening"),
     config: Annotated[str, typer.Option(help="YAML file, or the name of a packaged one.")] = "screen",
     model: Annotated[
-        list[Path] | None, typer.Option(help="Folder of a training run, in place of the networks that come along.")
+        list[Path] | None, typer.Option(help="Folder of a training run, instead of the networks that come along.")
     ] = None,
 ) -> None:
     """Looks for forged faces in videos, and writes a report on each.
 
-    A report is one HTML file for people, beside a JSON for programs; index.html and screen.json list them all.
+    A report is one HTML file for people and a JSON for programs; index.html and screen.json list them all.
     Reports that are there already, of the same bytes and with the same networks, are not made again.
 
     \b
     Exit codes:
     3    at least one video has an indication of a forgery
     1    none has, but one could not be read to its end
-    0    neither; screen.json tells "no_indication" from "nothing_said"
+    0    neither; screen.json distinguishes "no_indication" and "nothing_said"
     2    what was asked for cannot be done, and nothing was started
     130  interrupted; the same command goes on from there
     """
-    # Here, for they bring video and networks along, which no other command shall wait for.
+    # Here: they import video and networks, which no other command shall wait for.
     from pipeline.live.sources import LIVE, find_sources
     from pipeline.screening.batch import ScreeningBatch
     from pipeline.screening.networks import models_in, with_files

@@ -43,7 +43,7 @@ def tune(
     ] = None,
 ) -> None:
     """Searches intervals, resolutions, batch and threads for the cheapest setting that keeps recall and latency."""
-    # Here, for they bring video and networks along, which no other command shall wait for.
+    # Here: they import video and networks, which no other command shall wait for.
     from pipeline.tuning.goals import Slo, read_truth
     from pipeline.tuning.knobs import knobs, turned
     from pipeline.tuning.search import Tuner
@@ -70,10 +70,8 @@ def tune(
         best = tuner.search()
     console.print(_table(tuner))
     if misses := best.misses(tuner.slo):
-        behind = ", ".join(f"{name} by {fraction:.1%}" for name, fraction in misses.items())
-        raise ConfigError(
-            f"nothing that was tried holds what was asked for; nearest is {best.words}, behind in {behind}"
-        )
+        short = ", ".join(f"{name} by {fraction:.1%}" for name, fraction in misses.items())
+        raise ConfigError(f"nothing that was tried holds what was asked for; nearest is {best.words}, short of {short}")
     target.write_text(yaml_of(turned(chosen, tuner.knobs, best.setting), remarks(tuner, best, taken)))
     console.print(target, highlight=False, soft_wrap=True)
 
@@ -111,7 +109,7 @@ def _table(tuner: Tuner) -> Table:
 def remarks(tuner: Tuner, best: Score, clips: Sequence[PacketClip]) -> list[str]:
     """What is worth knowing about a tuned config, as lines."""
     asked = ", ".join(f"{name} {value:.4g}" for name, value in tuner.slo.asked.items())
-    told = [
+    lines = [
         f"{name}: recall {score.recall:.4f}, {score.cpu_ms:.1f} CPU-ms per frame, p99 {score.latency_ms:.0f} ms with "
         f"look-ahead, {score.fps:.1f} fps per worker ({score.words})"
         for name, score in (("this", best), ("before", tuner.before), ("most thorough", tuner.truest))
@@ -119,7 +117,7 @@ def remarks(tuner: Tuner, best: Score, clips: Sequence[PacketClip]) -> list[str]
     return [
         f"Written by `facewarden tune` for {asked}, on {best.frames} frames with {best.faces} faces of",
         f"{', '.join(clip.name for clip in clips)}.",
-        *told,
+        *lines,
     ]
 
 
