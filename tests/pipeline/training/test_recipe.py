@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,16 @@ pytest.importorskip("torch", reason="recipes need facewarden[train]")
 
 from engines import ConfigError
 from pipeline.config import config_folder
-from pipeline.training.recipe import Data, Recipe, load_recipe, models_of, options_of, options_of_trained, systems
+from pipeline.training.recipe import (
+    Data,
+    Recipe,
+    load_recipe,
+    models_of,
+    options_of,
+    options_of_trained,
+    recipe_for,
+    systems,
+)
 
 PACKAGED = sorted(file.stem for file in (config_folder() / "train").glob("*.yaml"))
 
@@ -72,3 +82,16 @@ def test_what_was_trained_needs_no_model_to_be_built(tmp_path: Path, monkeypatch
 def test_a_name_that_is_not_known() -> None:
     with pytest.raises(ConfigError, match="acmf-small"):
         load_recipe("nothing")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"options": {"epochs": "ten"}}, "options.epochs: .*number, got 'ten'"),
+        ({"options": {"masking": "all"}}, "options.masking: .*spatial_signed"),
+        ({"per_clip": -1}, "per_clip: .*greater than or equal to 0"),
+    ],
+)
+def test_what_the_command_line_cannot_mean(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        recipe_for("acmf", **changes)
