@@ -1,25 +1,76 @@
-"""Real faces for trainings, where the reader has them."""
+"""Material for trainings: small models and a system that trains at once, and real faces where the reader has them."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 
+import operators
 from engines import ConfigError
+from engines.files import sha256_of
 from engines.progress import silent
 from operators.cropset import open_set
 from operators.datasets import DataSet, find_set
 from operators.forge.degrade import jpeg
+from pipeline.models import catalog
 from pipeline.models.catalog import find_model
 from pipeline.training.crop_sets import prepared
+from pipeline.training.ray_jobs import Workspace
+from pipeline.training.recipe import Data, Recipe
 from tests.operators.datasets import trees
-from tests.pipeline.training.material import FRONTAL, PAIRS
+from tests.pipeline.training.material import FOUR, FRONTAL, PAIRS, SIZE, write_clips
 
 Image = NDArray[np.uint8]
+
+
+@pytest.fixture
+def twin(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a system that scores by brightness, and whose training is over at once."""
+    monkeypatch.setattr(operators, "__path__", [*operators.__path__, str(Path(__file__).parent / "systems")])
+    yield "twin"
+    for module in [name for name in sys.modules if name.startswith("operators.twin")]:
+        del sys.modules[module]
+
+
+@pytest.fixture
+def small_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that holds the models by which faces are found, of a few bytes each, where they can be had nowhere."""
+    folder, cache = tmp_path / "known", tmp_path / "cache"
+    entries = {}
+    for name, file in (("centerface", "centerface.onnx"), ("face_landmarker", "face_landmarker.task")):
+        content = name.encode()
+        entries[name] = {
+            "file": file, "task": "a test", "licence": "CC0-1.0", "sha256": sha256_of(content), "bytes": len(content),
+            "sources": [{"url": "http://127.0.0.1:1/none"}],
+        }  # fmt: skip
+        cache.mkdir(exist_ok=True)
+        (cache / file).write_bytes(content)
+    folder.mkdir()
+    (folder / "models.yaml").write_text(yaml.safe_dump(entries))
+    monkeypatch.setattr(catalog, "config_folder", lambda: folder)
+    monkeypatch.setenv("FACEWARDEN_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, small_models: Path) -> Workspace:
+    """Where a job of a test finds and leaves everything."""
+    del small_models
+    return Workspace(None, tmp_path / "runs", "cpu", tmp_path / "crops")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, twin: str) -> Recipe:
+    """Of the system that scores by brightness, on the four clips `FOUR`."""
+    clips = {name.split("/")[1]: name.split("/")[0] for name in FOUR}
+    return Recipe(use=twin, variant="tiny", data=Data(set=str(write_clips(tmp_path / "four", clips)), size=SIZE))
 
 
 @pytest.fixture(scope="session")

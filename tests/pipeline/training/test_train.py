@@ -13,13 +13,16 @@ import yaml
 
 pytest.importorskip("torch", reason="training needs facewarden[train]")
 
+import torch
+
 from engines.card import read_card
+from engines.progress import minutes, silent
 from pipeline.models.catalog import find_model
 from pipeline.training import ray_jobs as jobs
-from pipeline.training.recipe import Data, Forgeries
-from pipeline.training.train import with_own_forgeries
+from pipeline.training.recipe import Data, Forgeries, Recipe
+from pipeline.training.train import train, with_own_forgeries
 from tests.operators.datasets import trees
-from tests.pipeline.training.material import PAIRS, RECIPE
+from tests.pipeline.training.material import PAIRS, RECIPE, write_clips, write_genuine, write_run
 
 
 def facewarden(folder: Path, *arguments: str | Path) -> str:
@@ -44,6 +47,33 @@ def test_a_set_with_forgeries_of_its_own_is_given_no_others(tmp_path: Path) -> N
     recipe = RECIPE.model_copy(update={"data": data, "forgeries": Forgeries()})
 
     assert with_own_forgeries(recipe, jobs.Workspace(None, tmp_path)).forgeries is None
+
+
+def test_forgeries_are_made_where_a_set_has_none(tmp_path: Path) -> None:
+    workspace, forgeries = jobs.Workspace(tmp_path, tmp_path), Forgeries(kinds=["swap"])
+    write_genuine(tmp_path / "faces_fairface", ["train/1.jpg"])
+    write_clips(tmp_path / "own", {"a_1": "real", "a_2": "fake"})
+
+    def wanted(of: str, forgeries: Forgeries | None) -> Forgeries | None:
+        recipe = Recipe(use="deepfake.acmf", data=Data(set=of), forgeries=forgeries)
+        return with_own_forgeries(recipe, workspace).forgeries
+
+    assert wanted("fairface", forgeries) == forgeries
+    assert wanted("own", forgeries) is None
+    assert wanted("nowhere", None) is None  # it is not even looked for
+
+
+def test_a_training_that_is_over_is_exported_with_its_minutes(tmp_path: Path, twin: str) -> None:
+    write_clips(tmp_path / "set", {"a_1": "real", "a_2": "fake"})
+    recipe = Recipe(use=twin, variant="tiny", data=Data(set=str(tmp_path / "set")), forgeries=Forgeries(kinds=["swap"]))
+    workspace = jobs.Workspace(None, tmp_path / "runs", "cpu")
+    left = recipe.model_copy(update={"forgeries": None})  # the set has its own
+    run = write_run(tmp_path / "runs/twin-tiny", left, {"factor": torch.tensor([1.0])})
+
+    written = train(recipe, workspace, None, silent)
+
+    assert written == [run / "tiny_detector.onnx"] and written[0].is_file()
+    assert list(minutes(run)) == ["export"] and minutes(run)["export"] > 0
 
 
 def test_from_videos_to_the_table(faceforensics: Path, tmp_path: Path) -> None:
