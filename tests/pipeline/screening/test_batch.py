@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from engines.card import read_card, write_card
+from operators.frame import Verdict
+from pipeline.config import Config, JailSection
 from pipeline.screening.batch import INCOMPLETE, INDEX, INDICATION, LIST, ScreeningBatch
 from pipeline.screening.networks import models_in
-from pipeline.screening.screener import Screener
+from pipeline.screening.screener import Moved, Screener, Screening, Upload
 from tests.clips import Clips
 from tests.hostile import HostileFiles
 from tests.pipeline.screening.brightness import config_of, write_detector
@@ -29,8 +34,8 @@ def batch(tmp_path: Path, *, fake: float = 0.5, real: float = 0.4) -> ScreeningB
     return ScreeningBatch(folder, Screener(config, steps()), config, models_in(config), name="test")
 
 
-def move(done: int, expected: int) -> None:
-    assert done <= max(expected, done)
+def move(_done: int, _expected: int) -> None:
+    """Progress is of no interest here."""
 
 
 def test_a_report_is_not_made_twice_and_the_list_holds_all(tmp_path: Path, clips: Clips, hostile: HostileFiles) -> None:
@@ -104,3 +109,183 @@ def test_exit_codes(tmp_path: Path, outcomes: list[tuple[str, bool]], code: int)
     made.rows = [{"outcome": outcome, "complete": complete} for outcome, complete in outcomes]
 
     assert made.code == code
+
+
+# -- without looking at a video --------------------------------------------------------------------
+
+
+class Sure(Screener):
+    """Finds an indication of a forgery in whatever it is given, at a glance.
+
+    Attributes:
+        screened: the names of what it was given.
+    """
+
+    def __init__(self, config: Config, *, reason: str = "") -> None:
+        super().__init__(config, steps())
+        self.screened: list[str] = []
+        self._reason = reason
+
+    def screen(self, upload: Upload, moved: Moved = lambda _done, _all: None) -> Screening:
+        self.screened.append(upload.path.name)
+        moved(7, 9)
+        verdict = Verdict("video", "a network", 0.9, ("track 1",), "indication of a forgery")
+        return Screening(frames=7, looked=7, reason=self._reason, verdicts={"acmf": verdict})
+
+
+@pytest.fixture
+def detector(tmp_path: Path) -> Path:
+    return write_detector(tmp_path / "brightness.onnx", fake=0.5, real=0.4)
+
+
+def sure(
+    folder: Path, detector: Path, change: Callable[[Config], Config] = lambda same: same, **about: Any
+) -> tuple[ScreeningBatch, Sure]:
+    config = change(config_of(detector))
+    screener = Sure(config, **about)
+    folder.mkdir(exist_ok=True)
+    return ScreeningBatch(folder, screener, config, models_in(config), name="test"), screener
+
+
+def video(folder: Path, name: str = "clip.mp4", content: bytes = b"a video") -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("clip.mp4", "clip"),
+        ("a clip (2).mp4", "a_clip_2"),
+        ("käse & brot.mov", "k_se_brot"),
+        ("..hidden..mp4", "hidden"),
+        ("-rf.mp4", "-rf"),
+        ("a.b-c_d.mkv", "a.b-c_d"),
+        ("\u202e.mp4", "video"),
+        ("___.mp4", "video"),
+        (f"{'long' * 40}.mp4", "long" * 15),
+    ],
+)
+def test_a_report_is_named_by_what_of_the_videos_name_is_harmless(
+    tmp_path: Path, detector: Path, name: str, stem: str
+) -> None:
+    made, _ = sure(tmp_path / "out", detector)
+
+    made.add(video(tmp_path, name), move)
+
+    (row,) = made.rows
+    names = [row["html"], row["json"]]
+    assert names == [f"{stem}-{row['source']['sha256'][:12]}.{kind}" for kind in ("html", "json")]
+    assert sorted(file.name for file in made.folder.iterdir()) == names
+    assert row["source"]["name"] == name.replace("\u202e", "?")
+
+
+def test_the_same_bytes_are_one_report_under_one_name_and_two_under_two(tmp_path: Path, detector: Path) -> None:
+    made, screener = sure(tmp_path / "out", detector)
+
+    for name in ("one/clip.mp4", "two/clip.mp4", "two/other.mp4"):
+        made.add(video(tmp_path, name), move)
+
+    assert (screener.screened, made.again) == (["clip.mp4", "other.mp4"], 1)
+    assert [Path(row["source"]["path"]).relative_to(tmp_path).as_posix() for row in made.rows] == [
+        "one/clip.mp4", "two/clip.mp4", "two/other.mp4",
+    ]  # fmt: skip
+    assert made.rows[0]["html"] == made.rows[1]["html"] != made.rows[2]["html"]
+
+
+def with_limit(config: Config) -> Config:
+    (step,) = config.steps
+    return config.model_copy(update={"steps": [step.model_copy(update={"options": {**step.options, "least": 3}})]})
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        (lambda config: config, 1),
+        (with_limit, 0),
+        (lambda config: config.model_copy(update={"jail": JailSection(timeout_s=5)}), 0),
+        (lambda config: config.model_copy(update={"workers": 3, "audio": "drop"}), 1),
+    ],
+    ids=["nothing", "an option", "the jail", "what does not concern it"],
+)
+def test_a_report_is_of_one_config(
+    tmp_path: Path, detector: Path, change: Callable[[Config], Config], again: int
+) -> None:
+    first, _ = sure(tmp_path / "out", detector)
+    first.add(video(tmp_path), move)
+
+    second, screener = sure(tmp_path / "out", detector, change)
+    second.add(video(tmp_path), move)
+
+    assert (second.again, len(screener.screened)) == (again, 1 - again)
+
+
+def test_a_report_is_of_one_card(tmp_path: Path, detector: Path) -> None:
+    first, _ = sure(tmp_path / "out", detector)
+    first.add(video(tmp_path), move)
+    write_card(detector, read_card(detector).model_copy(update={"failures": ["faces behind glass"]}))
+
+    second, _ = sure(tmp_path / "out", detector)
+    second.add(video(tmp_path), move)
+
+    assert second.again == 0
+
+
+def test_a_report_without_its_page_is_made_again(tmp_path: Path, detector: Path) -> None:
+    first, _ = sure(tmp_path / "out", detector)
+    first.add(video(tmp_path), move)
+    (first.folder / first.rows[0]["html"]).unlink()
+
+    second, _ = sure(tmp_path / "out", detector)
+    second.add(video(tmp_path), move)
+
+    assert second.again == 0 and (second.folder / second.rows[0]["html"]).is_file()
+
+
+def test_a_video_that_could_not_be_read_to_its_end_is_tried_again(tmp_path: Path, detector: Path) -> None:
+    broken, _ = sure(tmp_path / "out", detector, reason="breaks off")
+    broken.add(video(tmp_path), move)
+
+    whole, _ = sure(tmp_path / "out", detector)
+    whole.add(video(tmp_path), move)
+
+    assert (broken.rows[0]["complete"], broken.rows[0]["reason"]) == (False, "breaks off")
+    assert (whole.again, whole.rows[0]["complete"]) == (0, True)
+    assert broken.rows[0]["html"] == whole.rows[0]["html"]
+
+
+def test_what_cannot_be_opened_has_a_row_and_no_report(tmp_path: Path, detector: Path) -> None:
+    made, screener = sure(tmp_path / "out", detector)
+
+    made.add(tmp_path / "no\nsuch\x07.mp4", move)
+
+    (row,) = made.rows
+    assert (row["outcome"], row["complete"], row["html"], row["json"]) == ("nothing_said", False, None, None)
+    assert row["source"]["name"] == "no\nsuch?.mp4" and "expected a file" in row["reason"]
+    assert "\x07" not in row["reason"]
+    assert not screener.screened and (made.code, dict(made.counts)) == (
+        INCOMPLETE, {"nothing_said": 1, "incomplete": 1},
+    )  # fmt: skip
+
+
+def test_how_far_a_video_is_is_passed_on(tmp_path: Path, detector: Path) -> None:
+    made, _ = sure(tmp_path / "out", detector)
+    seen: list[tuple[int, int]] = []
+
+    made.add(video(tmp_path), lambda done, expected: seen.append((done, expected)))
+
+    assert seen == [(7, 9)]
+
+
+def test_the_list_names_what_it_rests_on(tmp_path: Path, detector: Path) -> None:
+    made, _ = sure(tmp_path / "out", detector)
+    made.write_list()
+
+    listed = json.loads((made.folder / LIST).read_text())
+
+    (model,) = models_in(config_of(detector))
+    assert listed["models"] == {model.identity: model.sha256} and listed["config"] == "test"
+    assert listed["videos"] == [] and set(listed["counts"].values()) == {0}
+    assert made.index == made.folder / INDEX and "0 videos" in made.index.read_text()

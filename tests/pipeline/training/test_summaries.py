@@ -300,19 +300,22 @@ def test_every_figure_has_its_interval_and_encloses_it() -> None:
 
 
 def test_a_training_by_hand() -> None:
-    """Clips a and b are genuine and forged; the third crop, of a, was not spoken of. Over an earlier training, on the
-    three crops that both spoke of, it is right where that was wrong."""
-    crops = four("a", "b", "a", "b")
-    scores, first = np.array([0.2, 0.9, np.nan, 0.5]), np.array([0.9, 0.8, 0.1, 0.3])
+    """Clips a and b are genuine and forged. One of four pairs of crops is in the wrong order, and none of clips. An
+    earlier training ordered the three crops that both spoke of wrongly."""
+    scores, first = np.array([0.2, 0.9, 0.6, 0.5]), np.array([0.9, 0.8, np.nan, 0.3])
 
-    row = training_row("no masking", "celebdf", crops, scores, 2, first)
+    row = training_row("no masking", "celebdf", four("a", "b", "a", "b"), scores, 2, first)
 
-    assert (row["what"], row["set"], row["cases"], row["clips"], row["coverage"]) == (
-        "no masking", "celebdf", 4, 2, 3 / 4,
-    )  # fmt: skip
-    assert (row["auc"].value, row["eer"].value, row["auc_video"].value) == (1.0, 0.0, 1.0)
-    assert row["ece"].value == pytest.approx((0.2 + 0.1 + 0.5) / 3)
+    assert (row["what"], row["set"], row["cases"], row["clips"], row["coverage"]) == ("no masking", "celebdf", 4, 2, 1)
+    assert (row["auc"].value, row["eer"].value, row["auc_video"].value) == (3 / 4, 1 / 2, 1.0)
+    assert row["ece"].value == pytest.approx((0.2 + 0.1 + 0.6 + 0.5) / 4)
     assert row["auc_over_first"].value == 1.0
+
+
+def test_a_clip_that_is_not_spoken_of_is_not_counted() -> None:
+    row = training_row("x", "set", four("a", "b", "a", "c"), np.array([0.2, 0.9, np.nan, np.nan]), 2)
+
+    assert (row["cases"], row["clips"], row["coverage"], row["auc_video"].value) == (4, 2, 1 / 2, 1.0)
 
 
 @pytest.mark.parametrize("first", [None, np.zeros(3)], ids=["the first itself", "of other crops"])
