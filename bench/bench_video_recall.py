@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -48,6 +47,7 @@ from operators.stills import planar
 from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load
 from pipeline.live.lookahead import LookAhead, PendingFrame
 from pipeline.live.steps import open_steps
+from pipeline.media.clock import FrameStamp
 from pipeline.models.catalog import find_model
 from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
@@ -201,11 +201,11 @@ def released(
 
     last_ahead = max((i for i, each in enumerate(operators) if isinstance(each, LooksAhead)), default=-1)
     looking = LookAhead("", {str(number): each for number, each in enumerate(operators)}, timed)
-    window: deque[PendingFrame] = deque()
+    window = looking.window
 
     def release(*, last: bool = False) -> Frame:
-        frame = looking.settle(window.popleft().frame, window)
-        if not looking.vouches_for(frame, window, last=last):
+        frame = looking.settle(window.popleft().frame)
+        if not looking.vouches_for(frame, last=last):
             tally.whole += 1
             everything = Cover((0, 0, frame.picture.width, frame.picture.height), shape="box")
             frame = replace(frame, covers=(everything,))
@@ -216,9 +216,8 @@ def released(
         with timed():
             for operator in operators[: last_ahead + 1]:
                 looked = operator(looked)
-        window.append(
-            PendingFrame(replace(looked[0]), arrived.index, pts=0, duration=0, slot=0, epoch_index=arrived.index)
-        )
+        stamp = FrameStamp(arrived.index, 1)
+        window.append(PendingFrame(replace(looked[0]), stamp, arrived.index, slot=0, epoch_index=arrived.index))
         while window and window[-1].frame.time_s - window[0].frame.time_s >= lookahead_ms / 1000:
             yield release()
     while window:

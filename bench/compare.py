@@ -11,12 +11,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from bench.report import SPREAD, direction, read_report
+from pipeline.provenance import FiguresReport
 
 Change = Literal["better", "worse", "same", "changed"]
 COLOURS = {"better": "green", "worse": "red", "same": "dim", "changed": "yellow"}
@@ -63,22 +64,21 @@ def differences(before: Mapping[str, float], after: Mapping[str, float], *, nois
     return found
 
 
-def remarks(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def remarks(before: FiguresReport, after: FiguresReport) -> list[str]:
     """Why the two may not be compared as they are."""
-    said = [
-        f"different {what}: {before.get(what)} and {after.get(what)}"
-        for what in ("machine", "command", "seed")
-        if before.get(what) != after.get(what)
-    ]
+    conditions = {
+        "machine": (before.machine, after.machine),
+        "command": (before.command, after.command),
+        "seed": (before.seed, after.seed),
+    }
+    said = [f"different {what}: {one} and {other}" for what, (one, other) in conditions.items() if one != other]
     said += [
-        f"{report['commit'][:10]}+ had changes that no commit holds" for report in (before, after) if _dirty(report)
+        f"{report.commit[:10]}+ had changes that no commit holds"
+        for report in (before, after)
+        if report.commit.endswith("+")
     ]
-    only = sorted(name for name in set(before["figures"]) ^ set(after["figures"]) if not name.endswith(SPREAD))
+    only = sorted(name for name in before.numbers.keys() ^ after.numbers.keys() if not name.endswith(SPREAD))
     return said + ([f"only in one of them: {', '.join(only)}"] if only else [])
-
-
-def _dirty(report: Mapping[str, Any]) -> bool:
-    return str(report.get("commit", "")).endswith("+")
 
 
 def table_of(found: list[FigureChange], title: str) -> Table:
@@ -102,11 +102,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     before, after = read_report(given.before), read_report(given.after)
-    found = differences(before["figures"], after["figures"], noise=given.noise)
+    found = differences(before.numbers, after.numbers, noise=given.noise)
     if not found:
         raise SystemExit(f"{given.before} and {given.after} have no figure in common; compare two reports of one bench")
     console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(table_of(found, f"{before.get('commit', '?')[:10]} to {after.get('commit', '?')[:10]}"))
+    console.print(table_of(found, f"{before.commit[:10]} to {after.commit[:10]}"))
     for remark in remarks(before, after):
         console.print(f"note: {remark}", highlight=False)
     worse = [one.name for one in found if one.verdict == "worse"]

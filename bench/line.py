@@ -8,8 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from unittest.mock import patch
 
 from bench.floors import Calls, Recorded
 from engines import Engine, open_engine
@@ -121,16 +119,14 @@ class BenchLine:
         url = f"sqlite://{folder}/facewarden.db"
         self.clip, self.streams = clip, [f"s{number}" for number in range(streams)]
         self.networks: dict[str, Calls] = {}
-        with patch("pipeline.live.worker.open_engine", self._open):
-            self._stage = Worker(url, {}, "bench", "worker", config)
+        self._worker = Worker(url, {}, "bench", "worker", config, open_network=self._open)
         self._broker = open_broker(url)
         self._writers = [self._broker.writer(stream) for stream in self.streams]
         self.tap = Tap(self._broker.member("bench", "worker"))
         self.feeds = [Feed(w, s, clip, live=live) for w, s in zip(self._writers, self.streams, strict=True)]
 
-    def _open(self, path: Path | str, **options: Any) -> Engine:
-        calls = self.networks.setdefault(str(path), Calls(Path(path)))
-        return Recorded(open_engine(path, **options), calls)
+    def _open(self, path: Path) -> Engine:
+        return Recorded(open_engine(path), self.networks.setdefault(str(path), Calls(path)))
 
     def turn_until(self, frames: int) -> float:
         """Works until each stream has let out so many frames; returns when the last one was out.
@@ -167,14 +163,14 @@ class BenchLine:
     def _turn(self, deadline: float) -> None:
         if time.monotonic() > deadline:
             raise SystemExit(f"{self.clip.name}: no frame came out for {PATIENCE_S} s")
-        self._stage.turn(self.tap)
+        self._worker.turn(self.tap)
 
     @property
     def broker_s(self) -> float:
         return self.tap.cpu_s + sum(feed.cpu_s for feed in self.feeds)
 
     def close(self) -> None:
-        self._stage.drop_all()
+        self._worker.drop_all()
         for writer in self._writers:
             writer.close()
         self.tap.close()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline import provenance
+from pipeline.provenance import FiguresReport
 
 SPREAD = "_spread"
 """Behind the name of a figure: how far rounds of it lay apart."""
@@ -32,19 +35,18 @@ def merged(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return figures
 
 
-def read_report(path: Path) -> dict[str, Any]:
+def read_report(path: Path) -> FiguresReport:
     """A file that `write_report` wrote.
 
     Raises:
         SystemExit: it is none.
     """
     try:
-        report = json.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return provenance.read_report(path)
+    except OSError as error:
         raise SystemExit(f"{path}: cannot be read ({error}); give a file that a bench wrote by --json") from error
-    if not isinstance(report, dict) or not isinstance(report.get("figures"), dict):
-        raise SystemExit(f"{path}: expected a report with figures; give a file that a bench wrote by --json")
-    return report
+    except ValidationError as error:
+        raise SystemExit(f"{path}: expected a report with figures; give a file that a bench wrote by --json") from error
 
 
 def direction(figure: str) -> int:

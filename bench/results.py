@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
+
+from bench.report import read_report
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- results: python -m bench.results -->", "<!-- end of results -->"
@@ -86,11 +87,11 @@ def table(folder: Path) -> str:
     found: dict[str, tuple[float, int]] = {}
     sources = []
     for number, file in enumerate(sorted(folder.glob("*.json")), 1):
-        report = json.loads(file.read_text())
-        for name, value in report["figures"].items():
+        report = read_report(file)
+        for name, value in report.numbers.items():
             found[name] = found[f"{file.stem}.{name}"] = value, number
-        seed = f", seed {report['seed']}" if report["seed"] else ""
-        sources.append(f"{number}. `{report['command']}` at {report['commit'][:10]} on {report['machine']}{seed}")
+        seed = f", seed {report.seed}" if report.seed else ""
+        sources.append(f"{number}. `{report.command}` at {report.commit[:10]} on {report.machine}{seed}")
     lines = [
         f"| {what} | `{name.rpartition('.')[2]}` | {_short(found[name][0])} | {found[name][1]} |"
         for name, what in SHOWN.items()

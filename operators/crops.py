@@ -91,10 +91,10 @@ def resize(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(resized, np.uint8).reshape(-1, size, size, 3)
 
 
-def batches(pixels: NDArray[np.uint8], size: int, most: int = 32) -> Iterator[NDArray[np.uint8]]:
+def batches(pixels: NDArray[np.uint8], size: int, max_rows: int = 32) -> Iterator[NDArray[np.uint8]]:
     """Crops `(n, s, s, 3)`, which may lie on disk, at that size and in their order, at most so many at a time."""
-    for first in range(0, len(pixels), most):
-        yield resize(np.asarray(pixels[first : first + most]), size)
+    for first in range(0, len(pixels), max_rows):
+        yield resize(np.asarray(pixels[first : first + max_rows]), size)
 
 
 def to_input(

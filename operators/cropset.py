@@ -70,10 +70,10 @@ class CropSet:
     def where(self, rows: Array) -> Self:
         """The rows that a mask or index array selects, copied into memory; origins follow, -1 where left out."""
         index = np.arange(len(self))[rows]
-        place = np.full(len(self) + 1, -1, np.int64)  # the last stands for -1
-        place[index] = np.arange(len(index))
+        position = np.full(len(self) + 1, -1, np.int64)  # the last stands for -1
+        position[index] = np.arange(len(index))
         chosen = {name: array[index] if len(array) else array for name, array in self.arrays().items()}
-        return replace(self, **{**chosen, "origins": place[self.origins[index]]})
+        return replace(self, **{**chosen, "origins": position[self.origins[index]]})
 
     def split(self, name: str) -> Self:
         return self.where(np.flatnonzero(self.splits == name))
@@ -81,12 +81,12 @@ class CropSet:
 
 def folder_for(cache: Path, recipe: Mapping[str, Any]) -> Path:
     """Where the set of a recipe lies: named by what it is, and by a hash of everything that decides its content."""
-    told = json.dumps(recipe, sort_keys=True, default=str).encode()
-    return cache / f"{recipe.get('name', 'crops')}-{sha256_of(told)[:12]}"
+    content = json.dumps(recipe, sort_keys=True, default=str).encode()
+    return cache / f"{recipe.get('name', 'crops')}-{sha256_of(content)[:12]}"
 
 
 def save(parts: Sequence[CropSet], folder: Path, recipe: Mapping[str, Any]) -> None:
-    """Writes parts, one behind the other, as one set; a reader sees all of it or nothing, also after a kill."""
+    """Writes parts, one after the other, as one set; a reader sees all of it or nothing, also after a kill."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -109,7 +109,7 @@ def save(parts: Sequence[CropSet], folder: Path, recipe: Mapping[str, Any]) -> N
 
 
 def join(parts: Sequence[CropSet]) -> CropSet:
-    """Parts, one behind the other; origins are taken as they are, for rows of the whole."""
+    """Parts, one after the other; origins are taken as they are, for rows of the whole."""
     return CropSet(**{f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(CropSet)})
 
 

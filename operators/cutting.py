@@ -36,7 +36,7 @@ class Cutting:
         margin: the side of the square over the longer side of the mesh's box.
         level: whether crops are turned until the eyes are level.
         per_clip: how many frames of each clip, spread evenly; 0 for all.
-        whole: only faces whose contour lies inside of the picture, for what lies outside repeats its border and
+        whole: only faces whose contour lies inside of the picture, since what lies outside repeats its border and
             would teach that.
         turned: faces turned away by more than this are left out: the nose's distance from the middle of the face, as
             a fraction of half its width; 1 keeps all.
@@ -106,9 +106,9 @@ def _cut(image: Image, faces: Faces, clip: Clip, index: int, cutting: Cutting) -
     mesh = meshes[[int(np.where(seen, area(faces.boxes), -1).argmax())]]
     if (cutting.whole and not _inside(mesh[0], image)) or turned_away(mesh[0]) > cutting.turned:
         return
-    places = crops.squares(mesh, cutting.size, margin=cutting.margin, level=cutting.level)
-    rgb = crops.cut(image, places, cutting.size)[0, :, :, ::-1]
-    yield Found(rgb, crops.points_to_crop(mesh, places)[0], clip, index)
+    affines = crops.squares(mesh, cutting.size, margin=cutting.margin, level=cutting.level)
+    rgb = crops.cut(image, affines, cutting.size)[0, :, :, ::-1]
+    yield Found(rgb, crops.points_to_crop(mesh, affines)[0], clip, index)
 
 
 def turned_away(mesh: Array) -> float:

@@ -26,7 +26,7 @@ class PixelFormat:
     """A planar YUV layout, the only kind of picture past the decoder.
 
     Attributes:
-        name: FFmpeg's name: `yuv420p`, `yuv422p`, `yuv444p`, or with `10le` behind it.
+        name: FFmpeg's name: `yuv420p`, `yuv422p`, `yuv444p`, or one of these with the suffix `10le`.
         subsample_x, subsample_y: chroma samples are this many luma samples wide and high (1 or 2).
         bits: 8 (planes are uint8) or 10 (uint16, low bits).
     """
@@ -176,7 +176,7 @@ class Faces:
         )
 
     def __add__(self, other: Self) -> Self:
-        """Both, one behind the other. Arrays in `data` that only one side has are filled with NaN (or 0)."""
+        """Both, one after the other. Arrays in `data` that only one side has are filled with NaN (or 0)."""
         n, m = len(self), len(other)
         data = {}
         for name in {**self.data, **other.data}:

@@ -47,7 +47,7 @@ class TrackMatch:
 
 
 class Keep:
-    """Marks faces as `kept`. Goes behind the tracker; faces without a track are never kept.
+    """Marks faces as `kept`. Follows the tracker; faces without a track are never kept.
 
     Two faces are compared by dlib's 128 numbers. On 2000 LFW pairs, at the default distance, 1 of 1000 strangers
     matched, and 60 % of the pairs of one person (80 % at 0.5, with as few strangers; 94 % and 3 strangers at 0.55);
@@ -128,8 +128,8 @@ class Keep:
         if known is not None and frame.index < known.compare_at:
             return replace(known, met_at=frame.index)
         coded = frame.rotation, frame.picture.width, frame.picture.height
-        image, place = upright(frame.bgr, frame.rotation), boxes_to_upright(box[None], *coded)[0]
-        distances = np.linalg.norm(self._known - self._describe.face(image, place), axis=1)
+        image, turned = upright(frame.bgr, frame.rotation), boxes_to_upright(box[None], *coded)[0]
+        distances = np.linalg.norm(self._known - self._describe.face(image, turned), axis=1)
         if distances.min(initial=np.inf) > self._distance:
             return TrackMatch(0, frame.index + self._retry, here, frame.index)
         matches = min(self._confirm, known.matches + 1 if known else 1)
@@ -163,7 +163,7 @@ class Descriptor:
         side = box[3] - box[1]
         left, top = np.maximum(box[:2] - side / 2, 0).astype(int)
         right, bottom = (box[2:] + side / 2).astype(int) + 1
-        # dlib's own detector, which the aligner was trained behind, gives smaller squares, slightly lower.
+        # dlib's own detector, with which the aligner was trained, gives smaller squares, slightly lower.
         x, y, half = (box[0] + box[2]) / 2 - left, box[1] + 0.535 * side - top, 0.415 * side
         square = self._dlib.rectangle(int(x - half), int(y - half), int(x + half), int(y + half))
         return self._describe(np.ascontiguousarray(image[top:bottom, left:right, ::-1]), square)

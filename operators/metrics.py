@@ -1,7 +1,7 @@
 """How good a detector of forgeries is: figures of scores against labels, each with an interval that respects groups.
 
 Scores are higher for forgeries; labels are 1 for these and 0 for genuine faces. What is drawn anew for an interval is
-whole groups, a video or a host, for the frames of one resemble each other.
+whole groups, a video or a host, because the frames of one resemble each other.
 """
 
 from __future__ import annotations
@@ -165,14 +165,14 @@ def gain(
 
 def by_clip(clips: Array, *columns: Array) -> tuple[Array, ...]:
     """The clips' names, sorted, and of each column the mean over the rows of each clip; NaN rows are left out."""
-    names, place = np.unique(clips, return_inverse=True)
-    return names, *(_mean(place, np.asarray(column, np.float64), len(names)) for column in columns)
+    names, index = np.unique(clips, return_inverse=True)
+    return names, *(_mean(index, np.asarray(column, np.float64), len(names)) for column in columns)
 
 
-def _mean(place: Array, column: Array, count: int) -> Array:
+def _mean(index: Array, column: Array, count: int) -> Array:
     known = np.isfinite(column)
-    total = np.bincount(place[known], column[known], count)
-    rows = np.bincount(place[known], minlength=count)
+    total = np.bincount(index[known], column[known], count)
+    rows = np.bincount(index[known], minlength=count)
     return np.asarray(np.divide(total, rows, out=np.full(count, np.nan), where=rows > 0))
 
 
@@ -182,8 +182,8 @@ def _figure(metric: MetricFunction, labels: Array, scores: Array, drawn: Sequenc
 
 
 def _gap(labels: Array, scores: Array, weights: Array, bins: int) -> float:
-    place = np.clip((scores * bins).astype(int), 0, bins - 1)
-    return float(np.abs(np.bincount(place, weights * ((labels == 1) - scores), bins)).sum())
+    index = np.clip((scores * bins).astype(int), 0, bins - 1)
+    return float(np.abs(np.bincount(index, weights * ((labels == 1) - scores), bins)).sum())
 
 
 def _both(labels: Array) -> bool:
@@ -191,8 +191,8 @@ def _both(labels: Array) -> bool:
 
 
 def _draws(groups: Array, draws: int, seed: int) -> Sequence[Array]:
-    names, place = np.unique(groups, return_inverse=True)
-    rows = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+    names, index = np.unique(groups, return_inverse=True)
+    rows = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1])
     rng = np.random.default_rng(seed)
     return [np.concatenate([rows[i] for i in rng.integers(0, len(names), len(names))]) for _ in range(draws)]
 

@@ -69,7 +69,7 @@ class Labelled:
 
 
 def read_labelled(folder: Path) -> list[Labelled]:
-    """A labelled set, in the order of its file names: `boxes.csv` (file, xmin, ymin, xmax, ymax) beside `images.tar`.
+    """A labelled set, in the order of its file names: `boxes.csv` (file, xmin, ymin, xmax, ymax) next to `images.tar`.
 
     Raises:
         ConfigError: one of the two is missing, or they do not belong together.

@@ -40,7 +40,7 @@ HEADER = struct.Struct("<BqdII")
 GAIN = 0.5
 """How much of a velocity just measured enters the smoothed one."""
 SHORTEST_S = 0.004
-"""Frames closer together, such as two at one instant, tell no velocity: they are taken to be this far apart."""
+"""Frames closer together, such as two at one instant, give no velocity: they are taken to be this far apart."""
 FADE_S = 1.0
 """A predicted face slows down by e in this time, so that it does not run away."""
 HALF_LIFE_S = 0.5
@@ -69,7 +69,7 @@ class Track:
     """Fills `faces.tracks`, and adds the faces that must be there although no detector reported them.
 
     All faces of a frame stay in it, in their order. Behind them come those of tracks that were not found, at
-    their predicted places: `seen` false, `kept` false (a keep-list belongs behind this operator), landmarks NaN,
+    their predicted boxes: `seen` false, `kept` false (a keep-list follows this operator), landmarks NaN,
     and in `data` `hit_box (n, 4)` float32 and `age (n,)` float32, the box of the last detection and the seconds
     since. `settle` puts them between that detection and the next one, once the latter is known.
 
@@ -80,7 +80,7 @@ class Track:
         back_ms: how long before its first detection a face is covered too, as far as the look-ahead reaches. It is
             covered in any case back to the frame before at which a detector looked.
         high: detections of at least this score, 0..1, choose their tracks first.
-        match_iou: least overlap of a detection with the predicted box of its track, 0..1.
+        match_iou: smallest overlap of a detection with the predicted box of its track, 0..1.
         match_distance: where they overlap less, how many face sizes the centres may lie apart, for small fast faces.
 
     Raises:
@@ -195,7 +195,7 @@ class Track:
         Predicted faces that are seen again move to where they must have been in between. Faces that are seen first
         in `ahead`, not later than `back_ms`, are added where they probably were.
         """
-        # Frames that nobody looked at tell nothing: most of them, where a detector looks at every n-th.
+        # Frames that nobody looked at say nothing: the greater part, where a detector looks at every n-th.
         ahead = [later for later in _same_run(frame, ahead) if later.examined or later.faces.seen.any()]
         faces = frame.faces
         boxes = faces.boxes.copy()

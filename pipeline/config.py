@@ -83,7 +83,7 @@ class Config(Section):
             so that counts and clocks stay, and withholds it live.
         lookahead_ms: how long frames wait, so that a face found now is covered in the frames before; None is
             750 for files and 250 live.
-        lookahead_mb: the most that waiting pictures of one stream may take.
+        lookahead_mb: what waiting pictures of one stream may take at most.
         backlog: how many packets ingest may be ahead of the workers.
     """
 
@@ -139,8 +139,8 @@ def config_folder() -> Path:
     Raises:
         ConfigError: neither is there.
     """
-    places = (INSTALLED / "configs", Path(sysconfig.get_path("data")) / "share/facewarden/configs")
-    for folder in places:
+    folders = (INSTALLED / "configs", Path(sysconfig.get_path("data")) / "share/facewarden/configs")
+    for folder in folders:
         if (folder / "models.yaml").is_file():
             return folder
-    raise ConfigError(f"no models.yaml in {' or '.join(map(str, places))}; install facewarden again")
+    raise ConfigError(f"no models.yaml in {' or '.join(map(str, folders))}; install facewarden again")

@@ -156,6 +156,8 @@ class Head(_message.Message):
     FRAMES_EXPECTED_FIELD_NUMBER: _builtins.int
     CLOCK_MAY_JUMP_FIELD_NUMBER: _builtins.int
     CONTINUES_FIELD_NUMBER: _builtins.int
+    CREATED_US_FIELD_NUMBER: _builtins.int
+    FIRST_PTS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -177,6 +179,10 @@ class Head(_message.Message):
     """a container, such as MPEG-TS, whose time stamps may start anew in the middle"""
     continues: _builtins.bool
     """in `masked`: pts go on from the epoch before, as after a takeover"""
+    created_us: _builtins.int
+    """of a file: when its container says it was made, Unix time; 0 where it does not, and in `masked`"""
+    first_pts: _builtins.int
+    """of a timed file: the first frame that is shown; never in `masked`"""
     @_builtins.property
     def time_base(self) -> Global___Rational: ...
     @_builtins.property
@@ -212,10 +218,12 @@ class Head(_message.Message):
         frames_expected: _builtins.int = ...,
         clock_may_jump: _builtins.bool = ...,
         continues: _builtins.bool = ...,
+        created_us: _builtins.int = ...,
+        first_pts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["color", b"color", "rate", b"rate", "sample_aspect", b"sample_aspect", "time_base", b"time_base"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bits_per_coded_sample", b"bits_per_coded_sample", "clock_may_jump", b"clock_may_jump", "codec", b"codec", "color", b"color", "continues", b"continues", "epoch", b"epoch", "extradata", b"extradata", "frames_expected", b"frames_expected", "height", b"height", "live", b"live", "pixel_format", b"pixel_format", "rate", b"rate", "reorder_depth", b"reorder_depth", "rotation", b"rotation", "sample_aspect", b"sample_aspect", "source", b"source", "time_base", b"time_base", "timed", b"timed", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bits_per_coded_sample", b"bits_per_coded_sample", "clock_may_jump", b"clock_may_jump", "codec", b"codec", "color", b"color", "continues", b"continues", "created_us", b"created_us", "epoch", b"epoch", "extradata", b"extradata", "first_pts", b"first_pts", "frames_expected", b"frames_expected", "height", b"height", "live", b"live", "pixel_format", b"pixel_format", "rate", b"rate", "reorder_depth", b"reorder_depth", "rotation", b"rotation", "sample_aspect", b"sample_aspect", "source", b"source", "time_base", b"time_base", "timed", b"timed", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -237,6 +245,7 @@ class Packet(_message.Message):
     DISCARD_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     CHAIN_FIELD_NUMBER: _builtins.int
+    RECEIVED_US_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     track: _builtins.int
     number: _builtins.int
@@ -252,6 +261,8 @@ class Packet(_message.Message):
     data: _builtins.bytes
     chain: _builtins.bytes
     """in `packets`: SHA-256(previous chain || data), so that a resumed ingest proves it reads the same"""
+    received_us: _builtins.int
+    """in `packets`, video of a live source: when ingest received it, Unix time"""
     def __init__(
         self,
         *,
@@ -265,10 +276,11 @@ class Packet(_message.Message):
         discard: _builtins.bool = ...,
         data: _builtins.bytes = ...,
         chain: _builtins.bytes = ...,
+        received_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dts", b"_dts", "_pts", b"_pts", "dts", b"dts", "pts", b"pts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dts", b"_dts", "_pts", b"_pts", "chain", b"chain", "data", b"data", "discard", b"discard", "dts", b"dts", "duration", b"duration", "epoch", b"epoch", "key", b"key", "number", b"number", "pts", b"pts", "track", b"track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dts", b"_dts", "_pts", b"_pts", "chain", b"chain", "data", b"data", "discard", b"discard", "dts", b"dts", "duration", b"duration", "epoch", b"epoch", "key", b"key", "number", b"number", "pts", b"pts", "received_us", b"received_us", "track", b"track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dts: _TypeAlias = _typing.Literal["dts"]  # noqa: Y015
     _WhichOneofArgType__dts: _TypeAlias = _typing.Literal["_dts", b"_dts"]  # noqa: Y015
@@ -519,11 +531,17 @@ class FrameReport(_message.Message):
     FATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     FACES_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    UTC_US_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     pts: _builtins.int
     time_s: _builtins.float
     fate: Global___Fate.ValueType
     reason: _builtins.str
+    epoch: _builtins.int
+    """of the source: how often its encoder began anew"""
+    utc_us: _builtins.int
+    """Unix time of the frame: received (live), or by the file's creation time; 0 where unknown"""
     @_builtins.property
     def faces(self) -> _containers.RepeatedCompositeFieldContainer[Global___Face]: ...
     def __init__(
@@ -535,10 +553,12 @@ class FrameReport(_message.Message):
         fate: Global___Fate.ValueType = ...,
         reason: _builtins.str = ...,
         faces: _abc.Iterable[Global___Face] | None = ...,
+        epoch: _builtins.int = ...,
+        utc_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["faces", b"faces", "fate", b"fate", "index", b"index", "pts", b"pts", "reason", b"reason", "time_s", b"time_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "faces", b"faces", "fate", b"fate", "index", b"index", "pts", b"pts", "reason", b"reason", "time_s", b"time_s", "utc_us", b"utc_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

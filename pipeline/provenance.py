@@ -14,6 +14,27 @@ from typing import Any
 
 import numpy as np
 import psutil
+from pydantic import Field
+
+from engines.section import Section
+
+
+class FiguresReport(Section):
+    """What a bench or a command measured, and the conditions it was measured under."""
+
+    command: str = Field(description="How it was started, without the machine's own paths and without `--json`.")
+    commit: str = Field(description="Of the checkout, with `+` after it where files differ from it; `unknown` outside.")
+    machine: str = Field(description="Processor, cores, memory and Python, in words.")
+    seed: int | None = Field(description="Of all chance in it; null where there is none.")
+    figures: dict[str, int | float | None] = Field(
+        description="Single numbers by names that do not change from run to run; null where one is not defined."
+    )
+    rows: tuple[dict[str, Any], ...] = Field(description="The table that was printed, a mapping for each row.")
+
+    @property
+    def numbers(self) -> dict[str, int | float]:
+        """The figures that are defined."""
+        return {name: value for name, value in self.figures.items() if value is not None}
 
 
 def write_report(
@@ -22,7 +43,7 @@ def write_report(
     rows: Sequence[Mapping[str, Any]] = (),
     seed: int | None = None,
 ) -> None:
-    """Writes `{"command", "commit", "machine", "seed", "figures", "rows"}` as JSON; without a path it does nothing.
+    """Writes a `FiguresReport` as JSON; without a path it does nothing.
 
     Args:
         figures: single numbers by names that do not change from run to run.
@@ -32,12 +53,26 @@ def write_report(
     if path is None:
         return
     path = Path(path)
-    report = {
-        "command": command(), "commit": commit(), "machine": machine(), "seed": seed,
-        "figures": dict(figures), "rows": [dict(row) for row in rows],
-    }  # fmt: skip
+    report = FiguresReport(
+        command=command(),
+        commit=commit(),
+        machine=machine(),
+        seed=seed,
+        figures=_finite(figures),
+        rows=tuple(map(_finite, rows)),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_finite(report), indent=1, default=str, allow_nan=False) + "\n")
+    path.write_text(json.dumps(report.model_dump(), indent=1, default=str, allow_nan=False) + "\n")
+
+
+def read_report(path: Path) -> FiguresReport:
+    """A report that `write_report` wrote.
+
+    Raises:
+        OSError: it cannot be read.
+        ValidationError: it is none.
+    """
+    return FiguresReport.model_validate_json(path.read_bytes())
 
 
 def _finite(value: Any) -> Any:

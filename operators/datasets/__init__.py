@@ -1,6 +1,6 @@
 """Sets of genuine and forged footage as their owners publish them, with their official splits.
 
-A reader tells whether a folder has its layout, and lists the clips in it; no picture is opened before it is asked for.
+A reader says whether a folder has its layout, and lists the clips in it; no picture is opened before it is asked for.
 Fake is 1 and genuine is 0 whatever the set says. Splits are `train`, `val` and `test`, and never tear a group apart;
 a set without an official `val` gives up a tenth of its training groups, chosen by a hash of their names.
 
@@ -56,7 +56,7 @@ NAMED = {
 
 
 def find_set(name: str, data: Path | None = None, **options: Any) -> DataSet:
-    """The set of a name in `NAMED`, or the one in a folder, whose layout tells which it is.
+    """The set of a name in `NAMED`, or the one in a folder, whose layout says which it is.
 
     Args:
         name: a name, a folder, or a folder within `data`.
@@ -66,12 +66,12 @@ def find_set(name: str, data: Path | None = None, **options: Any) -> DataSet:
     Raises:
         ConfigError: there is no such folder, no reader knows its layout, or the reader has no such option.
     """
-    places = [Path(name), *([data / NAMED.get(name, name)] if data else [])]
-    folder = next((place for place in places if place.is_dir()), None)
+    candidates = [Path(name), *([data / NAMED.get(name, name)] if data else [])]
+    folder = next((place for place in candidates if place.is_dir()), None)
     if folder is None:
         raise ConfigError(
             f"no data set {name!r}: expected a folder, or one of {', '.join(NAMED)} with FACEWARDEN_DATA set to the "
-            f"folder that holds them; looked in {', '.join(map(str, places))}"
+            f"folder that holds them; looked in {', '.join(map(str, candidates))}"
         )
     for reader in READERS.values():
         if reader.recognises(folder):

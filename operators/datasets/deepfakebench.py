@@ -2,7 +2,7 @@
 
     preprocessing/dataset_json/NAME.json, or dataset_json/NAME.json
         {NAME: {KIND: {"train": {[COMPRESSION:] {VIDEO: {"label": KIND, "frames": ["SET/.../000.png", ...]}}}, ...}}}
-    SET/.../000.png           beside the lists, or in datasets/rgb/
+    SET/.../000.png           next to the lists, or in datasets/rgb/
 
 Paths may be written in Windows' manner. A kind with `real` in its name is genuine. Its authors use `test` as `val` too,
 where a set has none of its own; here `train` gives up a tenth of its groups as `val` then.
@@ -27,7 +27,7 @@ PICTURES = (".", "datasets/rgb", "rgb", "datasets")
 
 
 def recognises(folder: Path) -> bool:
-    return any((folder / place).is_dir() for place in PLACES)
+    return any((folder / within).is_dir() for within in PLACES)
 
 
 def read(folder: Path, *, name: str = "", compression: str = "c23") -> DataSet:
@@ -40,7 +40,7 @@ def read(folder: Path, *, name: str = "", compression: str = "c23") -> DataSet:
     Raises:
         ConfigError: there is no such list, or several and none is named.
     """
-    lists = {file.stem: file for place in PLACES for file in sorted((folder / place).glob("*.json"))}
+    lists = {file.stem: file for within in PLACES for file in sorted((folder / within).glob("*.json"))}
     if name not in lists and not (not name and len(lists) == 1):
         raise ConfigError(f"{folder}: expected name to be one of {', '.join(sorted(lists)) or 'none'}, got {name!r}")
     name = name or next(iter(lists))
@@ -93,5 +93,5 @@ def _videos(part: Mapping[str, Any], compression: str) -> Mapping[str, Any]:
 
 def _found(folder: Path, frame: str) -> Path:
     relative = frame.replace("\\", "/").lstrip("/")
-    places = [folder / place / relative for place in PICTURES]
-    return next((place for place in places if place.is_file()), places[0])
+    candidates = [folder / within / relative for within in PICTURES]
+    return next((within for within in candidates if within.is_file()), candidates[0])

@@ -59,10 +59,10 @@ def _pairs(folder: Path) -> dict[str, tuple[str, Split]]:
     """Of each original: its pair, written one way, and the split of that."""
     found: dict[str, tuple[str, Split]] = {}
     for split in SPLITS:
-        places = [folder / f"{split}.json", folder / "splits" / f"{split}.json"]
-        file = next((place for place in places if place.is_file()), None)
+        candidates = [folder / f"{split}.json", folder / "splits" / f"{split}.json"]
+        file = next((place for place in candidates if place.is_file()), None)
         if file is None:
-            raise ConfigError(f"{places[0]}: the official list of pairs is missing; it is in the set's repository")
+            raise ConfigError(f"{candidates[0]}: the official list of pairs is missing; it is in the set's repository")
         for pair in json.loads(file.read_text()):
             found |= dict.fromkeys(pair, ("_".join(sorted(pair)), split))
     return found
@@ -83,5 +83,5 @@ def _acted(folder: Path, kind: str) -> Iterator[Clip]:
 
 def _footage(folder: Path) -> list[tuple[str, Footage]]:
     """What lies in the first of the folders that a set may have: videos, or pictures taken out of them."""
-    places = (footage_in(folder / within) for within in ("videos", "images", "frames"))
-    return next(filter(None, places), [])
+    candidates = (footage_in(folder / within) for within in ("videos", "images", "frames"))
+    return next(filter(None, candidates), [])

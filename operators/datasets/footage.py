@@ -25,11 +25,11 @@ T = TypeVar("T")
 class Footage(Protocol):
     """The pictures of a clip."""
 
-    def frames(self, most: int = 0) -> Iterator[tuple[int, Image]]:
+    def frames(self, max_frames: int = 0) -> Iterator[tuple[int, Image]]:
         """Indices and `(h, w, 3)` uint8 BGR pictures, in order.
 
         Args:
-            most: how many, spread evenly over the clip; 0 for all.
+            max_frames: how many, spread evenly over the clip; 0 for all.
 
         Raises:
             FrameError: it cannot be read.
@@ -47,12 +47,12 @@ class VideoFile:
 
     path: Path
 
-    def frames(self, most: int = 0) -> Iterator[tuple[int, Image]]:
+    def frames(self, max_frames: int = 0) -> Iterator[tuple[int, Image]]:
         video = cv2.VideoCapture(str(self.path))
         try:
             if not video.isOpened():
                 raise FrameError(f"{self.path}: expected a video, but it cannot be opened; fetch it again")
-            wanted = set(spread(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), most))
+            wanted = set(spread(int(video.get(cv2.CAP_PROP_FRAME_COUNT)), max_frames))
             index = 0
             while video.grab():
                 if not wanted or index in wanted:
@@ -71,8 +71,8 @@ class ImageFiles:
 
     paths: Sequence[Path]
 
-    def frames(self, most: int = 0) -> Iterator[tuple[int, Image]]:
-        return _stills(self.paths, lambda path: path.read_bytes(), most)
+    def frames(self, max_frames: int = 0) -> Iterator[tuple[int, Image]]:
+        return _stills(self.paths, lambda path: path.read_bytes(), max_frames)
 
     def files(self) -> Sequence[Path]:
         return self.paths
@@ -85,31 +85,31 @@ class Archived:
     archive: Path
     members: Sequence[str]
 
-    def frames(self, most: int = 0) -> Iterator[tuple[int, Image]]:
-        return _stills(self.members, self._content, most)
+    def frames(self, max_frames: int = 0) -> Iterator[tuple[int, Image]]:
+        return _stills(self.members, self._content, max_frames)
 
     def files(self) -> Sequence[Path]:
         return (self.archive,)
 
     def _content(self, member: str) -> bytes:
-        places = _places(self.archive)
-        if member not in places:
+        members = _places(self.archive)
+        if member not in members:
             raise FrameError(f"{self.archive}: no {member} in it; fetch it again")
-        start, size = places[member]
+        start, size = members[member]
         with self.archive.open("rb") as file:
             file.seek(start)
             return file.read(size)
 
 
-def spread(count: int, most: int) -> list[int]:
-    """Up to `most` of `count` indices, each in the middle of an equal part; all if `most` is 0.
+def spread(count: int, max_frames: int) -> list[int]:
+    """Up to `max_frames` of `count` indices, each in the middle of an equal part; all if `max_frames` is 0.
 
     >>> spread(10, 3)
     [1, 5, 8]
     """
-    if not most or most >= count:
+    if not max_frames or max_frames >= count:
         return list(range(count))
-    return [int((part + 0.5) * count / most) for part in range(most)]
+    return [int((part + 0.5) * count / max_frames) for part in range(max_frames)]
 
 
 def footage_of(path: Path) -> Footage | None:
@@ -136,8 +136,8 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: (len(path.stem) if path.stem.isdigit() else 0, path.name))
 
 
-def _stills(names: Sequence[T], content: Callable[[T], bytes], most: int) -> Iterator[tuple[int, Image]]:
-    for index in spread(len(names), most):
+def _stills(names: Sequence[T], content: Callable[[T], bytes], max_frames: int) -> Iterator[tuple[int, Image]]:
+    for index in spread(len(names), max_frames):
         name = names[index]
         try:
             data = content(name)

@@ -1,4 +1,4 @@
-"""Small sets as this project keeps them: images in tar archives, labels in a CSV file beside them.
+"""Small sets as this project keeps them: images in tar archives, labels in a CSV file next to them.
 
 FairFace (Karkkainen and Joo 2021) holds genuine faces alone; forgeries are made of them. Its training archives give
 `train`, and `val` by a tenth of the pictures; its validation archive is `test`.

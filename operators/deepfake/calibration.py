@@ -69,7 +69,7 @@ PLAIN = Curve()
 
 
 def fit_curve(scores: Array, labels: Array) -> Curve:
-    """A temperature, and from `ENOUGH` cases on steps behind it.
+    """A temperature, and from `ENOUGH` cases on with steps after it.
 
     Raises:
         ConfigError: there is one class alone.

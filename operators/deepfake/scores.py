@@ -62,7 +62,7 @@ class VerdictLimits:
         return cls(number("threshold_fake", 1.0), number("threshold_real", 0.0), number("auc", 0.0), usual)
 
     def figures(self) -> dict[str, float]:
-        """The same as numbers by name, for a card; the skill is measured later, by `evaluate`."""
+        """The same as numbers by name, as a card holds them; the skill is measured later, by `evaluate`."""
         ends = {f"{name}_{end}": pair[i] for name, pair in self.usual.items() for i, end in enumerate(("low", "high"))}
         return {"threshold_fake": self.fake, "threshold_real": self.real, **ends}
 
@@ -100,7 +100,7 @@ def thresholds(probabilities: NDArray[Any], labels: NDArray[Any], *, errors: flo
 
 
 def card_of(engine: Any) -> Card | None:
-    """The card beside an engine's file; None of a plain function.
+    """The card next to an engine's file; None of a plain function.
 
     Raises:
         EngineError: there is a file without its card.
@@ -108,7 +108,7 @@ def card_of(engine: Any) -> Card | None:
     file = getattr(engine, "file", None)
     if not isinstance(file, Path):
         return None
-    # A plan is called after the .onnx that it was built from, `<stem>.<key>.plan`, and lies beside it.
+    # A plan is called after the .onnx that it was built from, `<stem>.<key>.plan`, and lies next to it.
     return read_card(file.with_name(f"{file.stem.rpartition('.')[0]}.onnx") if file.suffix == ".plan" else file)
 
 
@@ -123,8 +123,8 @@ def unspoken(engine: Any, pixels: NDArray[np.uint8], size: int, scores: NDArray[
     """Of which crops `(n, s, s, 3)` nothing is claimed, by an engine's card: for what they are like at the size at
     which they are looked at, or for what they score `(n,)`."""
     limits, _ = known_to(engine)
-    told = [faults(measure(batch), limits.usual) for batch in crops.batches(pixels, size)]
-    return np.array([bool(fault) for batch in told for fault in batch], bool) | limits.between(scores)
+    found = [faults(measure(batch), limits.usual) for batch in crops.batches(pixels, size)]
+    return np.array([bool(fault) for batch in found for fault in batch], bool) | limits.between(scores)
 
 
 @dataclass(slots=True)
@@ -197,13 +197,13 @@ class Standings:
         due = [
             track for track, known in tracks.items() if known.judged - known.told_at >= (1 if track in gone else every)
         ]
-        told = {track: self.verdict(stream, track) for track in sorted({*due, *gone})}
+        said = {track: self.verdict(stream, track) for track in sorted({*due, *gone})}
         for track in due:
             tracks[track].told_at = tracks[track].judged
         for track in gone:
             del tracks[track]
-            self._worst[stream] = max(self._worst.get(stream, told[track]), told[track], key=suspicion)
-        return tuple(told[track] for track in sorted(due))
+            self._worst[stream] = max(self._worst.get(stream, said[track]), said[track], key=suspicion)
+        return tuple(said[track] for track in sorted(due))
 
     def verdict(self, stream: str, track: int) -> Verdict:
         """What is said about a track now."""
@@ -251,7 +251,7 @@ def suspicion(verdict: Verdict) -> tuple[int, float]:
 def of_video(stream: str, model: str, tracks: Sequence[Verdict]) -> Verdict:
     """A video is as suspicious as its most suspicious track; without one that could be judged, nothing is said.
 
-    Nor is it called calm beside a track whose score is neither: that one is more suspicious than those that are calm.
+    Nor is it called calm where another track's score is neither: that one is more suspicious than those that are calm.
     """
     worst = max(tracks, key=suspicion, default=None)
     if worst is None or worst.probability is None:

@@ -164,9 +164,9 @@ class Cascade:
         close = self._look_closely(frame, doubtful)
         return sure + close[_apart(close.boxes, sure.boxes)]
 
-    def _look_closely(self, frame: Frame, places: Array) -> Faces:
-        """The faces in crops around places `(n, 4)`."""
-        crops = [_around(box, frame) for box in places]
+    def _look_closely(self, frame: Frame, boxes: Array) -> Faces:
+        """The faces in crops around boxes `(n, 4)`."""
+        crops = [_around(box, frame) for box in boxes]
         looked = self._thorough.find([crop for _, crop in crops], (CROP_PX, CROP_PX)) if crops else []
         found = Faces.of()
         for (corner, _), faces in zip(crops, looked, strict=True):
@@ -177,7 +177,7 @@ class Cascade:
         """The faces in one of the picture's parts, seen as large as in a look at the whole of it."""
         row, column = divmod(number, PARTS)
         sides = frame.picture.width, frame.picture.height
-        (x1, x2), (y1, y2) = (_span(place, side) for place, side in zip((column, row), sides, strict=True))
+        (x1, x2), (y1, y2) = (_span(part, side) for part, side in zip((column, row), sides, strict=True))
         part = replace(frame, picture=frame.picture.part(x1, y1, x2, y2))
         (found,) = self._thorough.find([part], self._thorough.size_of(part, within=frame))
         return _moved(found, np.array([x1, y1], np.float32))

@@ -22,7 +22,7 @@ class CenterFace:
             `537 (b, 1, h/4, w/4)`, log sizes `538` and offsets `539 (b, 2, ..)` y first, landmarks `540 (b, 10, ..)`.
         threshold: the lowest score of a face, 0..1.
         every: only frames whose index is a multiple of it are looked at.
-        max_px: pictures with a longer side are reduced to this, for the time is in proportion to the area.
+        max_px: pictures with a longer side are reduced to this: the time is in proportion to the area.
         min_px: pictures whose longer side is below this are enlarged towards it, at most `MAX_ENLARGEMENT` times,
             for few faces below 16 pixels are found. Of the faces in the 400 x 300 pictures it was chosen on, 80 % were
             found as they are, 86 % at 640, 88 % at 800, for 19, 44 and 67 CPU-ms

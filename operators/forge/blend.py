@@ -29,7 +29,7 @@ def swap_region(region: Callable[..., Mask], *, coarsest: float = 0.6) -> Kind:
 
     Args:
         region: draws the mask, `region(points, size, rng)`.
-        coarsest: the least resolution that the donor's pixels are brought to, as a part of their own.
+        coarsest: the lowest resolution that the donor's pixels are brought to, as a part of their own.
     """
 
     def kind(face: GenuineFace, donor: GenuineFace, rng: Rng) -> Forgery:
@@ -50,7 +50,7 @@ def _placed(donor: GenuineFace, face: GenuineFace) -> Pixels:
 
 
 def _poisson(pixels: Pixels, onto: Pixels, mask: Mask) -> Pixels:
-    """`seamlessClone` wants the mask's box off the border, and puts its middle where it is told."""
+    """`seamlessClone` wants the mask's box off the border, and puts its middle at the given point."""
     inside = np.zeros(mask.shape, np.uint8)
     inside[1:-1, 1:-1] = (mask[1:-1, 1:-1] > 0.01) * np.uint8(255)
     x, y, width, height = cv2.boundingRect(inside)

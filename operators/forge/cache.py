@@ -31,7 +31,7 @@ def need_donors(kinds: Sequence[str]) -> bool:
 
 
 def unforged(genuine: CropSet) -> CropSet:
-    """The genuine crops of a set with their masks, which are empty: what forgeries are put behind."""
+    """The genuine crops of a set with their masks, which are empty: what forgeries are appended to."""
     genuine = genuine.where(np.flatnonzero(genuine.labels == 0))
     side = genuine.size // MASK_FRACTION
     return replace(genuine, masks=np.zeros((len(genuine), side, side), np.uint8))

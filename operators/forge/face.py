@@ -48,7 +48,7 @@ Kind = Callable[[GenuineFace, GenuineFace, Rng], Forgery]
 def lay_over(face: GenuineFace, changed: NDArray[Any], mask: NDArray[np.floating[Any]]) -> Forgery:
     """The changed picture `(s, s, 3)` 0..255 over the genuine one, in the weights `(s, s)` 0..1 of the mask.
 
-    Weights are rounded to 1/255 before they are used, so that the mask tells all that was done.
+    Weights are rounded to 1/255 before they are used, so that the mask shows all that was done.
     """
     levels = np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
     weight = levels[:, :, None].astype(np.float32) / 255

@@ -30,8 +30,8 @@ def warp(pixels: Pixels, points: Points, onto: Points) -> Pixels:
     spline = RBFInterpolator(onto[FEATURES], points[FEATURES], smoothing=SMOOTHING, kernel="thin_plate_spline")
     coarse = spline(grid.reshape(-1, 2)).reshape(grid.shape).astype(np.float32)
     fine = np.arange(size, dtype=np.float32) / STEP_PX
-    places = cv2.remap(coarse, *np.meshgrid(fine, fine), cv2.INTER_LINEAR)
-    return np.asarray(cv2.remap(pixels, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101), np.uint8)
+    sources = cv2.remap(coarse, *np.meshgrid(fine, fine), cv2.INTER_LINEAR)
+    return np.asarray(cv2.remap(pixels, sources, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101), np.uint8)
 
 
 def similarity(points: Points, onto: Points) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from pipeline.commands.console import console, plain_errors
 from pipeline.commands.engines import engines_app
 from pipeline.commands.models import models_app
 from pipeline.commands.run import run
+from pipeline.commands.schema import schema
 from pipeline.commands.screen import screen
 from pipeline.commands.training import jobs_app
 from pipeline.commands.tune import tune
@@ -35,6 +36,7 @@ app.command()(run)
 app.command()(plain_errors()(screen))
 app.command("check")(check_config)
 app.command("operators")(list_operators)
+app.command()(schema)
 app.command()(plain_errors()(tune))
 app.add_typer(models_app, name="models")
 app.add_typer(engines_app, name="engines")

@@ -111,9 +111,9 @@ def _tell(batch: ScreeningBatch) -> None:
     for name in ("video", "verdict", "score", "confidence", "report"):
         table.add_column(name, overflow="fold")
     for row in batch.rows:
-        note = "" if row["complete"] else f"\nnot all was looked at: {row['reason']}"
-        score = "-" if row["probability"] is None else f"{row['probability']:.2f}"
-        cells = (row["source"]["name"], row["words"] + note, score, row["confidence"], row["html"] or "-")
+        note = "" if row.complete else f"\nnot all was looked at: {row.reason}"
+        score = "-" if row.probability is None else f"{row.probability:.2f}"
+        cells = (row.source.name, row.words + note, score, row.confidence, row.html or "-")
         table.add_row(*map(_plain, cells))
     console.print(table)
     if batch.again:

@@ -23,16 +23,16 @@ def _enter(role: str, descriptor: int, parent: int, memory_bytes: int) -> None:
         if libc.prctl(option, value, 0, 0, 0):
             raise OSError(ctypes.get_errno(), f"prctl {option}")
     if os.getppid() != parent:
-        return  # it died before the kernel was asked to tell
-    for kind, most in (
+        return  # it died before the kernel was asked to end this process with it
+    for kind, limit in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
         (resource.RLIMIT_AS, memory_bytes),
     ):
         _, hard = resource.getrlimit(kind)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(kind, (most, most))
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (limit, limit))
     channel = Channel(socket.socket(fileno=descriptor))
     settings = json.loads(channel.receive().payload)
     try:

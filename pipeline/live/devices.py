@@ -124,10 +124,10 @@ class SharedEngine:
         path: the network's file.
         local: the same network in this process, on the CPU.
         timeout_s: how long a call may take on the device.
-        retry_s: how long a lost device is left alone before it is tried again, beside the calls that run here.
+        retry_s: how long a lost device is left alone before it is tried again, besides the calls that run here.
 
     Attributes:
-        file: where the network in this process lies, with its card beside it; None if it lies nowhere.
+        file: where the network in this process lies, with its card next to it; None if it lies nowhere.
         lost: the device failed where the CPU did not, and has not answered since.
 
     Raises:

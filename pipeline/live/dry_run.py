@@ -1,6 +1,6 @@
 """A trial of a config on a clip: the very work of a run, in this process, with a broker that keeps nothing.
 
-It tells what frames cost and what is covered in them. What Ray and a broker add it cannot tell.
+It measures what frames cost and what is covered in them, without what Ray and a broker add.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Nowhere:
 
 
 class Watch:
-    """Stands behind the last operator, and notes what each frame is about to be painted with."""
+    """Follows the last operator, and notes what each frame is about to be painted with."""
 
     def __init__(self) -> None:
         self.covers: dict[int, Array] = {}

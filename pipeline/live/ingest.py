@@ -58,7 +58,7 @@ class _PacketBatch:
         self._messages, self._bytes, self._since = [], 0, time.monotonic()
 
     def _wait_for_workers(self) -> None:
-        """Until they are no further behind than the backlog; or, since a unit and its look-ahead may be longer than
+        """Until they lag by no more than the backlog; or, since a unit and its look-ahead may be longer than
         that and can end only with more packets, until they have not moved for a while."""
         settled, since = -1, time.monotonic()
         while time.monotonic() - since < PATIENCE_S:
@@ -109,7 +109,7 @@ def _limits(config: Config) -> JailLimits:
 def _copy(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
     """A file: from its start to its end, skipping what was written before.
 
-    What fails is tried again as long as it gets further, for a demuxer may have been killed by accident; a file
+    What fails is tried again as long as it gets further, since a demuxer may have been killed by accident; a file
     that breaks twice at the same packet is broken there.
     """
     failed_at = -1
@@ -168,6 +168,8 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
                             state.epoch += 1
                         _begin(batch, record.head, source)
                     else:
+                        if record.packet.track == 0:
+                            record.packet.received_us = time.time_ns() // 1000
                         _number(state, record.packet)
                         batch.add(record)
                     if stop.is_set():

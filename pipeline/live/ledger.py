@@ -7,103 +7,74 @@ Audio is settled, and passed on, when the border goes by.
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from pipeline.wire import Ledger, Packet, StreamState
-
-REORDER = 32
-"""No codec shows a picture after more than 16 pictures that were coded behind it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """A video packet whose frame has not come out yet, the how-manieth it is, without its data."""
-
-    packet: Packet
-    ordinal: int
+from operators.frame import Faces
+from pipeline.live.resume import ResumePoint
+from pipeline.wire import FATE_COVERED_WHOLE, FATE_WITHHELD, Fate, Ledger, Packet
 
 
 class PacketLedger:
-    """The accounts of one stream, continued from the state that was committed last."""
+    """The accounts of one stream, continued from what was committed last.
 
-    def __init__(self, state: StreamState) -> None:
-        self.ledger: Ledger = state.ledger
-        self.expected: dict[int, Expected] = {}
-        self.border: int = state.settled_below
-        self._above = set(state.settled)
+    Attributes:
+        counts: what the stream's end will report.
+        border: packets below it are settled.
+    """
+
+    def __init__(self, resume: ResumePoint) -> None:
+        self.counts = Ledger()
+        self.counts.CopyFrom(resume.ledger)
+        self.border: int = resume.settled_below
+        self._above = set(resume.settled)
         self._audio: dict[int, Packet] = {}
         self._passed: deque[Packet] = deque()
-        self._count = 0
-        self._newest = -1
+        self._since_s = time.monotonic()
+        self._wall_before_s = resume.ledger.wall_s
+
+    # -- packets -----------------------------------------------------------------------------------
 
     @property
-    def entered(self) -> int:
-        """How many video packets have been entered in this life."""
-        return self._count
-
-    def decoded(self, count: int) -> None:
-        """The first `count` of the packets that were entered have been decoded."""
-        self._newest = max(self._newest, count - 1)
-
-    @property
-    def above(self) -> list[int]:
+    def above(self) -> tuple[int, ...]:
         """Settled packets above the border."""
-        return sorted(self._above)
+        return tuple(sorted(self._above))
 
-    def expect(self, packet: Packet) -> bool:
-        """Enters a video packet; false if it was settled in an earlier life."""
-        ordinal, self._count = self._count, self._count + 1
-        if packet.number < self.border or packet.number in self._above:
-            return False
-        self.expected[packet.number] = Expected(_without_data(packet), ordinal)
-        return True
-
-    def expect_audio(self, packet: Packet) -> None:
-        """Enters an audio packet, unless it was passed on in an earlier life."""
-        if packet.number >= self.border:
-            self._audio[packet.number] = packet
-            self._advance()
-
-    def came(self, number: int) -> Packet | None:
-        """A frame has come out of this packet; None if nobody waits for it."""
-        expected = self.expected.get(number)
-        if expected is None:
-            return None
-        if expected.packet.discard:
-            self.discard(number)
-            return None
-        del self.expected[number]
-        return expected.packet
+    def is_settled(self, number: int) -> bool:
+        """Whether the packet was accounted for, in this life or an earlier one."""
+        return number < self.border or number in self._above
 
     def discard(self, number: int) -> None:
         """The container or the codec never shows this one."""
-        self.ledger.discarded += 1
-        self.settle(number)
+        self.counts.discarded += 1
+        self._settle(number)
 
-    def settle(self, number: int) -> None:
-        self.expected.pop(number, None)
+    def lose(self, number: int, reason: str) -> None:
+        """No picture came of this one."""
+        self.counts.withheld[reason] += 1
+        self._settle(number)
+
+    def show(self, number: int, fate: Fate.ValueType, faces: Faces, withheld: str = "") -> None:
+        """The frame of this packet has been released, or withheld.
+
+        Args:
+            withheld: the reason in a word, where it was.
+        """
+        if fate == FATE_WITHHELD:
+            self.counts.withheld[withheld] += 1
+        else:
+            self.counts.shown += 1
+            self.counts.covered_whole += fate == FATE_COVERED_WHOLE
+            self.counts.faces += int((~faces.kept).sum())
+            self.counts.kept += int(faces.kept.sum())
+        self.counts.tracks = max(self.counts.tracks, int(faces.tracks.max(initial=0)))
+        self._settle(number)
+
+    def _settle(self, number: int) -> None:
         self._above.add(number)
         self._advance()
-
-    def overdue(self) -> list[int]:
-        """Packets whose frame can no longer come, since much later packets have been decoded."""
-        late = []
-        for number, expected in self.expected.items():
-            if expected.ordinal >= self._newest - REORDER:
-                break
-            late.append(number)
-        return late
-
-    def passed_audio(self) -> list[Packet]:
-        """Audio that the border has passed since the last call, in order."""
-        passed, self._passed = list(self._passed), deque()
-        return passed
-
-    def close(self) -> None:
-        """The stream has ended: nothing holds back the rest of the audio."""
-        self._passed.extend(self._audio[number] for number in sorted(self._audio))
-        self._audio.clear()
 
     def _advance(self) -> None:
         while True:
@@ -115,9 +86,38 @@ class PacketLedger:
                 return
             self.border += 1
 
+    # -- audio -------------------------------------------------------------------------------------
 
-def _without_data(packet: Packet) -> Packet:
-    slim = Packet(number=packet.number, duration=packet.duration, key=packet.key, discard=packet.discard)
-    if packet.HasField("pts"):
-        slim.pts = packet.pts
-    return slim
+    def expect_audio(self, packet: Packet) -> None:
+        """Enters an audio packet, unless it was passed on in an earlier life."""
+        if packet.number >= self.border:
+            self._audio[packet.number] = packet
+            self._advance()
+
+    def passed_audio(self) -> list[Packet]:
+        """Audio that the border has passed since the last call, in order."""
+        passed, self._passed = list(self._passed), deque()
+        return passed
+
+    def close(self) -> None:
+        """The stream has ended: nothing holds back the rest of the audio."""
+        self._passed.extend(self._audio[number] for number in sorted(self._audio))
+        self._audio.clear()
+
+    # -- time --------------------------------------------------------------------------------------
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Counts the CPU time of this process within it for a stage."""
+        before = time.process_time()
+        try:
+            yield
+        finally:
+            self.add_cpu(stage, (time.process_time() - before) * 1000)
+
+    def add_cpu(self, stage: str, cpu_ms: float) -> None:
+        self.counts.cpu_ms[stage] += cpu_ms
+
+    def count_wall(self) -> None:
+        """Brings the wall time up to now."""
+        self.counts.wall_s = self._wall_before_s + time.monotonic() - self._since_s

@@ -1,60 +1,76 @@
 """The operators of a run on the frames of one stream: when detectors look, what is looked ahead at, and which frames
 a look vouches for.
 
-A look behind a frame tells nothing of a face that appeared in between. So detectors are made to look while the frames
-since their last look are still in the look-ahead, whether they rest, have periods or places in memory are few.
+A look at a later frame says nothing of a face that appeared and went in between. So detectors are made to look while
+the frames since their last look are still in the look-ahead, whether they rest, have periods, or slots are few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from operators import Concludes, LooksAhead, MayRest, Operator, Remembers
 from operators.frame import Frame, Verdict
+from pipeline.media.clock import FrameStamp
 
-BEHIND_S, LATE_S = 0.2, 3.0
-"""So far behind its camera, a live stream is looked at less often and covered plainly; and frames that are this late
-are withheld."""
+LAGS_S, LATE_S = 0.2, 3.0
+"""When a live stream lags its camera by this much, it is looked at less often and covered plainly; and frames that
+lag by this much are withheld."""
 ROUNDING_S = 0.002
 TAIL_S = 0.25
-"""How long after the last look of a scene or stream, behind which none comes, tracks alone vouch for frames."""
+"""How long after the last look of a scene or stream, after which none comes, tracks alone vouch for frames."""
 
 NamedSteps = list[tuple[str, Operator]]
 
 
 @dataclass(slots=True)
 class PendingFrame:
-    """A decoded frame in the look-ahead."""
+    """A decoded frame that waits in the look-ahead.
+
+    Attributes:
+        number: of its packet.
+        slot: of the decoder, in which its picture lies.
+        epoch_index: how many frames of the source's epoch there are with it.
+        failed: why it could not be examined; empty if it was.
+        late: it was not looked at because the stream lags too much.
+        cut: what the operators remembered before this frame, if a unit may end there.
+        opens_epoch: nothing before it belongs to the same output.
+        utc_us: Unix time, 0 where unknown.
+    """
 
     frame: Frame
+    stamp: FrameStamp
     number: int
-    pts: int
-    duration: int
     slot: int
     epoch_index: int
     failed: str = ""
-    cut: Mapping[str, bytes] | None = None  # what the operators remembered before this frame, if a unit may end here
-    opens_epoch: bool = False
     late: bool = False
+    cut: Mapping[str, bytes] | None = None
+    opens_epoch: bool = False
+    utc_us: int = 0
 
 
 class LookAhead:
-    """All steps on one stream.
+    """All steps on one stream, and the frames that wait for what comes after them.
 
     Args:
         operators: opened steps by name; shared with other streams, state is keyed by stream.
         timed: counts the time within it for a stage of that name.
 
     Attributes:
+        stream: its name.
+        window: the frames that wait, oldest first.
         unseen: frames since the last look.
     """
 
     def __init__(
         self, stream: str, operators: Mapping[str, Operator], timed: Callable[[str], AbstractContextManager[None]]
     ) -> None:
-        self._stream, self._timed = stream, timed
+        self.window: deque[PendingFrame] = deque()
+        self.stream, self._timed = stream, timed
         last_ahead = max((i for i, op in enumerate(operators.values()) if isinstance(op, LooksAhead)), default=-1)
         self._arrival = list(operators.items())[: last_ahead + 1]
         self._release = list(operators.items())[last_ahead + 1 :]
@@ -67,9 +83,9 @@ class LookAhead:
     def begin(self, stored: Mapping[str, bytes]) -> None:
         """Gives operators what was stored of the stream, and nothing else to remember of it."""
         for name, operator in _remembering([*self._arrival, *self._release]):
-            operator.forget(self._stream)
+            operator.forget(self.stream)
             if name in stored:
-                operator.restore(self._stream, stored[name])
+                operator.restore(self.stream, stored[name])
 
     def begin_epoch(self) -> None:
         """No look before it counts in a new epoch."""
@@ -86,66 +102,73 @@ class LookAhead:
         return self._snapshot(self._release)
 
     def _snapshot(self, steps: NamedSteps) -> dict[str, bytes]:
-        return {name: operator.snapshot(self._stream) for name, operator in _remembering(steps)}
+        return {name: operator.snapshot(self.stream) for name, operator in _remembering(steps)}
 
     def conclude(self) -> list[Verdict]:
         """What operators claim about the stream as a whole."""
         concluding = (op for _, op in (*self._arrival, *self._release) if isinstance(op, Concludes))
-        return [verdict for operator in concluding for verdict in operator.verdicts(self._stream)]
+        return [verdict for operator in concluding for verdict in operator.verdicts(self.stream)]
 
     def forget(self) -> None:
         for _, operator in _remembering([*self._arrival, *self._release]):
-            operator.forget(self._stream)
+            operator.forget(self.stream)
 
     # -- frames ------------------------------------------------------------------------------------
 
-    def look(self, waiting: PendingFrame, *, behind_s: float, places: int, wait_s: float) -> None:
+    def look(self, pending: PendingFrame, *, lag_s: float, slots: int, wait_s: float) -> None:
         """Takes a frame that has arrived through the steps up to the last one that looks ahead.
 
         Args:
-            behind_s: how far behind its camera the stream is.
-            places: how many frames since the last look fit into memory.
+            lag_s: by how much the stream lags its camera.
+            slots: how many frames since the last look fit into memory.
             wait_s: how long frames wait in the look-ahead.
         """
-        must = self._must_look(waiting.frame, behind_s, places, wait_s)
-        rest = not must and behind_s > BEHIND_S
+        must = self._must_look(pending.frame, lag_s, slots, wait_s)
+        rest = not must and lag_s > LAGS_S
         looked = not self._resting
         self.unseen, self._rested = self.unseen + 1, self._rested or rest
         for name, operator in self._arrival:
-            before = waiting.frame
+            before = pending.frame
             if name not in self._resting:
                 with self._timed(name):
-                    (waiting.frame,) = operator([before])
+                    (pending.frame,) = operator([before])
                 if self._resting and not looked:
-                    # Fixed places are known in every frame: that says nothing of faces.
-                    waiting.frame = replace(waiting.frame, examined=before.examined)
+                    # Fixed zones are known in every frame: that says nothing of faces.
+                    pending.frame = replace(pending.frame, examined=before.examined)
             elif not rest:
-                waiting.frame = self._ask(before, name, must=must)
-                looked |= waiting.frame is not before
+                pending.frame = self._ask(before, name, must=must)
+                looked |= pending.frame is not before
         if looked:
-            self._looked_s, self.unseen, self._rested = waiting.frame.time_s, 0, False
+            self._looked_s, self.unseen, self._rested = pending.frame.time_s, 0, False
 
     def _ask(self, before: Frame, name: str, *, must: bool) -> Frame:
         """The frame as a detector that has periods of its own hands it on: the same object if it has not looked."""
         detector = self._resting[name]
         with self._timed(name):
             if must:
-                detector.look_next(self._stream)
+                detector.look_next(self.stream)
             (frame,) = detector([before])
         if self._rested and frame.cut:
             # The cut lies somewhere in what was not looked at: tracks go over it, and hide too much.
             frame = replace(frame, cut=False)
         return frame
 
-    def _must_look(self, frame: Frame, behind_s: float, places: int, wait_s: float) -> bool:
+    def _must_look(self, frame: Frame, lag_s: float, slots: int, wait_s: float) -> bool:
         if self._looked_s is None:
             return True
         in_time = 0 <= frame.time_s - self._looked_s < wait_s - ROUNDING_S
-        return behind_s > LATE_S or self.unseen >= places or not in_time
+        return lag_s > LATE_S or self.unseen >= slots or not in_time
 
-    def settle(self, frame: Frame, window: Sequence[PendingFrame]) -> Frame:
-        """A frame that is to be released, with covers, through the rest of the steps; `window` waits behind it."""
-        following = [later.frame for later in window if not later.failed]
+    def is_due(self, *, free_slots: int, wait_s: float) -> bool:
+        """Whether the oldest frame has waited long enough, or its slot in memory is needed."""
+        if not self.window:
+            return False
+        span_s = self.window[-1].frame.time_s - self.window[0].frame.time_s
+        return free_slots <= 1 or not 0 <= span_s < wait_s
+
+    def settle(self, frame: Frame) -> Frame:
+        """A frame that was taken out of the window to be released, with covers, through the rest of the steps."""
+        following = [later.frame for later in self.window if not later.failed]
         for name, looking in self._looking_ahead:
             with self._timed(name):
                 frame = looking.settle(frame, following)
@@ -154,17 +177,16 @@ class LookAhead:
                 (frame,) = operator([frame])
         return frame
 
-    def vouches_for(self, frame: Frame, window: Sequence[PendingFrame], *, last: bool) -> bool:
+    def vouches_for(self, frame: Frame, *, last: bool) -> bool:
         """A detector has looked at the frame, or at a later one of the same scene, from which tracks reach back.
 
         Args:
-            window: frames that wait behind it.
-            last: no others will come behind these.
+            last: no frames will come after those that wait.
         """
         if frame.examined:
             self._examined_s = frame.time_s
             return True
-        for later in window:
+        for later in self.window:
             if later.opens_epoch or later.frame.cut:
                 break
             if later.frame.examined and not later.failed:

@@ -1,6 +1,6 @@
 """From painted pictures to the records of `masked`: epochs, encoder runs, and their clock.
 
-`transactional`: each unit is the run of a fresh encoder, so that units can be put behind one another. `low_latency`:
+`transactional`: each unit is the run of a fresh encoder, so that units can follow one another. `low_latency`:
 one encoder that holds nothing back runs through the epoch, and every unit begins with the head and an IDR, so that a
 sink can join in. After a takeover the first `LIVE_UNIT` frames are all IDRs: a sink may have any of them, and can enter
 the epoch only at a keyframe.
@@ -13,8 +13,9 @@ from typing import Literal
 from operators.frame import Picture
 from pipeline.brokers import MASKED, Message
 from pipeline.config import EncodeSection
+from pipeline.live.resume import OutputPoint, ResumePoint
 from pipeline.media import Encoder, EncoderClock, masked_head, working_encoder
-from pipeline.wire import End, Head, Packet, StreamRecord, StreamState
+from pipeline.wire import End, Head, Packet, StreamRecord
 
 LIVE_UNIT = 32
 """Frames that `low_latency` sends ahead of its commit at most."""
@@ -25,7 +26,7 @@ class MaskedOutput:
 
     Args:
         settings: of the encoder.
-        state: what was committed last.
+        resume: what was committed last.
         low_latency: which of the two deliveries; may be set once the first head is known.
 
     Attributes:
@@ -33,26 +34,25 @@ class MaskedOutput:
         frames: how many are in the unit so far.
     """
 
-    def __init__(self, settings: EncodeSection, state: StreamState) -> None:
-        taken_over = state.HasField("source")
+    def __init__(self, settings: EncodeSection, resume: ResumePoint) -> None:
+        taken_over, point = resume.source is not None, resume.output
         self.low_latency = False
-        self.epoch: int = state.epoch + 1 if taken_over else 0
+        self.epoch: int = point.epoch + 1 if taken_over else 0
         self.frames = 0
         self._settings = settings
         self._encoder_name = ""
-        self._announce: Literal["", "continues", "anew"] = "continues" if taken_over and not state.anew else "anew"
+        self._announce: Literal["", "continues", "anew"] = "continues" if taken_over and not point.anew else "anew"
         self._head: Head | None = None
-        self._clock = EncoderClock.from_bytes(state.encoder_clock)
+        self._clock = EncoderClock.from_bytes(point.encoder_clock)
         self._idr_left = LIVE_UNIT if taken_over else 1
         self._encoder: Encoder | None = None
         self._made: list[Packet] = []
         self._indices: dict[int, int] = {}
         self._messages: list[Message] = []
 
-    def store(self, state: StreamState) -> None:
-        """Enters what the next owner needs; call it after `finish_unit`."""
-        state.epoch, state.anew = self.epoch, self._announce == "anew"
-        state.encoder_clock = self._clock.to_bytes()
+    def point(self) -> OutputPoint:
+        """What the next owner needs; call it after `finish_unit`."""
+        return OutputPoint(self.epoch, self._announce == "anew", self._clock.to_bytes())
 
     def open_epoch(self) -> None:
         """Begins a new epoch with a clock of its own."""

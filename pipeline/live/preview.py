@@ -73,7 +73,7 @@ class PreviewWindow:
             [sys.executable, "-m", "pipeline.live.preview"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         assert self._process.stdin is not None  # noqa: S101
-        # By the pipe and not as arguments, for the options may hold a password.
+        # Through the pipe and not as arguments: the options may hold a password.
         wanted = {"url": url, "options": dict(options), "stream": stream, "title": title}
         self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
         self._process.stdin.flush()

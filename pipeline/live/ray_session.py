@@ -13,7 +13,7 @@ import ray
 from engines import StreamError
 
 OBJECT_STORE_BYTES, OBJECT_STORE_BYTES_GPU = 80 << 20, 512 << 20
-"""Ray's least, more or less: what actors are told and answer is small, but for batches on their way to a GPU."""
+"""About Ray's minimum: calls of actors and their answers are small, except batches on their way to a GPU."""
 IDLE_SERVANTS = ("autoscaler/_private/monitor.py", "_private/log_monitor.py", "dashboard/dashboard.py")
 
 

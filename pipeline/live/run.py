@@ -1,4 +1,4 @@
-"""One run, from sources to results: starts the actors, tells how far they are, and how it ended.
+"""One run, from sources to results: starts the actors, and reports how far they are and how it ended.
 
 All that must survive a crash lies in the run's work folder: a run that was killed, driver and all, goes on when the
 same command is given again. The folder is deleted when all results are in place.
@@ -75,10 +75,10 @@ class Run:
 
     Args:
         sources: files and URLs, expanded.
-        output: a file, a folder, an rtsp:// URL, or None for a file beside each source.
+        output: a file, a folder, an rtsp:// URL, or None for a file next to each source.
         broker: URL; None is a SQLite file in the work folder.
         ray_address: of a cluster; None starts Ray on this machine.
-        verdicts: the file for the reports; None is `verdicts.jsonl` beside the output.
+        verdicts: the file for the reports; None is `verdicts.jsonl` next to the output.
         preview: open a window with the first stream's masked video.
 
     Raises:
@@ -131,7 +131,7 @@ class Run:
         window = PreviewWindow(self._url, self._options, first.stream, first.shown) if self._preview else None
         try:
             start_ray(self._ray_address)
-            desk, stages = self._start_actors()
+            io_actor, stages = self._start_actors()
             ray.get([stage.ready.remote() for stage in stages])
             working = [stage.work.remote() for stage in stages]
             self.startup_s = time.monotonic() - began
@@ -139,12 +139,12 @@ class Run:
             calls: dict[Any, tuple[str, int]] = {}
             while queue or calls:
                 while queue and len({number for _, number in calls.values()}) < self._width:
-                    calls |= self._submit(desk, queue.popleft())
+                    calls |= self._submit(io_actor, queue.popleft())
                 finished, _ = ray.wait(list(calls), num_returns=len(calls), timeout=TICK_S)
                 for call in finished:
                     self._collect(call, *calls.pop(call))
                 if self._stopping:
-                    desk.stop.remote()  # again and again, for a desk that was started anew does not know
+                    io_actor.stop.remote()  # again and again: an actor that was started anew does not know
                 yield self._all_progress(broker, sorted({number for _, number in calls.values()}))
                 dead, working = ray.wait(working, timeout=0)
                 ray.get(dead)
@@ -169,7 +169,7 @@ class Run:
         workers = self.config.workers or max(1, min(len(self.jobs), os.cpu_count() or 1))
         endless = {"max_restarts": -1, "max_task_retries": -1}
         arguments = (self._url, self._options)
-        desk = (
+        io_actor = (
             ray.remote(IoActor)
             .options(
                 num_cpus=0,
@@ -181,7 +181,7 @@ class Run:
             .remote(*arguments, self.config)
         )
         engines = self.config.engines
-        # Kept here, for an actor ends with its last handle.
+        # Kept here: an actor ends with its last handle.
         self._devices = start_devices(engines.device, max_batch=engines.max_batch, max_wait_ms=engines.max_wait_ms)
         devices = self._devices or [None]
         group = f"facewarden.{self.folder.run_id}"
@@ -191,14 +191,14 @@ class Run:
             .remote(*arguments, group, f"{group}.{number}", self.config, devices[number % len(devices)])
             for number in range(workers)
         ]
-        return desk, stages
+        return io_actor, stages
 
     @property
     def _width(self) -> int:
         """How many jobs are under way at once: all cameras, and a few files."""
         return self.config.ingest_limit + sum(job.source.live for job in self.jobs)
 
-    def _submit(self, desk: Any, number: int) -> dict[Any, tuple[str, int]]:
+    def _submit(self, io_actor: Any, number: int) -> dict[Any, tuple[str, int]]:
         job = self.jobs[number]
         stream = job.source.stream
         pushed = bool(LIVE.match(job.output))
@@ -206,14 +206,14 @@ class Run:
             Path(job.output).parent.mkdir(parents=True, exist_ok=True)
         part = str(self.folder.path / f"{number:04d}.jsonl")
         sink = (
-            desk.push.remote(stream, job.output, shown_name(job.output))
+            io_actor.push.remote(stream, job.output, shown_name(job.output))
             if pushed
-            else desk.write_file.remote(stream, job.output)
+            else io_actor.write_file.remote(stream, job.output)
         )
         return {
-            desk.ingest.remote(job.source): ("ingest", number),
+            io_actor.ingest.remote(job.source): ("ingest", number),
             sink: ("sink", number),
-            desk.write_verdicts.remote(stream, part, job.source.shown): ("verdicts", number),
+            io_actor.write_verdicts.remote(stream, part, job.source.shown): ("verdicts", number),
         }
 
     def _collect(self, call: Any, kind: str, number: int) -> None:

@@ -8,7 +8,6 @@ run decodes to uncovered faces.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -20,8 +19,9 @@ from typing import Protocol
 
 from engines import StreamError
 from pipeline.brokers import INGEST, MASKED, VERDICTS, Broker
+from pipeline.live.verdict_lines import LinesOfStream
 from pipeline.media import FileMuxer, RtspPusher
-from pipeline.wire import End, Fate, FrameReport, Head, Packet, StreamRecord, VerdictMessage, VerdictRecord, fraction
+from pipeline.wire import End, Head, Packet, StreamRecord, VerdictRecord, fraction
 
 log = logging.getLogger(__name__)
 
@@ -259,17 +259,14 @@ def write_verdicts(broker: Broker, stream: str, path: str, shown: str) -> str:
     Returns the file's name.
     """
     part = Path(path)
+    lines = LinesOfStream(shown)
     reader = broker.reader(VERDICTS, stream)
     try:
         with part.open("w", encoding="utf-8") as file:
             while True:
                 for message in reader.read(WAIT_S):
                     record = VerdictRecord.FromString(message.value)
-                    lines = [*map(_frame_line, record.frames), *map(_verdict_line, record.verdicts)]
-                    if record.HasField("end"):
-                        lines.append(_end_line(record.end))
-                    for line in lines:
-                        file.write(json.dumps({"stream": shown, **line}, separators=(",", ":")) + "\n")
+                    file.writelines(f"{line.to_json()}\n" for line in lines.of(record))
                     if record.HasField("end"):
                         file.flush()
                         os.fsync(file.fileno())
@@ -277,33 +274,3 @@ def write_verdicts(broker: Broker, stream: str, path: str, shown: str) -> str:
                 file.flush()
     finally:
         reader.close()
-
-
-def _frame_line(frame: FrameReport) -> dict[str, object]:
-    faces = [
-        {
-            "box": [round(value, 1) for value in face.box],
-            "score": round(face.score, 3),
-            "track": face.track,
-            "seen": face.seen,
-            "kept": face.kept,
-            **({"forged": {name: round(value, 4) for name, value in face.forged.items()}} if face.forged else {}),
-        }
-        for face in frame.faces
-    ]
-    fate = Fate.Name(frame.fate).removeprefix("FATE_").lower()
-    line = {"type": "frame", "index": frame.index, "pts": frame.pts, "time_s": round(frame.time_s, 6), "fate": fate}
-    return {**line, **({"reason": frame.reason} if frame.reason else {}), "faces": faces}
-
-
-def _verdict_line(verdict: VerdictMessage) -> dict[str, object]:
-    probability = verdict.probability if verdict.HasField("probability") else None
-    claim = {"subject": verdict.subject, "model": verdict.model, "probability": probability}
-    return {"type": "verdict", **claim, "reasons": list(verdict.reasons), "words": verdict.words}
-
-
-def _end_line(end: End) -> dict[str, object]:
-    ledger = end.ledger
-    counts = {name: getattr(ledger, name) for name in ("packets", "shown", "discarded", "covered_whole")}
-    seen = {"faces": ledger.faces, "kept": ledger.kept, "tracks": ledger.tracks}
-    return {"type": "end", "reason": end.reason, **counts, "withheld": dict(ledger.withheld), **seen}

@@ -53,14 +53,14 @@ def _check_encoder(encode: EncodeSection) -> None:
 def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_engine) -> dict[str, Operator]:
     """Opens all operators with their engines, in order, by their names; `open_network` opens a model file.
 
-    From then on OpenCV keeps to one thread in this process, for to hand pieces of a face on costs more than it saves;
+    From then on OpenCV keeps to one thread in this process, since handing on pieces of a face costs more than it saves;
     and memory is kept for the next frame (see `keep_memory`).
 
     Raises:
         ConfigError: a name or an option is wrong.
         EngineError: a model does not open.
     """
-    import cv2  # here, for it takes longer than all else that a config needs
+    import cv2  # here: it takes longer to import than all else that a config needs
 
     cv2.setNumThreads(1)
     keep_memory()

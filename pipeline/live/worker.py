@@ -10,16 +10,18 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from engines import FrameError, open_engine
+from engines import Engine, FrameError, open_engine
 from operators import Operator
 from pipeline.brokers import BrokerError, Fenced, Member, Record, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
 from pipeline.live.devices import open_shared, serving
 from pipeline.live.steps import open_steps
-from pipeline.live.stream import FAILURES, NO_PACKET, StreamWork
+from pipeline.live.stream import StreamWork
+from pipeline.media.intake import FAILURES, NO_PACKET
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ IDLE_S, BUSY_S = 0.05, 0.002
 """How long to wait for records where nothing moves; and where a decoder is at work, whose pictures nobody announces."""
 FAILURE_PAUSE_S = 0.05
 MOST_QUEUED = 4096
-"""Records that may wait in one actor; streams that keep up are fetched for while others are behind."""
+"""Records that may wait in one actor; streams that keep up are fetched for while others lag."""
 
 
 class Worker:
@@ -39,19 +41,29 @@ class Worker:
         name: this worker's name in it; a restarted actor takes over at once what it owned before.
         config: the run's, with every name checked.
         device: the actor of the GPU that runs its networks; None runs them here.
+        open_network: opens the networks that run here.
 
     Raises:
         EngineError, ConfigError: an engine does not open; the actor must not start.
     """
 
     def __init__(
-        self, broker: str, options: Mapping[str, str], group: str, name: str, config: Config, device: Any = None
+        self,
+        broker: str,
+        options: Mapping[str, str],
+        group: str,
+        name: str,
+        config: Config,
+        device: Any = None,
+        *,
+        open_network: Callable[[Path], Engine] = open_engine,
     ) -> None:
         logging.basicConfig(level=logging.WARNING)
         self._broker_url, self._options = broker, dict(options)
         self._group, self._name = group, name
         self._config = config
-        open_network = open_engine if device is None else partial(open_shared, device, config.engines.device == "cuda")
+        if device is not None:
+            open_network = partial(open_shared, device, config.engines.device == "cuda")
         self._operators: Mapping[str, Operator] = open_steps(config, open_network)
         self._deaths: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._works: dict[str, StreamWork] = {}
@@ -132,7 +144,7 @@ class Worker:
             self._drop(stream)
         except FrameError as error:
             work = self._works.get(stream)
-            suspect = work.suspect() if work is not None else None
+            suspect = work.suspect if work is not None else None
             log.warning("%s: decoder failed at packet %s: %s", stream, suspect, error)
             self._deaths[stream][NO_PACKET if suspect is None else suspect] += 1
             self._begin_again(stream, member)

@@ -13,9 +13,9 @@ AvPacket: TypeAlias = "av.Packet[Any]"
 
 
 def packet_of(data: bytes) -> AvPacket:
-    """A packet with these bytes and, behind them, the zeros that decoders read as well.
+    """A packet with these bytes followed by the zeros that decoders read as well.
 
-    `av.Packet(data)` has none: it refers to the bytes object, and what lies behind that in memory was seen to
+    `av.Packet(data)` has none: it refers to the bytes object, and what follows them in memory was seen to
     change pictures.
     """
     packet: AvPacket = av.Packet(len(data))

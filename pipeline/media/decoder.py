@@ -212,7 +212,7 @@ class Decoder:
         return items
 
     def release(self, slot: int) -> None:
-        """Gives a picture's place back."""
+        """Gives a picture's slot back."""
         number, index = divmod(slot, self._slots)
         ring = self._rings[number]
         if len(ring.held) == ring.slots:

@@ -10,7 +10,7 @@ came from, whatever the codec reorders or hides.
     child to parent   WANT     width, height, pixel format: a ring for pictures like this is needed
                       PICTURE  slot, number, corrupt, full range, matrix
                       BROKEN   number, then why it cannot be decoded
-                      DONE     number, CPU time so far in ns: this packet is behind us
+                      DONE     number, CPU time so far in ns: this packet is done
                       FINISHED after the last picture
 """
 
@@ -61,7 +61,7 @@ class _SharedSlots:
         os.close(descriptor)
 
     def put(self, slot: int, frame: VideoFrame) -> None:
-        """Copies the planes, one behind the other and without padding."""
+        """Copies the planes, one after the other and without padding."""
         offset = slot * self._slot_bytes
         for plane in frame.planes:
             dtype = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
@@ -93,7 +93,7 @@ class _Server:
             self._read()
 
     def _say(self, kind: int, *parts: bytes) -> None:
-        """Notes a message; what belongs to one packet goes out together, for each send wakes the parent."""
+        """Notes a message; what belongs to one packet goes out together: each send wakes the parent."""
         self._unsent += pack(kind, *parts)
 
     def _speak(self) -> None:
@@ -189,7 +189,7 @@ def _open(settings: Mapping[str, Any]) -> VideoCodecContext:
 
 
 def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
-    """Decodes until it is told to finish; `FAILED` where it cannot go on at all."""
+    """Decodes until FINISH comes; `FAILED` where it cannot go on at all."""
     try:
         _Server(channel, settings).run()
     except (av.FFmpegError, ValueError) as error:

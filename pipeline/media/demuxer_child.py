@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -24,15 +25,20 @@ RECORD = 1
 ENDED = 2
 
 _LOOK_AHEAD = 64
-"""So many packets are read at most before the head is sent, for what only packets and frames tell."""
+"""So many packets are read at most before the head is sent, to find what only packets and frames hold."""
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
 _TEMPLATE_CONTAINERS = ("nut", "matroska")
 """The first that takes the codec: NUT takes all that were tried but ALAC, Matroska wants more than parameters."""
 _DEVICE_FORMATS = ("mjpeg", "h264", None)
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST_CREATION = datetime(1990, 1, 1, tzinfo=UTC)
+"""What is older comes from a clock that was never set: containers count from 1904, cameras from 1970 or 1980."""
+_CLOCKS_DIFFER = timedelta(days=1)
+"""So far in the future a file may have been made: some cameras write local time as UTC."""
 
 
 class Refused(Exception):
-    """The source is not opened; the text says why, behind the source's name."""
+    """The source is not opened; the text after the source's name says why."""
 
 
 def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
@@ -94,10 +100,13 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
     waiting, frame = _look_ahead(packets, video, live=settings["live"])
     head = _head(container, video, frame)
     head.audio.extend(_audio_track(i, stream) for i, stream in enumerate(audio, 1))
+    shown = [packet for packet in waiting if packet.stream is video]
     if settings["live"]:
         head.frames_expected = 0
-    elif any(packet.stream is video and packet.pts is None for packet in waiting):
-        head.timed = False
+    else:
+        head.created_us = created_us(container.metadata.get("creation_time", ""), datetime.now(UTC))
+        head.timed = head.timed and all(packet.pts is not None for packet in shown)
+        head.first_pts = _first_pts(shown, frame) if head.timed else 0
     yield StreamRecord(head=head)
     for packet in waiting:
         yield _record(packet, tracks)
@@ -148,7 +157,7 @@ def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: in
 def _look_ahead(
     packets: Iterator[AvPacket], video: VideoStream, *, live: bool
 ) -> tuple[list[AvPacket], VideoFrame | None]:
-    """Reads until a picture comes out, which alone tells the display matrix, and of some codecs the colours.
+    """Reads until a picture comes out, which alone holds the display matrix, and of some codecs the colours.
 
     The packets stay whole: the demuxer's own decoder, fed with them here, is not used again.
     """
@@ -176,7 +185,7 @@ def _head(container: InputContainer, video: VideoStream, frame: VideoFrame | Non
     context, name = video.codec_context, container.format.name
     codec = context.codec.canonical_name
     raw = name in RAW_CONTAINERS
-    told = frame or context
+    stated = frame or context
     rates = (context.framerate if raw else None, video.average_rate, video.guessed_rate)
     rate = next((rate for rate in rates if rate), Fraction(0))
     reorders = context.reorder_depth > 0
@@ -193,16 +202,38 @@ def _head(container: InputContainer, video: VideoStream, frame: VideoFrame | Non
         rate=rational(rate),
         sample_aspect=rational(context.sample_aspect_ratio),
         color=Color(
-            range=told.color_range,
-            primaries=told.color_primaries,
-            transfer=told.color_trc,
-            matrix=told.colorspace,
+            range=stated.color_range,
+            primaries=stated.color_primaries,
+            transfer=stated.color_trc,
+            matrix=stated.colorspace,
         ),
         rotation=frame.rotation if frame else 0,
         timed=not raw and not (name == "avi" and reorders),
         frames_expected=video.frames or round(duration * rate),
         clock_may_jump=name in JUMPY_CONTAINERS,
     )
+
+
+def created_us(stated: str, now: datetime) -> int:
+    """A container's creation time as Unix time in microseconds; 0 where it states none, or none that can be meant.
+
+    >>> created_us("1970-01-01T00:00:00.000000Z", datetime.now(UTC))
+    0
+    """
+    try:
+        created = datetime.fromisoformat(stated)
+    except ValueError:
+        return 0
+    if created.tzinfo is None or not _EARLIEST_CREATION <= created <= now + _CLOCKS_DIFFER:
+        return 0
+    return (created - _UNIX_EPOCH) // timedelta(microseconds=1)
+
+
+def _first_pts(packets: Sequence[AvPacket], frame: VideoFrame | None) -> int:
+    """When the first frame is shown, in ticks; where none could be decoded, the earliest packet."""
+    if frame is not None and frame.pts is not None:
+        return frame.pts
+    return min((int(packet.pts or 0) for packet in packets), default=0)
 
 
 def _audio_track(track: int, stream: Any) -> AudioTrack:

@@ -237,10 +237,14 @@ def _encoded_color(head: Head) -> Color:
 
 
 def masked_head(source: Head, encoder: Encoder) -> Head:
-    """The head of what the encoder makes of a source: all that a sink needs. `epoch` is the caller's."""
+    """The head of what the encoder makes of a source: all that a sink needs. `epoch` is the caller's.
+
+    When the source was made goes into reports only: the masked video carries none of its container's metadata.
+    """
     head = Head()
     head.CopyFrom(source)
-    head.ClearField("epoch")
+    for name in ("epoch", "created_us", "first_pts"):
+        head.ClearField(name)
     head.codec, head.extradata, head.reorder_depth = "h264", encoder.extradata, encoder.reorder_depth
     head.width, head.height, head.pixel_format = encoder.width, encoder.height, encoder.format.name
     head.color.CopyFrom(encoder.color)

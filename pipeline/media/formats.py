@@ -51,7 +51,7 @@ def is_pixel_format(name: str) -> bool:
 def nearest_format(source: VideoFormat, width: int, height: int) -> str:
     """The one of `operators.frame.PIXEL_FORMATS` that loses least and that players understand.
 
-    RGB, palettes and gray become 4:2:0, for hardly any player shows 4:4:4. Odd sizes keep all their
+    RGB, palettes and gray become 4:2:0, since hardly any player shows 4:4:4. Odd sizes keep all their
     chroma, because x264 takes no 4:2:0 of odd size.
     """
     suffix = "10le" if max(component.bits for component in source.components) > 8 else ""

@@ -5,6 +5,7 @@ networks      what it rests on: cards and hashes
 frames        a file's pictures, decoded in the jail
 screener      one pass over one video
 observations  what is kept of a pass: series, pictures of faces
-document      all of it as JSON
+report        what the files for programs hold
+document      how a screening becomes one
 page, plots   and for people
 """

@@ -6,24 +6,33 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+from pydantic import ValidationError
 
 from engines import StreamError
 from engines.files import write_whole
 from pipeline.config import Config
 from pipeline.jail.protocol import readable
-from pipeline.screening.document import FORMAT, OUTCOMES, Edition, document, summary
+from pipeline.screening.document import NOTHING, Edition, document, summary
 from pipeline.screening.networks import JudgingNetwork
 from pipeline.screening.page import index_page, report_page
+from pipeline.screening.report import (
+    FORMAT,
+    OUTCOMES,
+    ListedFile,
+    ListedVideo,
+    OutcomeCounts,
+    ScreeningList,
+    ScreeningReport,
+)
 from pipeline.screening.screener import Screener, Upload
 
 INDICATION, INCOMPLETE = 3, 1
 INDEX, LIST = "index.html", "screen.json"
 LONGEST_STEM = 60
-VideoRow = dict[str, Any]
 
 
 class ScreeningBatch:
@@ -42,7 +51,7 @@ class ScreeningBatch:
         self, folder: Path, screener: Screener, config: Config, models: Sequence[JudgingNetwork], *, name: str
     ) -> None:
         self.folder = folder
-        self.rows: list[VideoRow] = []
+        self.rows: list[ListedVideo] = []
         self.again = 0
         self._screener = screener
         self._edition = Edition(version("facewarden"), name, models)
@@ -56,8 +65,8 @@ class ScreeningBatch:
     @property
     def counts(self) -> Counter[str]:
         """Videos by outcome, and those that are not `complete`."""
-        incomplete = sum(not row["complete"] for row in self.rows)
-        return Counter(row["outcome"] for row in self.rows) + Counter(incomplete=incomplete)
+        incomplete = sum(not row.complete for row in self.rows)
+        return Counter[str](row.outcome for row in self.rows) + Counter(incomplete=incomplete)
 
     @property
     def code(self) -> int:
@@ -74,39 +83,39 @@ class ScreeningBatch:
             self.rows.append(_unread(path, str(error)))
             return
         stem = f"{_safe(path.stem)}-{upload.sha256[:12]}"
-        files = {"html": f"{stem}.html", "json": f"{stem}.json"}
+        page, file = self.folder / f"{stem}.html", self.folder / f"{stem}.json"
         key = hashlib.sha256(f"{upload.sha256} {self._made_of}".encode()).hexdigest()
-        told = _finished(self.folder / files["json"], key)
-        if told is None:
-            told = self._screen(upload, files, key, moved)
+        report = finished_report(file, key) if page.is_file() else None
+        if report is None:
+            report = self._screen(upload, page, file, key, moved)
         else:
             self.again += 1
-        self.rows.append({**summary(told, files), "source": {**told["source"], **_named(path)}})
+        source = ListedFile(**_named(path), sha256=upload.sha256, bytes=report.source.bytes)
+        self.rows.append(summary(report, source, html=page.name, document=file.name))
 
     def _screen(
-        self, upload: Upload, files: Mapping[str, str], key: str, moved: Callable[[int, int], None]
-    ) -> VideoRow:
+        self, upload: Upload, page: Path, file: Path, key: str, moved: Callable[[int, int], None]
+    ) -> ScreeningReport:
         screening = self._screener.screen(upload, moved)
-        told = document(upload, screening, self._edition, key)
+        report = document(upload, screening, self._edition, key)
         # The document comes last: where it is, the page is too.
-        write_whole(self.folder / files["html"], report_page(told, screening, self._edition).encode())
-        write_whole(self.folder / files["json"], f"{json.dumps(told)}\n".encode())
-        return told
+        write_whole(page, report_page(report, screening, self._edition).encode())
+        write_whole(file, report.to_json())
+        return report
 
     def write_list(self) -> None:
         """Writes the list of all videos so far, for people and for programs."""
-        counts = {name: self.counts[name] for name in (*OUTCOMES, "incomplete")}
-        listed = {
-            "format": FORMAT,
-            "facewarden": self._edition.version,
-            "config": self._edition.config,
-            "models": {model.identity: model.sha256 for model in self._edition.models},
-            "counts": counts,
-            "videos": self.rows,
-        }
-        page = index_page(self.rows, counts, self._edition.version)
-        write_whole(self.index, page.encode())
-        write_whole(self.folder / LIST, f"{json.dumps(listed, indent=1)}\n".encode())
+        counts = OutcomeCounts(**{name: self.counts[name] for name in (*OUTCOMES, "incomplete")})
+        listed = ScreeningList(
+            format=FORMAT,
+            facewarden=self._edition.version,
+            config=self._edition.config,
+            models={model.identity: model.sha256 for model in self._edition.models},
+            counts=counts,
+            videos=tuple(self.rows),
+        )
+        write_whole(self.index, index_page(self.rows, counts, self._edition.version).encode())
+        write_whole(self.folder / LIST, listed.to_json())
 
 
 def _made_of(config: Config, models: Sequence[JudgingNetwork], facewarden: str) -> str:
@@ -116,25 +125,24 @@ def _made_of(config: Config, models: Sequence[JudgingNetwork], facewarden: str) 
     return json.dumps([FORMAT, facewarden, steps, networks, config.jail.model_dump()], sort_keys=True)
 
 
-def _finished(file: Path, key: str) -> VideoRow | None:
-    """A report that was made to its end, of the same things."""
+def finished_report(file: Path, key: str) -> ScreeningReport | None:
+    """A report that was made to its end, of the same things; None where it is damaged or of another format."""
     try:
-        told = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        report = ScreeningReport.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
         return None
-    same = isinstance(told, dict) and told.get("key") == key and told.get("complete") is True
-    return told if same and file.with_suffix(".html").is_file() else None
+    return report if report.key == key and report.complete else None
 
 
-def _unread(path: Path, reason: str) -> VideoRow:
-    return {
-        "source": {**_named(path), "sha256": None, "bytes": None},
-        "outcome": "nothing_said", "words": "nothing can be said", "probability": None, "confidence": "none",
-        "complete": False, "reason": readable(reason), "seconds": 0.0, "tracks": 0, "html": None, "json": None,
-    }  # fmt: skip
+def _unread(path: Path, reason: str) -> ListedVideo:
+    return ListedVideo(
+        source=ListedFile(**_named(path), sha256=None, bytes=None),
+        outcome="nothing_said", words=NOTHING, probability=None, confidence="none",
+        complete=False, reason=readable(reason), seconds=0.0, tracks=0, html=None, document=None,
+    )  # fmt: skip
 
 
-def _named(path: Path) -> VideoRow:
+def _named(path: Path) -> dict[str, str]:
     return {"name": readable(path.name), "path": readable(str(path))}
 
 

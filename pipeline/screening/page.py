@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from numpy.typing import NDArray
 from engines.card import Card, CardMetric
 from operators.deepfake.heatmap import overlay
 from operators.deepfake.scores import VerdictLimits
-from pipeline.screening.document import OUTCOMES, Document, Edition, by_weight
+from pipeline.screening.document import Edition, by_weight
 from pipeline.screening.observations import GAZE, Shot, TrackNotes
 from pipeline.screening.plots import Plot, Samples, angle_range, clock, plot
+from pipeline.screening.report import OUTCOMES, ListedVideo, OutcomeCounts, ScreeningReport, SystemVerdict
 from pipeline.screening.screener import Screening
 
 JPEG_QUALITY = 88
@@ -36,7 +38,22 @@ SYSTEMS = {
 """Names of systems, and what they do, for readers. Others go by the name of their operator."""
 
 
-def report_page(told: Document, screening: Screening, edition: Edition) -> str:
+@dataclass(slots=True)
+class Silence:
+    """Why a system kept silent, and of which tracks.
+
+    Attributes:
+        tracks: by their numbers.
+        others: how many tracks more that are not shown.
+    """
+
+    system: str
+    reasons: tuple[str, ...]
+    tracks: list[int] = field(default_factory=list)
+    others: int = 0
+
+
+def report_page(report: ScreeningReport, screening: Screening, edition: Edition) -> str:
     """The HTML of one report."""
     tracks = by_weight(screening)
     shots = [shot for track in tracks for shot in track.album]
@@ -44,26 +61,26 @@ def report_page(told: Document, screening: Screening, edition: Edition) -> str:
     limits = {name: edition.limits(verdict) for name, verdict in screening.verdicts.items()}
     return _render(
         "report.html",
-        told=told,
+        report=report,
         timelines=_timelines(tracks, limits, screening.seconds),
         tracks=[
             {
-                "told": document,
+                "report": track_report,
                 "shots": [shown(shot, most) for shot in track.album],
                 "plots": _plots(track, limits, screening.seconds),
             }
-            for track, document in zip(tracks, told["tracks"], strict=True)
+            for track, track_report in zip(tracks, report.tracks, strict=True)
         ],
-        silences=_silences(told),
+        silences=_silences(report),
         judges=[_judge(name, edition.judge(verdict)) for name, verdict in screening.verdicts.items()],
     )
 
 
-def index_page(rows: Sequence[Document], counts: Mapping[str, int], version: str) -> str:
+def index_page(rows: Sequence[ListedVideo], counts: OutcomeCounts, version: str) -> str:
     """The HTML of a list of reports, those first that somebody should look at."""
 
-    def urgency(row: Document) -> tuple[int, bool, float]:
-        return OUTCOMES.index(row["outcome"]), row["complete"], -(row["probability"] or 0)
+    def urgency(row: ListedVideo) -> tuple[int, bool, float]:
+        return OUTCOMES.index(row.outcome), row.complete, -(row.probability or 0)
 
     return _render("index.html", rows=sorted(rows, key=urgency), counts=counts, version=version)
 
@@ -144,26 +161,26 @@ def _points(rows: NDArray[np.float64], column: int) -> Samples:
 
 def shown(shot: Shot, most: float) -> dict[str, Any]:
     """A shot for the template: when, and its picture without and with the evidence, `most` in the brightest colour."""
-    hot = None if shot.evidence is None else overlay(shot.rgb, shot.evidence, most=most)
+    hot = None if shot.evidence is None else overlay(shot.rgb, shot.evidence, strongest=most)
     return {"time_s": shot.time_s, "plain": _jpeg(shot.rgb), "hot": None if hot is None else _jpeg(hot)}
 
 
-def _silences(told: Document) -> list[Document]:
+def _silences(report: ScreeningReport) -> list[Silence]:
     """Why each system kept silent, and of which tracks; the most frequent reasons first."""
-    found: dict[tuple[str, tuple[str, ...]], Document] = {}
+    found: dict[tuple[str, tuple[str, ...]], Silence] = {}
 
-    def of(verdict: Document) -> Document:
-        key = verdict["system"], tuple(verdict["reasons"])
-        return found.setdefault(key, {"system": key[0], "reasons": key[1], "tracks": [], "others": 0})
+    def of(verdict: SystemVerdict) -> Silence:
+        key = verdict.system, verdict.reasons
+        return found.setdefault(key, Silence(*key))
 
-    for track in told["tracks"]:
-        for verdict in track["verdicts"]:
-            if verdict["probability"] is None:
-                of(verdict)["tracks"].append(track["track"])
-    for verdict in told["left_out"]["verdicts"]:
-        if verdict["probability"] is None:
-            of(verdict)["others"] += verdict["tracks"]
-    return sorted(found.values(), key=lambda each: (each["system"], -len(each["tracks"]) - each["others"]))
+    for track in report.tracks:
+        for verdict in track.verdicts:
+            if verdict.probability is None:
+                of(verdict).tracks.append(track.track)
+    for counted in report.left_out.verdicts:
+        if counted.probability is None:
+            of(counted).others += counted.tracks
+    return sorted(found.values(), key=lambda each: (each.system, -len(each.tracks) - each.others))
 
 
 def _jpeg(rgb: NDArray[np.uint8]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 
 from engines import ConfigError
 from engines.card import Card, CardMetric
-from pipeline.provenance import commit
+from pipeline.provenance import commit, read_report
 from pipeline.training.ray_jobs import RECIPE
 from pipeline.training.recipe import Recipe, load_module, options_of_trained
 from pipeline.training.summaries import card_metrics
@@ -111,7 +110,7 @@ def export_with_reports(run: Path, to: Path | None, reports: Sequence[Path]) -> 
     metrics: dict[str, CardMetric | float] = {}
     for file in reports:
         try:
-            metrics |= card_metrics(json.loads(file.read_text())["figures"])
-        except (OSError, ValueError, KeyError) as error:
+            metrics |= card_metrics(read_report(file).figures)
+        except (OSError, ValidationError) as error:
             raise ConfigError(f"{file}: expected a report of evaluate --json ({error})") from error
     return export_run(run, to, metrics)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from bench.compare import FigureChange, differences, remarks, run
 from bench.report import direction, merged
+from pipeline.provenance import FiguresReport
 
 BEFORE = {"server_fps": 10.0, "server_p99_ms": 100.0, "recall_ours": 0.9, "kills": 20.0, "lost": 0.0, "only_here": 1.0}
 AFTER = {"server_fps": 12.0, "server_p99_ms": 103.0, "recall_ours": 0.8, "kills": 30.0, "lost": 2.0}
+
+
+def report_of(figures: Mapping[str, float | None], *, machine: str = "a", commit: str = "abc") -> FiguresReport:
+    return FiguresReport(command="x", commit=commit, machine=machine, seed=0, figures=dict(figures), rows=())
 
 
 def test_each_figure_is_judged() -> None:
@@ -61,8 +66,8 @@ def test_which_way_is_better(figure: str, way: int) -> None:
 
 
 def test_what_makes_them_hard_to_compare() -> None:
-    before = {"figures": BEFORE, "machine": "a", "command": "x", "seed": 0, "commit": "0123456789ab+"}
-    after = {"figures": AFTER, "machine": "b", "command": "x", "seed": 0, "commit": "ba9876543210"}
+    before = report_of(BEFORE, machine="a", commit="0123456789ab+")
+    after = report_of({**AFTER, "undefined": None}, machine="b", commit="ba9876543210")
 
     said = remarks(before, after)
 
@@ -76,7 +81,7 @@ def test_what_makes_them_hard_to_compare() -> None:
 def test_files_in_and_a_table_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [tmp_path / name for name in ("a.json", "b.json")]
     for path, figures in zip(paths, (BEFORE, AFTER), strict=True):
-        path.write_text(json.dumps({"figures": figures, "commit": "abc"}))
+        path.write_text(report_of(figures).model_dump_json())
 
     with pytest.raises(SystemExit, match="worse: recall_ours, lost"):
         run(Namespace(before=paths[0], after=paths[1], noise=0.05, fail=True))

@@ -40,7 +40,7 @@ class Separable(nn.Sequential):
 
 
 class Block(nn.Module):
-    """`repeats` separable convolutions beside a shortcut; the width grows in the first of them or in the last."""
+    """`repeats` separable convolutions with a shortcut; the width grows in the first of them or in the last."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Xception(nn.Module):
 
 
 class MobileTrunk(nn.Module):
-    """A pretrained MobileNetV2 cut at stride 16 in Xception's place, for a machine without a GPU."""
+    """A pretrained MobileNetV2 cut at stride 16 instead of Xception, for a machine without a GPU."""
 
     width = 256
 
@@ -141,11 +141,11 @@ class MobileTrunk(nn.Module):
 
 
 class Detector(nn.Module):
-    """`(n, 3, h, w)` -> logits `(n, 2)`, real and fake: a trunk, the mean over places, one linear layer.
+    """`(n, 3, h, w)` -> logits `(n, 2)`, real and fake: a trunk, the mean over positions, one linear layer.
 
     Args:
         trunk: Xception or SmallTrunk.
-        dense: a second head tells for each place how much of it was changed; for training only (not in the paper).
+        dense: a second head says of each position how much of it was changed; for training only (not in the paper).
     """
 
     def __init__(self, trunk: Xception | MobileTrunk, *, dense: bool = False) -> None:
@@ -162,7 +162,7 @@ class Detector(nn.Module):
         return self.head(self.trunk.finish(a).mean((2, 3)))
 
     def with_evidence(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits `(n, 2)`, and logits `(n, 1, h', w')` of each place having been changed."""
+        """Logits `(n, 2)`, and logits `(n, 1, h', w')` of each position having been changed."""
         assert self.dense is not None, "built without dense=True"  # noqa: S101
         last = self.trunk.finish(self.trunk.attend(x))
         return self.head(last.mean((2, 3))), self.dense(last)
@@ -298,7 +298,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def attention(detector: Detector, x: Tensor) -> Tensor:
-    """Grad-CAM of the predicted class at conv3, for each image: `(n, h, w)` in 0..1, all zero where it is flat.
+    """Grad-CAM of the predicted class at conv3 of each image: `(n, h, w)` in 0..1, all zero where it is flat.
 
     The weights of the channels are taken as constants, so a loss on it reaches conv3 and what lies before, and nothing
     behind. There is no ReLU, as in the paper's code.

@@ -25,7 +25,7 @@ class ForgeryScorer:
     Needs `faces.data["mesh"]` of `landmarks.mediapipe`. Adds to `faces.data`, NaN where it keeps silent:
 
     - `forged_acmf (n,)` float32: the calibrated probability that the face is forged;
-    - `acmf_map (n, h, w)` float32: how much each place of the crop speaks for it, 0 or more.
+    - `acmf_map (n, h, w)` float32: how much each part of the crop speaks for it, 0 or more.
 
     Every `every` scored frames of a track, and then again, `frame.verdicts` says what is claimed about it.
 
@@ -44,7 +44,7 @@ class ForgeryScorer:
         map_margin: that of the crops that `acmf_map` lies on.
 
     Raises:
-        EngineError: the card beside the model is damaged or missing.
+        EngineError: the card next to the model is damaged or missing.
     """
 
     def __init__(
@@ -89,26 +89,26 @@ class ForgeryScorer:
             return frame
         if "mesh" not in faces.data:
             raise FrameError("deepfake.acmf: expected faces with a mesh; put landmarks.mediapipe before it")
-        told = quality.placing_faults(
+        faults = quality.placing_faults(
             faces.boxes, faces.data["mesh"], faces.data.get("pose"), min_px=self._min_px, max_yaw=self._max_yaw
         )
-        rows = np.array([row for row, fault in enumerate(told) if not fault and faces.seen[row]], int)
+        rows = np.array([row for row, fault in enumerate(faults) if not fault and faces.seen[row]], int)
         probability = np.full(len(faces), np.nan, np.float32)
         if len(rows):
             squares = crops.squares(faces.data["mesh"][rows], self._size, margin=self.map_margin)
             cut = crops.cut(frame.bgr, squares, self._size)[..., ::-1]
             found = self._detector(face=crops.to_input(cut))
             for row, fault in zip(rows, quality.faults(quality.measure(cut), self._limits.usual), strict=True):
-                told[row] = fault
-            judged = [row for row in rows if not told[row]]
+                faults[row] = fault
+            judged = [row for row in rows if not faults[row]]
             probability[rows] = found["fake_prob"][:, 0]
-            probability[[row for row in rows if told[row]]] = np.nan
+            probability[[row for row in rows if faults[row]]] = np.nan
             for row in judged:
                 self._standings.add(frame.stream, int(faces.tracks[row]), frame.index, float(probability[row]), "")
             maps = np.full((len(faces), *found["cam_fake"].shape[2:]), np.nan, np.float32)
             maps[rows] = found["cam_fake"][:, 0]
             faces = faces.with_data(acmf_map=maps)
-        for row, fault in enumerate(told):
+        for row, fault in enumerate(faults):
             if fault:
                 self._standings.add(frame.stream, int(faces.tracks[row]), frame.index, np.nan, fault)
         due = self._standings.due(frame.stream, frame.index, self._every)

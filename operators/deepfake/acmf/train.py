@@ -1,6 +1,6 @@
 """The recipe of ACMF: stage 1 on masked images, then the offline pass of attention consistency, then calibration.
 
-The defaults are the paper's where its code tells them; what they leave open is marked.
+The defaults are the paper's where its code states them; what they leave open is marked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ VALIDATED = 750
 """At most so many pairs are looked at to choose the best weights."""
 FULL = 1.0
 STRENGTHS = (0.0, FULL)
-"""Calibrated on each picture as it is, and degraded as in training: nobody tells at run time which it is."""
+"""Calibrated on each picture as it is, and degraded as in training: nobody knows at run time which it is."""
 CHUNK = 128
 
 ABLATIONS: dict[str, dict[str, object]] = {
@@ -224,10 +224,10 @@ def video_tta(
     """The paper's stage 2: for each clip a detector adapted to it, and one probability for all its crops, `(n,)`.
 
     It sees the unlabelled videos that it scores, and no label of theirs: its AUC is `auc_video_tta`, never a fixed
-    model's. What a clip scores depends on no other clip, for each begins from the same weights with its own chance.
+    model's. What a clip scores depends on no other clip: each begins from the same weights with its own chance.
 
     Args:
-        weights: of a whole training; the options behind are those of `networks`.
+        weights: of a whole training; the options after it are those of `networks`.
         source: labelled crops of the training set.
         frames: so many of a video are looked at, spread over it.
         source_batch: labelled crops for each of the two steps.
@@ -292,10 +292,10 @@ class _HeldPairs:
         blurred = np.stack([cv2.GaussianBlur(image, (0, 0), 1.0) for image in images])
         genuine = images[labels == 0]
         passed = np.stack([jpeg(image, 75) for image in genuine])
-        told = _odds(detector, crops.to_input(np.concatenate([genuine, passed])), run)
+        odds = _odds(detector, crops.to_input(np.concatenate([genuine, passed])), run)
         return {
             "val_auc_blurred": metrics.auc(labels, _odds(detector, crops.to_input(blurred), run)),
-            "val_auc_jpeg_alone": metrics.auc(np.repeat([0, 1], len(genuine)), told),
+            "val_auc_jpeg_alone": metrics.auc(np.repeat([0, 1], len(genuine)), odds),
         }
 
 

@@ -81,11 +81,11 @@ class ClipSource:
     def face(self, row: int) -> GenuineFace:
         return GenuineFace(np.asarray(self._data.pixels[row]), np.asarray(self._data.points[row]))
 
-    def held(self, most: int, rng: Rng) -> HeldClips:
+    def held(self, max_clips: int, rng: Rng) -> HeldClips:
         """Clips for validation, always the same."""
         if self.rendered:
-            rows = rng.permutation(self.genuine)[: max(2, most // 2)]
-            kinds = [self._kinds[place % len(self._kinds)] for place in range(len(rows))]
+            rows = rng.permutation(self.genuine)[: max(2, max_clips // 2)]
+            kinds = [self._kinds[number % len(self._kinds)] for number in range(len(rows))]
             jobs = [(int(row), kind) for row, forged in zip(rows, kinds, strict=True) for kind in ("real", forged)]
             clips = [self.rendering(row, kind, np.random.default_rng((7, row, kind == "real"))) for row, kind in jobs]
             return HeldClips(
@@ -95,10 +95,10 @@ class ClipSource:
                 groups=np.array([str(self._data.groups[row]) for row, _ in jobs]),
             )
         looked = [
-            (rows[places], fake)
+            (rows[window], fake)
             for fake, videos in self.videos.items()
-            for rows in videos[:most]
-            for places in testing_rows(len(rows), self._frames)
+            for rows in videos[:max_clips]
+            for window in testing_rows(len(rows), self._frames)
         ]
         return HeldClips(
             clips=[self._cut(rows) for rows, _ in looked],

@@ -30,7 +30,7 @@ Mode = Literal["full", "freeze"]
 
 
 class BasicBlock(nn.Module):
-    """Two convolutions beside a shortcut (He et al., CVPR 2016)."""
+    """Two convolutions with a shortcut (He et al., CVPR 2016)."""
 
     def __init__(self, channels: int, out: int, stride: int) -> None:
         super().__init__()
@@ -44,9 +44,9 @@ class BasicBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        beside = x if self.downsample is None else self.downsample(x)
+        shortcut = x if self.downsample is None else self.downsample(x)
         x = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        return F.relu(x + beside)
+        return F.relu(x + shortcut)
 
 
 class ResNet(nn.Module):
@@ -71,9 +71,9 @@ class ResNet(nn.Module):
 
 
 class PlacedTrunk(nn.Module):
-    """A pretrained MobileNetV2 cut at stride 16, with its places kept apart: the eyes are up, the mouth is down.
+    """A pretrained MobileNetV2 cut at stride 16, with its positions kept apart: the eyes are up, the mouth is down.
 
-    Pooling over the whole face would wash an iris of four pixels out, so a linear layer sees a grid of places.
+    Pooling over the whole face would wash an iris of four pixels out, so a linear layer sees a grid of positions.
     """
 
     def __init__(self, weights: Path | None = None, *, width: int = 128, grid: int = 6) -> None:
@@ -251,14 +251,14 @@ class ClipEngine(nn.Module):
         return {"logits": logits, "fake_prob": self.calibrated(logits), "attn": weights}
 
 
-def fold(layers: nn.Sequential, behind: nn.Linear) -> nn.Sequential:
-    """The layers with their last, linear one merged with the linear one behind them."""
+def fold(layers: nn.Sequential, after: nn.Linear) -> nn.Sequential:
+    """The layers with their last, linear one merged with the linear one after them."""
     *before, last = layers
     assert isinstance(last, nn.Linear)  # noqa: S101 - see mlp
-    both = nn.Linear(last.in_features, behind.out_features)
+    both = nn.Linear(last.in_features, after.out_features)
     with torch.no_grad():
-        both.weight.copy_(behind.weight @ last.weight)
-        both.bias.copy_(behind.weight @ last.bias + behind.bias)
+        both.weight.copy_(after.weight @ last.weight)
+        both.bias.copy_(after.weight @ last.bias + after.bias)
     return nn.Sequential(*before, both)
 
 
@@ -344,7 +344,7 @@ def clip_loss(logits: Tensor, real: Tensor, g: Tensor, target: Tensor, mu: float
 
 
 def example(model: GazeForensics, size: int = 224) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Inputs of one call, for the frame engine and for the clip engine."""
+    """Inputs of one call of the frame engine, and of the clip engine."""
     draw = torch.Generator().manual_seed(0)
     frames = torch.randn((2, 3, size, size), generator=draw)
     clips = torch.randn((2, model.sizes.frames, model.width + model.sizes.leaky), generator=draw)

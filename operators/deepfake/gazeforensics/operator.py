@@ -35,7 +35,7 @@ class Ring:
         embeddings: of the last frames, oldest first; each `(e,)` float32.
         gaze: pitch and yaw of the right and left eye in those frames, `(2, 2)` float32 degrees each.
         new: how many of them no clip has been scored with.
-        seen: frames of the track that could have been taken, for the stride.
+        seen: frames of the track that could have been taken; the stride counts them.
         met_at: index of the last frame that had it.
     """
 
@@ -45,9 +45,9 @@ class Ring:
     seen: int = 0
     met_at: int = 0
 
-    def keep(self, embedding: NDArray[np.float32], gaze: NDArray[np.float32], most: int) -> None:
-        self.embeddings = [*self.embeddings, embedding][-most:]
-        self.gaze = [*self.gaze, gaze][-most:]
+    def keep(self, embedding: NDArray[np.float32], gaze: NDArray[np.float32], length: int) -> None:
+        self.embeddings = [*self.embeddings, embedding][-length:]
+        self.gaze = [*self.gaze, gaze][-length:]
         self.new += 1
 
 
@@ -78,7 +78,7 @@ class GazeJudge:
         limits: what the card's metrics would say; None reads them there. Without either nothing is ever claimed.
 
     Raises:
-        EngineError: the card beside the model is damaged or missing.
+        EngineError: the card next to the model is damaged or missing.
     """
 
     def __init__(
@@ -160,11 +160,11 @@ class GazeJudge:
         faces, rings = frame.faces, self._rings[frame.stream]
         for gone in [track for track, ring in rings.items() if ring.met_at < frame.index - FORGET_AFTER_FRAMES]:
             del rings[gone]
-        told = quality.placing_faults(
+        faults = quality.placing_faults(
             faces.boxes, faces.data["mesh"], faces.data.get("pose"), min_px=self._min_px, max_yaw=self._max_yaw
         )
         taken = []
-        for row, (track, fault) in enumerate(zip(faces.tracks.tolist(), told, strict=True)):
+        for row, (track, fault) in enumerate(zip(faces.tracks.tolist(), faults, strict=True)):
             if track < 0 or not faces.seen[row]:
                 continue
             ring = rings.setdefault(track, Ring())
@@ -218,13 +218,13 @@ def score(engines: Mapping[str, Engine], crop_set: CropSet) -> NDArray[np.float6
     centre = _centre(engines["clip"])
     scores = np.full(len(crop_set), np.nan)
     for rows in videos_of(crop_set):
-        places = testing_rows(len(rows), frames)
-        if not places:
+        windows = testing_rows(len(rows), frames)
+        if not windows:
             continue
         parts = [rows[first : first + BATCH] for first in range(0, len(rows), BATCH)]
         faces = [prepared(np.asarray(crop_set.pixels[part]), size, centre=centre) for part in parts]
         emb = np.concatenate([engines["frame"](face=face)["emb"] for face in faces])
-        found = engines["clip"](emb_seq=np.stack([emb[place] for place in places]))["fake_prob"]
+        found = engines["clip"](emb_seq=np.stack([emb[window] for window in windows]))["fake_prob"]
         scores[rows] = found.mean()
     return scores
 

@@ -82,7 +82,7 @@ def train(
 
     Args:
         trunk: `resnet18`, `resnet10`, or `mobilenet` with ImageNet weights in `backbone`.
-        head: widths behind the trunk: the paper's for 14 frames, or small ones for 8.
+        head: widths after the trunk: the paper's for 14 frames, or small ones for 8.
         leaky: how many free numbers there are; None is as many as the head's.
         mode, leaky_trunk: `freeze` leaves the gaze trunk alone, with or without a trunk for the free numbers.
         start: what the trunk begins from, the teacher or its backbone.
@@ -141,9 +141,9 @@ def train(
     best = Best(net)
     per_epoch = max(1, clips // batch)
     for step in run.steps(epochs * per_epoch, "training", model=net, optimiser=optimiser, schedule=schedule, best=best):
-        epoch, place = divmod(step, per_epoch)
+        epoch, number = divmod(step, per_epoch)
         table.at(epoch)
-        rows = run.rng("order", epoch).permutation(clips)[place * batch : (place + 1) * batch]
+        rows = run.rng("order", epoch).permutation(clips)[number * batch : (number + 1) * batch]
         net.train()
         with torch.autocast(run.device.type, torch.bfloat16, enabled=run.device.type == "cuda"):
             logits, g = net(_input(table.frames[rows], size, centre, run))
@@ -153,7 +153,7 @@ def train(
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
-        if place + 1 == per_epoch:
+        if number + 1 == per_epoch:
             if epoch + 1 < epochs:
                 schedule.step()
             best.offer(net, held_out.auc(net, run))
@@ -202,22 +202,22 @@ def rendered(
     leaky: int | None = None,
     size: int = 224,
     kinds: Sequence[str] = KINDS,
-    most: int = 600,
+    max_clips: int = 600,
     **_: object,
 ) -> CropSet:
     """What the system is tested on where a set has genuine stills alone: clips of them, as a set of videos.
 
     Args:
         stills: genuine ones, of one split; the options are those of the recipe.
-        most: so many clips at most: a genuine and a forged one of each still, the kinds in turn.
+        max_clips: so many clips at most: a genuine and a forged one of each still, the kinds in turn.
 
     Raises:
         ConfigError: there are less than two stills.
     """
     frames = _sizes(head, leaky).frames
     source = ClipSource(stills, frames=frames, size=size, kinds=kinds)
-    rows = np.random.default_rng(1).permutation(source.genuine)[: max(2, most // 2)]
-    made = [(int(row), kind) for place, row in enumerate(rows) for kind in ("real", kinds[place % len(kinds)])]
+    rows = np.random.default_rng(1).permutation(source.genuine)[: max(2, max_clips // 2)]
+    made = [(int(row), kind) for number, row in enumerate(rows) for kind in ("real", kinds[number % len(kinds)])]
     clips = [source.rendering(row, kind, np.random.default_rng((13, row, kind == "real"))) for row, kind in made]
     row_of = np.repeat([row for row, _ in made], frames)
     kind_of = np.repeat([kind for _, kind in made], frames)
@@ -290,12 +290,12 @@ def _load(net: GazeNet, file: Path) -> None:
 
 
 def passes(figures: Mapping[str, float], gate: float) -> bool:
-    """Whether a teacher may teach: it must tell gaze, and gaze more than light. A gate of 0 lets any pass."""
+    """Whether a teacher may teach: it must recognise gaze, and gaze more than light. A gate of 0 lets any pass."""
     return gate <= 0 or (figures["teacher_correlation"] >= gate and figures["teacher_ratio"] > 1)
 
 
 def gate_figures(
-    net: GazeNet, source: ClipSource, *, size: int, centre: float, run: TrainingRun, most: int = 256
+    net: GazeNet, source: ClipSource, *, size: int, centre: float, run: TrainingRun, max_clips: int = 256
 ) -> dict[str, float]:
     """How the teacher does on people it has not seen.
 
@@ -303,7 +303,7 @@ def gate_figures(
     `teacher_ratio`, how much further moved irises carry its embedding than a brighter picture does.
     """
     rng = np.random.default_rng(0)
-    rows = rng.permutation(source.genuine)[:most]
+    rows = rng.permutation(source.genuine)[:max_clips]
     made = [teaching(source.face(int(row)), rng, size=size) for row in rows]
     frames = np.stack([pixels for pixels, _, _ in made])
     degrees = np.stack([angle for _, angle, _ in made])
@@ -329,8 +329,8 @@ def gate_figures(
 class _HeldParts:
     """Clips that are always the same; some people to choose by, others to calibrate on."""
 
-    def __init__(self, source: ClipSource, most: int, size: int, centre: float) -> None:
-        held = source.held(most, np.random.default_rng(0))
+    def __init__(self, source: ClipSource, max_clips: int, size: int, centre: float) -> None:
+        held = source.held(max_clips, np.random.default_rng(0))
         self._labels, self._subjects, self._calibrates = held.labels, held.subjects, halves(held.groups)
         self._frames, self._size, self._centre = np.stack([clip.frames for clip in held.clips]), size, centre
 
@@ -350,11 +350,11 @@ class _HeldParts:
 
 
 def _mechanism(
-    net: GazeForensics, source: ClipSource, most: int, size: int, centre: float, run: TrainingRun
+    net: GazeForensics, source: ClipSource, max_clips: int, size: int, centre: float, run: TrainingRun
 ) -> dict[str, float]:
     """Whether it works as meant: AUC by kind, without the eyes, without the mouth, and of one frame repeated; and how
     well the shift of irises can be read from g and from the leaky numbers."""
-    rows = np.random.default_rng(1).permutation(source.genuine)[: max(8, most // 2)]
+    rows = np.random.default_rng(1).permutation(source.genuine)[: max(8, max_clips // 2)]
 
     def made(kind: str, hidden: str = "") -> list[FaceClip]:
         return [source.rendering(int(row), kind, np.random.default_rng((11, int(row))), hidden) for row in rows]
@@ -363,18 +363,18 @@ def _mechanism(
         frames = np.stack([clip.frames for clip in clips])
         return probabilities(net, frames[:, :1].repeat(frames.shape[1], 1) if still else frames, size, centre, run)
 
-    def told(genuine: NDArray[np.float64], forged: Sequence[NDArray[np.float64]]) -> float:
+    def auc_of(genuine: NDArray[np.float64], forged: Sequence[NDArray[np.float64]]) -> float:
         labels = np.repeat([0, 1], (len(genuine), sum(map(len, forged))))
         return metrics.auc(labels, np.concatenate([genuine, *forged]))
 
     genuine = made("real")
     seen, clips = scored(genuine), {kind: made(kind) for kind in KINDS}
-    figures = {f"val_auc_{kind}": told(seen, [scored(clips[kind])]) for kind in KINDS}
-    figures["val_auc_gaze"] = told(seen, [scored(clips[kind]) for kind in GAZE_KINDS])
-    figures["val_auc_jittered_one_frame"] = told(scored(genuine, still=True), [scored(clips["jittered"], still=True)])
+    figures = {f"val_auc_{kind}": auc_of(seen, [scored(clips[kind])]) for kind in KINDS}
+    figures["val_auc_gaze"] = auc_of(seen, [scored(clips[kind]) for kind in GAZE_KINDS])
+    figures["val_auc_jittered_one_frame"] = auc_of(scored(genuine, still=True), [scored(clips["jittered"], still=True)])
     for hidden in HIDES:
         forged = [scored(made(kind, hidden)) for kind in GAZE_KINDS]
-        figures[f"val_auc_gaze_without_{hidden}"] = told(scored(made("real", hidden)), forged)
+        figures[f"val_auc_gaze_without_{hidden}"] = auc_of(scored(made("real", hidden)), forged)
     with torch.no_grad():
         frames = _input(np.stack([clip.frames for clip in genuine]), size, centre, run)
         emb = net.eval().encode(frames.flatten(0, 1)).float().cpu().numpy()

@@ -10,7 +10,7 @@ def test_evidence_colours_its_place_and_nothing_else() -> None:
     evidence = np.zeros((8, 8))
     evidence[1, 1] = 2.0
 
-    shown = overlay(crop, evidence, most=2.0)
+    shown = overlay(crop, evidence, strongest=2.0)
 
     changed = np.argwhere((shown != crop).any(axis=2))
     assert len(changed)
@@ -21,4 +21,4 @@ def test_evidence_colours_its_place_and_nothing_else() -> None:
 def test_no_evidence_leaves_the_crop() -> None:
     crop = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
 
-    assert np.array_equal(overlay(crop, np.zeros((4, 4)), most=1.0), crop)
+    assert np.array_equal(overlay(crop, np.zeros((4, 4)), strongest=1.0), crop)

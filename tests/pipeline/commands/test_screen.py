@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from pipeline.commands.app import app
 from pipeline.commands.screen import trained
 from pipeline.screening.batch import INDICATION, LIST
+from pipeline.screening.report import ScreeningList, ScreeningReport
 from tests.clips import Clips, h264, portrait, write
 from tests.hostile import HostileFiles
 from tests.model_files import model_file
@@ -79,6 +80,8 @@ def test_from_uploads_to_reports(tmp_path: Path, config: Path, hostile: HostileF
     told = json.loads((out / LIST).read_text())
     assert told["counts"] == {"indication": 1, "nothing_said": 1, "no_indication": 0, "incomplete": 1}
     face, letter = told["videos"]
+    report = ScreeningReport.model_validate_json((out / face["json"]).read_bytes())
+    assert report.source.sha256 == ScreeningList.model_validate(told).videos[0].source.sha256
     assert (face["words"], face["confidence"], letter["words"]) == (
         "indication of a forgery", "moderate", "nothing can be said",
     )  # fmt: skip

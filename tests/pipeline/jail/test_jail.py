@@ -124,8 +124,9 @@ def test_it_can_be_closed_twice_and_leaves_no_process() -> None:
 
 def test_children_die_with_a_killed_parent() -> None:
     code = (
-        "import time; from pipeline.jail.parent import Jail, Limits; from engines import StreamError\n"
-        "child = Jail('tests.pipeline.jail.misbehaving', {'act': 'hang'}, Limits(), error=StreamError, subject='x')\n"
+        "import time; from pipeline.jail.parent import Jail, JailLimits; from engines import StreamError\n"
+        "role, act = 'tests.pipeline.jail.misbehaving', {'act': 'hang'}\n"
+        "child = Jail(role, act, JailLimits(), error=StreamError, subject='x')\n"
         "print(child.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from bench import chaos
 from operators.frame import Faces, Frame
-from operators.paint import cpu as painter
+from operators.paint import cpu
 from pipeline.config import Config, Step
 from pipeline.live.dry_run import Nowhere, Watch, read_clip, record_of
 from pipeline.live.lookahead import LATE_S
@@ -93,9 +92,9 @@ def test_what_is_late_is_covered_plainly(tmp_path: Path, monkeypatch: pytest.Mon
 
     def paint(frame: Frame) -> None:
         styles.append({cover.style for cover in frame.covers})
-        painter.paint(frame)
+        cpu.paint(frame)
 
-    monkeypatch.setattr("pipeline.live.stream.painter", SimpleNamespace(paint=paint, plain=painter.plain))
+    monkeypatch.setattr("pipeline.live.release.paint", paint)
 
     work_at_once(tmp_path, 25, live=live)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from fractions import Fraction
@@ -14,6 +13,7 @@ import av
 import pytest
 import yaml
 
+from pipeline.live.verdict_lines import read_line
 from tests.clips import MAKERS, Clip, Clips, read_index
 from tests.hostile import MAKERS as HOSTILE
 from tests.hostile import HostileFiles
@@ -101,7 +101,7 @@ def test_shown_frames_and_their_times_are_those_of_a_plain_decode(
 
 def test_every_ledger_balances_and_every_frame_is_reported(masked: tuple[dict[str, Clip], Path]) -> None:
     made, folder = masked
-    lines = [json.loads(line) for line in (folder / "verdicts.jsonl").read_text().splitlines()]
+    lines = [read_line(line).model_dump() for line in (folder / "verdicts.jsonl").read_text().splitlines()]
 
     ends = {line["stream"]: line for line in lines if line["type"] == "end"}
 

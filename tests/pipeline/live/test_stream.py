@@ -229,7 +229,7 @@ def test_a_packet_that_kills_decoders_costs_itself(tmp_path: Path, clip: Path, m
     settings = config("transactional")
     url, broker = take_in(tmp_path, clip, settings)
 
-    monkeypatch.setattr("pipeline.live.stream.Decoder", DyingDecoder)
+    monkeypatch.setattr("pipeline.media.intake.Decoder", DyingDecoder)
     work(url, settings)
     end = finish(broker, tmp_path / "out.mp4")
 
@@ -248,7 +248,7 @@ def test_a_stream_that_no_decoder_opens_is_withheld_whole(tmp_path: Path, clip: 
     settings = config("transactional")
     url, broker = take_in(tmp_path, clip, settings)
 
-    monkeypatch.setattr("pipeline.live.stream.Decoder", ShutDecoder)
+    monkeypatch.setattr("pipeline.media.intake.Decoder", ShutDecoder)
     work(url, settings)
     end = finish(broker, tmp_path / "out.mp4")
 

@@ -16,6 +16,7 @@ from operators.frame import Verdict
 from pipeline.config import Config, JailSection
 from pipeline.screening.batch import INCOMPLETE, INDEX, INDICATION, LIST, ScreeningBatch
 from pipeline.screening.networks import models_in
+from pipeline.screening.report import ListedFile, ListedVideo, Outcome, ScreeningReport
 from pipeline.screening.screener import Moved, Screener, Screening, Upload
 from tests.clips import Clips
 from tests.hostile import HostileFiles
@@ -32,6 +33,24 @@ def batch(tmp_path: Path, *, fake: float = 0.5, real: float = 0.4) -> ScreeningB
     folder = tmp_path / "out"
     folder.mkdir(exist_ok=True)
     return ScreeningBatch(folder, Screener(config, steps()), config, models_in(config), name="test")
+
+
+def report_file(made: ScreeningBatch) -> Path:
+    """Of the first video, for programs."""
+    assert made.rows[0].document is not None
+    return made.folder / made.rows[0].document
+
+
+def report_of(made: ScreeningBatch) -> ScreeningReport:
+    return ScreeningReport.model_validate_json(report_file(made).read_bytes())
+
+
+def listed(outcome: Outcome, *, complete: bool = True) -> ListedVideo:
+    return ListedVideo(
+        source=ListedFile(name="a.mp4", path="a.mp4", sha256=None, bytes=None),
+        outcome=outcome, words=outcome, probability=None, confidence="none",
+        complete=complete, reason="", seconds=1, tracks=0, html=None, document=None,
+    )  # fmt: skip
 
 
 def move(_done: int, _expected: int) -> None:
@@ -68,8 +87,7 @@ def test_a_report_is_made_again_when_something_is_different(tmp_path: Path, clip
     def made() -> str:
         made = batch(tmp_path)
         made.add(video, move)
-        key: str = json.loads((made.folder / made.rows[0]["json"]).read_text())["key"]
-        return key
+        return report_of(made).key
 
     one = made()
     write_detector(tmp_path / "brightness.onnx", fake=0.6, real=0.4)
@@ -80,33 +98,33 @@ def test_a_report_is_made_again_when_something_is_different(tmp_path: Path, clip
     assert len({one, two, three}) == 3
 
 
-@pytest.mark.parametrize("damage", ["", "[]", "{"])
-def test_a_damaged_report_is_made_again(tmp_path: Path, clips: Clips, damage: str) -> None:
+def test_a_damaged_report_is_made_again(tmp_path: Path, clips: Clips) -> None:
     video = clips("h264_plain").path
     first = batch(tmp_path)
     first.add(video, move)
-    (first.folder / first.rows[0]["json"]).write_text(damage)
+    report_file(first).write_text("{")
 
     again = batch(tmp_path)
     again.add(video, move)
 
     assert again.again == 0 and again.rows == first.rows
+    assert report_of(again).complete
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "code"),
+    ("videos", "code"),
     [
-        ([("no_indication", True), ("nothing_said", True)], 0),
-        ([("no_indication", True), ("no_indication", False)], INCOMPLETE),
-        ([("indication", True), ("nothing_said", False)], INDICATION),
+        ([listed("no_indication"), listed("nothing_said")], 0),
+        ([listed("no_indication"), listed("no_indication", complete=False)], INCOMPLETE),
+        ([listed("indication"), listed("nothing_said", complete=False)], INDICATION),
         ([], 0),
     ],
     ids=["calm", "one broken", "suspicious and broken", "none"],
 )
-def test_exit_codes(tmp_path: Path, outcomes: list[tuple[str, bool]], code: int) -> None:
+def test_exit_codes(tmp_path: Path, videos: list[ListedVideo], code: int) -> None:
     made = batch(tmp_path)
 
-    made.rows = [{"outcome": outcome, "complete": complete} for outcome, complete in outcomes]
+    made.rows = videos
 
     assert made.code == code
 
@@ -176,10 +194,10 @@ def test_a_report_is_named_by_what_of_the_videos_name_is_harmless(
     made.add(video(tmp_path, name), move)
 
     (row,) = made.rows
-    names = [row["html"], row["json"]]
-    assert names == [f"{stem}-{row['source']['sha256'][:12]}.{kind}" for kind in ("html", "json")]
+    names = [row.html, row.document]
+    assert names == [f"{stem}-{str(row.source.sha256)[:12]}.{kind}" for kind in ("html", "json")]
     assert sorted(file.name for file in made.folder.iterdir()) == names
-    assert row["source"]["name"] == name.replace("\u202e", "?")
+    assert row.source.name == name.replace("\u202e", "?")
 
 
 def test_the_same_bytes_are_one_report_under_one_name_and_two_under_two(tmp_path: Path, detector: Path) -> None:
@@ -189,10 +207,10 @@ def test_the_same_bytes_are_one_report_under_one_name_and_two_under_two(tmp_path
         made.add(video(tmp_path, name), move)
 
     assert (screener.screened, made.again) == (["clip.mp4", "other.mp4"], 1)
-    assert [Path(row["source"]["path"]).relative_to(tmp_path).as_posix() for row in made.rows] == [
+    assert [Path(row.source.path).relative_to(tmp_path).as_posix() for row in made.rows] == [
         "one/clip.mp4", "two/clip.mp4", "two/other.mp4",
     ]  # fmt: skip
-    assert made.rows[0]["html"] == made.rows[1]["html"] != made.rows[2]["html"]
+    assert made.rows[0].html == made.rows[1].html != made.rows[2].html
 
 
 def with_limit(config: Config) -> Config:
@@ -236,12 +254,13 @@ def test_a_report_is_of_one_card(tmp_path: Path, detector: Path) -> None:
 def test_a_report_without_its_page_is_made_again(tmp_path: Path, detector: Path) -> None:
     first, _ = sure(tmp_path / "out", detector)
     first.add(video(tmp_path), move)
-    (first.folder / first.rows[0]["html"]).unlink()
+    page = report_file(first).with_suffix(".html")
+    page.unlink()
 
     second, _ = sure(tmp_path / "out", detector)
     second.add(video(tmp_path), move)
 
-    assert second.again == 0 and (second.folder / second.rows[0]["html"]).is_file()
+    assert second.again == 0 and page.is_file()
 
 
 def test_a_video_that_could_not_be_read_to_its_end_is_tried_again(tmp_path: Path, detector: Path) -> None:
@@ -251,9 +270,9 @@ def test_a_video_that_could_not_be_read_to_its_end_is_tried_again(tmp_path: Path
     whole, _ = sure(tmp_path / "out", detector)
     whole.add(video(tmp_path), move)
 
-    assert (broken.rows[0]["complete"], broken.rows[0]["reason"]) == (False, "breaks off")
-    assert (whole.again, whole.rows[0]["complete"]) == (0, True)
-    assert broken.rows[0]["html"] == whole.rows[0]["html"]
+    assert (broken.rows[0].complete, broken.rows[0].reason) == (False, "breaks off")
+    assert (whole.again, whole.rows[0].complete) == (0, True)
+    assert broken.rows[0].html == whole.rows[0].html
 
 
 def test_what_cannot_be_opened_has_a_row_and_no_report(tmp_path: Path, detector: Path) -> None:
@@ -262,9 +281,9 @@ def test_what_cannot_be_opened_has_a_row_and_no_report(tmp_path: Path, detector:
     made.add(tmp_path / "no\nsuch\x07.mp4", move)
 
     (row,) = made.rows
-    assert (row["outcome"], row["complete"], row["html"], row["json"]) == ("nothing_said", False, None, None)
-    assert row["source"]["name"] == "no\nsuch?.mp4" and "expected a file" in row["reason"]
-    assert "\x07" not in row["reason"]
+    assert (row.outcome, row.complete, row.html, row.document) == ("nothing_said", False, None, None)
+    assert row.source.name == "no\nsuch?.mp4" and "expected a file" in row.reason
+    assert "\x07" not in row.reason
     assert not screener.screened and (made.code, dict(made.counts)) == (
         INCOMPLETE, {"nothing_said": 1, "incomplete": 1},
     )  # fmt: skip

@@ -15,10 +15,11 @@ from engines.card import Card, CardMetric
 from operators.deepfake.quality import BETWEEN, BLURRED, TOO_FEW, TOO_SMALL, UNSKILLED
 from operators.deepfake.scores import VerdictLimits
 from operators.frame import Verdict
-from pipeline.screening.document import NOTHING, UNSHOWN, Document, Edition, document, summary
+from pipeline.screening.document import NOTHING, UNSHOWN, Edition, document, summary
 from pipeline.screening.networks import JudgingNetwork
 from pipeline.screening.observations import Notes
 from pipeline.screening.page import index_page, report_page, shown
+from pipeline.screening.report import ListedFile, ListedVideo, OutcomeCounts, ScreeningReport
 from pipeline.screening.screener import Screening, Upload
 from pipeline.wire import Head, Rational
 from tests.operators.deepfake.faces import frame_of, mesh
@@ -60,8 +61,8 @@ def screening(detail: Verdict, eyes: Verdict, *, tracks: int = 2) -> Screening:
     return Screening(head, 12, 6, 0.44, {}, "", notes, {"acmf": detail, "gazeforensics": eyes})
 
 
-def told_of(made: Screening, edition: Edition = EDITION) -> Document:
-    return document(Upload(HOSTILE, SHA, 1234567), made, edition, "key")
+def told_of(made: Screening, edition: Edition = EDITION) -> ScreeningReport:
+    return document(Upload(HOSTILE, SHA, 1234567), made, edition, SHA)
 
 
 ABSTAINED = said(EYES, None, BETWEEN)
@@ -82,7 +83,7 @@ def test_the_outcome_is_that_of_the_most_suspicious(
 ) -> None:
     told = told_of(screening(detail, eyes))
 
-    assert (told["outcome"], told["words"], told["confidence"]) == (outcome, words, confidence)
+    assert (told.outcome, told.words, told.confidence) == (outcome, words, confidence)
 
 
 @pytest.mark.parametrize("skill", [0.55, 0.8, 0.95])
@@ -90,7 +91,7 @@ def test_what_speaks_for_a_forgery_is_known_by_its_words(skill: float) -> None:
     detail = model("acmf", skill)
     edition = Edition("1", "screen", (detail,))
 
-    outcomes = [told_of(screening(said(detail, p), ABSTAINED), edition)["outcome"] for p in (0.9, 0.1)]
+    outcomes = [told_of(screening(said(detail, p), ABSTAINED), edition).outcome for p in (0.9, 0.1)]
 
     assert outcomes == ["indication", "no_indication"]
 
@@ -102,8 +103,8 @@ def test_a_detector_without_skill_is_listed_and_says_nothing() -> None:
     made, edition = screening(said(DETAIL, 0.1), silent), Edition("1", "screen", (DETAIL, guessing))
     told = told_of(made, edition)
 
-    assert told["outcome"] == "no_indication"
-    assert [entry["confidence"] for entry in told["verdicts"]] == ["moderate", "none"]
+    assert told.outcome == "no_indication"
+    assert [entry.confidence for entry in told.verdicts] == ["moderate", "none"]
     assert UNSKILLED in Reader(report_page(told, made, edition)).words
 
 
@@ -111,11 +112,11 @@ def test_without_a_measured_skill_there_is_no_confidence() -> None:
     unmeasured = model("acmf", None)
     told = told_of(screening(said(unmeasured, 0.9), ABSTAINED), Edition("1", "screen", (unmeasured,)))
 
-    assert (told["outcome"], told["confidence"]) == ("indication", "not measured")
+    assert (told.outcome, told.confidence) == ("indication", "not measured")
 
 
 def test_the_document_is_plain_and_names_what_it_rests_on() -> None:
-    told = json.loads(json.dumps(told_of(screening(said(DETAIL, 0.9, "track 2"), ABSTAINED)), allow_nan=False))
+    told = json.loads(told_of(screening(said(DETAIL, 0.9, "track 2"), ABSTAINED)).to_json())
 
     assert told["source"] == {"name": HOSTILE.name, "sha256": SHA, "bytes": 1234567}
     assert [entry["sha256"] for entry in told["models"]] == [SHA, SHA]
@@ -133,8 +134,8 @@ def test_what_was_lost_makes_it_incomplete() -> None:
 
     lossy, broken = (told_of(replace(whole, **change)) for change in ({"lost": {"corrupt": 2}}, {"reason": "ends"}))
 
-    assert (lossy["complete"], lossy["reason"]) == (False, "2 frames lost: corrupt")
-    assert (broken["complete"], broken["reason"]) == (False, "ends")
+    assert (lossy.complete, lossy.reason) == (False, "2 frames lost: corrupt")
+    assert (broken.complete, broken.reason) == (False, "ends")
 
 
 def test_tracks_that_are_not_shown_are_told_of() -> None:
@@ -143,10 +144,11 @@ def test_tracks_that_are_not_shown_are_told_of() -> None:
     verdicts = {**made.verdicts, "acmf": said(DETAIL, 0.9, "track 0")}
     told = told_of(replace(made, verdicts=verdicts))
 
-    assert len(told["tracks"]) == 24 and told["left_out"]["tracks"] == 6
-    assert {entry["tracks"] for entry in told["left_out"]["verdicts"]} == {6}
-    assert told["verdicts"][0]["reasons"] == [UNSHOWN]
-    assert "6 more tracks" in report_page(told, made, EDITION)
+    assert len(told.tracks) == 24 and told.left_out.tracks == 6
+    assert {entry.tracks for entry in told.left_out.verdicts} == {6}
+    assert told.verdicts[0].reasons == (UNSHOWN,)
+    page = report_page(told, made, EDITION)
+    assert "6 more tracks" in page and "and 6 not shown" in page
 
 
 # -- the page --------------------------------------------------------------------------------------
@@ -254,15 +256,16 @@ def test_a_video_of_nobody_has_a_page_too() -> None:
 
 
 def test_the_list_begins_with_what_somebody_should_look_at() -> None:
-    def row(name: str, verdict: Verdict, **files: str) -> Document:
-        told = summary(told_of(screening(verdict, ABSTAINED)), {"html": f"{name}.html", "json": f"{name}.json"})
-        return {**told, "source": {"name": name}, **files}
+    def row(name: str, verdict: Verdict) -> ListedVideo:
+        source = ListedFile(name=name, path=f"in/{name}", sha256=SHA, bytes=1)
+        told = told_of(screening(verdict, ABSTAINED))
+        return summary(told, source, html=f"{name}.html", document=f"{name}.json")
 
     rows = [
         row("calm", said(DETAIL, 0.1)), row("silent", said(DETAIL, None, TOO_FEW)), row("bad", said(DETAIL, 0.85)),
         row("<worst>", said(DETAIL, 0.95)),
     ]  # fmt: skip
-    counts = {"indication": 2, "no_indication": 1, "nothing_said": 1, "incomplete": 0}
+    counts = OutcomeCounts(indication=2, no_indication=1, nothing_said=1, incomplete=0)
 
     read = Reader(index_page(rows, counts, "1.2.3"))
 

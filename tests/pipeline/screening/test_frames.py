@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.jail.parent import JailLimits
-from pipeline.screening.frames import Clock, VideoFrames
+from pipeline.screening.frames import ShownTime, VideoFrames
 from pipeline.wire import Head, Packet, Rational
 from tests.clips import FPS, Clips, read_index
 from tests.hostile import HostileFiles
@@ -83,7 +83,7 @@ def test_pictures_larger_than_allowed_end_the_file(hostile: HostileFiles) -> Non
     ("stamps", "shown"),
     [
         ([50, 51, 53], [0, 0.04, 0.12]),
-        ([50, 51, 51, 52], [0, 0.04, 0.04, 0.08]),
+        ([50, 51, 51, 54], [0, 0.04, 0.08, 0.16]),
         ([50, 51, 10, 11], [0, 0.04, 0.08, 0.12]),
         ([50, 51, 9000, 9001], [0, 0.04, 0.08, 0.12]),
         ([50, None, 52], [0, 0.04, 0.08]),
@@ -93,7 +93,8 @@ def test_pictures_larger_than_allowed_end_the_file(hostile: HostileFiles) -> Non
 )
 def test_the_clock(stamps: list[int | None], shown: list[float]) -> None:
     tick = Rational(num=1, den=25)
-    clock = Clock(Head(time_base=tick, rate=Rational(num=25, den=1), timed=True, clock_may_jump=True))
+    head = Head(time_base=tick, rate=Rational(num=25, den=1), timed=True, clock_may_jump=True)
+    clock = ShownTime(head)
 
     times = [clock.at(Packet() if stamp is None else Packet(pts=stamp)) for stamp in stamps]
 
@@ -111,7 +112,7 @@ TWENTY = Rational(num=20, den=1)
         (Head(timed=True, time_base=Rational(num=1, den=1000)), [5, 5005], [0, 5]),
         (Head(timed=True, time_base=Rational(num=1, den=1000)), [0, 60000], [0, 60]),
         (Head(timed=True, time_base=Rational(num=1, den=1000), clock_may_jump=True), [0, 60000], [0, 0.04]),
-        (Head(timed=True, time_base=Rational(num=1, den=1000)), [2000, 1000, 1040], [0, 0, 0.04]),
+        (Head(timed=True, time_base=Rational(num=1, den=1000)), [2000, 1000, 1040], [0, 0.001, 0.002]),
         (Head(timed=True, time_base=Rational(num=1, den=1000)), [2000, 999, 1040], [0, 0.04, 0.081]),
     ],
     ids=[
@@ -120,7 +121,7 @@ TWENTY = Rational(num=20, den=1)
     ],
 )  # fmt: skip
 def test_clocks_of_other_containers(head: Head, stamps: list[int | None], shown: list[float]) -> None:
-    clock = Clock(head)
+    clock = ShownTime(head)
 
     times = [clock.at(Packet() if stamp is None else Packet(pts=stamp)) for stamp in stamps]
 
@@ -128,10 +129,10 @@ def test_clocks_of_other_containers(head: Head, stamps: list[int | None], shown:
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(-(10**6), 10**6)), min_size=1, max_size=30), st.booleans())
-def test_time_begins_at_zero_and_never_runs_back(stamps: list[int | None], may_jump: bool) -> None:
+def test_time_begins_at_zero_and_always_goes_on(stamps: list[int | None], may_jump: bool) -> None:
     tick = Rational(num=1, den=90)
-    clock = Clock(Head(timed=True, time_base=tick, rate=TWENTY, clock_may_jump=may_jump))
+    clock = ShownTime(Head(timed=True, time_base=tick, rate=TWENTY, clock_may_jump=may_jump))
 
     times = [clock.at(Packet() if stamp is None else Packet(pts=stamp)) for stamp in stamps]
 
-    assert times[0] == 0 and (np.diff(times) >= 0).all()
+    assert times[0] == 0 and (np.diff(times) > 0).all()

@@ -119,6 +119,7 @@ def decoded(address: str) -> NDArray[np.uint8]:
     kind, _, data = address.partition("base64,")
     assert kind == "data:image/jpeg;"
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None
     return np.asarray(picture[:, :, ::-1], np.uint8)
 
 
@@ -132,7 +133,7 @@ def test_a_picture_comes_back_in_its_colours() -> None:
 
     assert made["time_s"] == 1.5
     assert np.abs(decoded(made["plain"]).astype(int) - rgb).mean() < 6
-    assert np.abs(decoded(made["hot"]).astype(int) - overlay(rgb, evidence, most=2.0)).mean() < 8
+    assert np.abs(decoded(made["hot"]).astype(int) - overlay(rgb, evidence, strongest=2.0)).mean() < 8
     assert np.abs(decoded(made["hot"]).astype(int) - rgb)[:, 24:].mean() > 30
 
 
@@ -240,5 +241,5 @@ def test_sizes_and_lengths_are_those_of_the_video() -> None:
 
 
 def test_what_a_template_lacks_is_a_mistake_and_no_gap_on_the_page() -> None:
-    with pytest.raises(jinja2.UndefinedError, match="'told' is undefined"):
+    with pytest.raises(jinja2.UndefinedError, match="'report' is undefined"):
         page._render("report.html")

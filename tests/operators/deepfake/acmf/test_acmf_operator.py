@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
@@ -145,7 +146,7 @@ def test_the_exported_network_has_the_sheet_s_tensors(exported: Path) -> None:
         "fake_prob": (None, 1),
         "cam_fake": (None, 1, 4, 4),
     }
-    assert b"DFT" not in exported.read_bytes()
+    assert "DFT" not in {node.op_type for node in onnx.load(exported).graph.node}
     logits = engine(face=model.example(64)["face"].numpy())
     odds = 0.5 * (logits["logits"][:, 1] - logits["logits"][:, 0]) + 0.1
     assert logits["fake_prob"][:, 0] == pytest.approx(1 / (1 + np.exp(-odds)), abs=1e-5)

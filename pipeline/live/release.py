@@ -1,0 +1,128 @@
+"""What happens to a frame when it leaves. Fail closed is decided here, and nowhere else.
+
+A frame is passed on masked only if every step worked on it, a look vouches for it, and the painter found every face
+that is not kept under a cover. Any other is covered whole or withheld, as the policy says; one that cannot be encoded
+is withheld whatever the policy says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+from engines import FrameError, StreamError
+from operators.paint.cpu import cover_whole, paint, plain
+from pipeline.config import OnFailure
+from pipeline.live.lookahead import LAGS_S, LookAhead, PendingFrame
+from pipeline.live.masked_output import MaskedOutput
+from pipeline.wire import FATE_COVERED_WHOLE, FATE_MASKED, FATE_WITHHELD, Fate, Head
+
+
+def fate_of(failure: str, *, live: bool, policy: OnFailure) -> Fate.ValueType:
+    """What becomes of a frame on which something failed, or nothing did.
+
+    Args:
+        failure: why it could not be examined or covered; empty if it was.
+        live: it comes from a camera.
+        policy: `auto` covers frames of files whole, so that counts and clocks stay, and withholds those of cameras.
+
+    >>> Fate.Name(fate_of("no detector", live=True, policy="auto"))
+    'FATE_WITHHELD'
+    """
+    if not failure:
+        return FATE_MASKED
+    withhold = policy == "withhold" or (policy == "auto" and live)
+    return FATE_WITHHELD if withhold else FATE_COVERED_WHOLE
+
+
+def attempt(pending: PendingFrame, work: Callable[[PendingFrame], None]) -> None:
+    """Does what may fail on one frame: whatever it raises, the frame is marked, and the stream goes on."""
+    try:
+        work(pending)
+    except FrameError as error:
+        pending.failed = str(error)
+    except Exception as error:
+        pending.failed = f"{type(error).__name__}: {error}"
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What became of a frame.
+
+    Attributes:
+        fate: masked, covered whole or withheld.
+        cause: of another fate than masked: `late`, `not_examined` or `unencodable`.
+        reason: the same in a sentence.
+        rejects: cause and reason of each thing that failed on the way.
+    """
+
+    fate: Fate.ValueType
+    cause: str = ""
+    reason: str = ""
+    rejects: tuple[tuple[str, str], ...] = ()
+
+
+class Release:
+    """Covers frames of one stream and gives them to the encoder.
+
+    Args:
+        lookahead: where they waited.
+        output: where they go.
+        policy: see `fate_of`.
+        timed: counts the time within it for a stage of that name.
+    """
+
+    def __init__(
+        self,
+        lookahead: LookAhead,
+        output: MaskedOutput,
+        policy: OnFailure,
+        timed: Callable[[str], AbstractContextManager[None]],
+    ) -> None:
+        self._lookahead, self._output, self._policy, self._timed = lookahead, output, policy, timed
+
+    def __call__(self, pending: PendingFrame, head: Head, *, last: bool, lag_s: float) -> Released:
+        """Lets go of the frame that waited longest.
+
+        Args:
+            head: of the source.
+            last: no frames will come after those that wait.
+            lag_s: by how much it is late, beyond what frames are meant to wait.
+
+        Raises:
+            StreamError: the encoder failed and took frames with it that count as shown; only a new life of the stream
+                brings them back.
+        """
+        if not pending.failed:
+            attempt(pending, lambda frame: self._cover(frame, last=last, lag_s=lag_s))
+        cause = "late" if pending.late else "not_examined" if pending.failed else ""
+        rejects = ((cause, pending.failed),) if cause else ()
+        fate = fate_of(pending.failed, live=head.live, policy=self._policy)
+        if fate == FATE_COVERED_WHOLE:
+            cover_whole(pending.frame.picture)
+        if fate != FATE_WITHHELD:
+            try:
+                self._output.prepare(head, pending.frame.picture)
+            except FrameError as error:
+                refused = "unencodable", str(error)
+                return Released(FATE_WITHHELD, cause or refused[0], refused[1], (*rejects, refused))
+            self._encode(pending)
+        return Released(fate, cause, pending.failed, rejects)
+
+    def _cover(self, pending: PendingFrame, *, last: bool, lag_s: float) -> None:
+        pending.frame = self._lookahead.settle(pending.frame)
+        if not self._lookahead.vouches_for(pending.frame, last=last):
+            raise FrameError("no detector has looked at this frame or near it")
+        if lag_s > LAGS_S:
+            pending.frame = replace(pending.frame, covers=tuple(map(plain, pending.frame.covers)))
+        with self._timed("paint"):
+            paint(pending.frame)
+
+    def _encode(self, pending: PendingFrame) -> None:
+        frame = pending.frame
+        try:
+            with self._timed("encode"):
+                self._output.encode(frame.picture, frame.index, pending.stamp.pts, pending.stamp.duration)
+        except FrameError as error:
+            raise StreamError(f"{frame.stream}: the encoder failed: {error}") from error

@@ -1,0 +1,118 @@
+"""The one resume primitive: what is committed with each unit, and suffices for whoever takes the stream over.
+
+They decode from `resume_offset`, suppress what lies below `settled_below` and what is `settled`, and open a new epoch
+of the output with an IDR at `next_index`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pipeline.wire import Head, Ledger, StreamState
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPoint:
+    """Where the masked output is.
+
+    Attributes:
+        epoch: of its records.
+        anew: the frame at `next_index` begins a new clock.
+        encoder_clock: see `EncoderClock`.
+    """
+
+    epoch: int = 0
+    anew: bool = False
+    encoder_clock: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePoint:
+    """The state of a stream between two units.
+
+    Attributes:
+        next_index: of the next frame that is put out.
+        epoch_index: frames put out since the source's head; what an untimed source counts by.
+        last_pts: of the frame before `next_index`; None at the beginning of an epoch.
+        resume_offset: in `packets`: where decoding begins.
+        source: the head in force there; None before the first one, and after the end.
+        settled_below, settled: packets that are accounted for, all below a number and some above it.
+        operators: what operators remember, by step.
+        ended: all of the stream is committed.
+    """
+
+    next_index: int = 0
+    epoch_index: int = 0
+    last_pts: int | None = None
+    resume_offset: int = 0
+    source: Head | None = None
+    settled_below: int = 0
+    settled: tuple[int, ...] = ()
+    operators: Mapping[str, bytes] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    output: OutputPoint = OutputPoint()
+    ended: bool = False
+
+    @classmethod
+    def from_bytes(cls, stored: bytes | None) -> ResumePoint:
+        """What a member has stored of the stream; the beginning if that is nothing."""
+        state = StreamState.FromString(stored or b"")
+        return cls(
+            next_index=state.next_index,
+            epoch_index=state.epoch_index,
+            last_pts=state.last_pts if state.epoch_index else None,
+            resume_offset=state.resume_offset,
+            source=state.source if state.HasField("source") else None,
+            settled_below=state.settled_below,
+            settled=tuple(state.settled),
+            operators=dict(state.operators),
+            ledger=state.ledger,
+            output=OutputPoint(state.epoch, state.anew, state.encoder_clock),
+            ended=state.ended,
+        )
+
+    def to_bytes(self) -> bytes:
+        state = StreamState(
+            next_index=self.next_index,
+            epoch_index=self.epoch_index,
+            last_pts=self.last_pts or 0,
+            resume_offset=self.resume_offset,
+            source=self.source,
+            settled_below=self.settled_below,
+            settled=self.settled,
+            operators=dict(self.operators),
+            ledger=self.ledger,
+            epoch=self.output.epoch,
+            anew=self.output.anew,
+            encoder_clock=self.output.encoder_clock,
+            ended=self.ended,
+        )
+        return state.SerializeToString()
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeMark:
+    """Where decoding can begin: the offset and number of a packet, and the head in force there."""
+
+    offset: int
+    number: int
+    head: Head
+
+
+class DecodeMarks:
+    """Keyframes of the source's epoch, of which a takeover begins two before the border: leading pictures and
+    intra-refresh need what came before a keyframe."""
+
+    def __init__(self, first: DecodeMark) -> None:
+        self._marks = deque([first])
+
+    def add(self, mark: DecodeMark) -> None:
+        self._marks.append(mark)
+
+    def resume_at(self, border: int) -> DecodeMark:
+        """Where to begin, when packets below the border are settled."""
+        while len(self._marks) > 2 and self._marks[2].number <= border:
+            self._marks.popleft()
+        return self._marks[0]

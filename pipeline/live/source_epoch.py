@@ -1,0 +1,111 @@
+"""One unbroken run of a source's encoder: its packets into the decoder, its pictures into the look-ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from operators.frame import Frame
+from pipeline.config import Config
+from pipeline.jail.parent import JailLimits
+from pipeline.live.frame_report import utc_us_of
+from pipeline.live.lookahead import LATE_S, LookAhead, PendingFrame
+from pipeline.live.record_queue import RecordQueue
+from pipeline.live.release import attempt
+from pipeline.live.resume import DecodeMark, DecodeMarks, ResumePoint
+from pipeline.live.unit_cuts import UnitCuts
+from pipeline.media import slot_count
+from pipeline.media.clock import FrameClock
+from pipeline.media.intake import Intake, PacketLost, PictureCame
+from pipeline.wire import Head, Packet
+
+HELD_SLOTS = 2
+"""Slots that are not for frames since the last look: of the frame that is looked at, and of the one that comes."""
+
+
+class SourceEpoch:
+    """A decoder of its own, and no way back to what was before it.
+
+    Args:
+        mark: where it begins, with its head.
+        point: what was released before it.
+        lookahead: where frames go.
+        queue: knows how much has come in meanwhile.
+        config: the run's.
+        deaths: see `Intake`.
+
+    Attributes:
+        low_latency: packets are to leave as they are ready.
+        wait_s: how long frames wait in the look-ahead.
+    """
+
+    def __init__(
+        self,
+        mark: DecodeMark,
+        point: ResumePoint,
+        lookahead: LookAhead,
+        queue: RecordQueue,
+        config: Config,
+        deaths: Mapping[int, int],
+    ) -> None:
+        self.head: Head = mark.head
+        self.low_latency = config.delivery == "low_latency" or (config.delivery == "auto" and self.head.live)
+        self.wait_s = config.wait_ms(live=self.head.live) / 1000
+        jail = config.jail
+        limits = JailLimits(jail.memory_mb << 20, jail.timeout_s, jail.max_pixels)
+        slots = slot_count(self.head, memory_bytes=config.lookahead_mb << 20)
+        self.intake = Intake(self.head, slots=slots, limits=limits, deaths=deaths)
+        self.marks = DecodeMarks(mark)
+        self._clock = FrameClock(self.head, last_pts=point.last_pts, index=point.epoch_index)
+        self._index = point.next_index
+        self._lookahead, self._queue = lookahead, queue
+        self._cuts = UnitCuts()
+        self._shape: tuple[Any, ...] | None = None
+
+    def send(self, packet: Packet, offset: int, *, settled: bool) -> PacketLost | None:
+        """Decodes a video packet that stands at that offset; see `Intake.send`."""
+        if packet.key:
+            self.marks.add(DecodeMark(offset, packet.number, self.head))
+        return self.intake.send(packet, settled=settled)
+
+    def arrive(self, came: PictureCame) -> None:
+        """Takes a picture through the steps that look ahead, and has it wait for what comes after it."""
+        packet, picture = came.packet, came.decoded.picture
+        stamp = self._clock.stamp(packet)
+        shape = picture.width, picture.height, picture.format.name
+        opens = stamp.jumped or (self._shape is not None and shape != self._shape)
+        self._shape = shape
+        time_s = self._clock.seconds(stamp.pts)
+        utc_us = utc_us_of(self.head, stamp.pts, packet.received_us)
+        frame = Frame(self._lookahead.stream, self._index, time_s, picture, rotation=self.head.rotation)
+        pending = PendingFrame(
+            frame, stamp, packet.number, came.decoded.slot, self._clock.index, opens_epoch=opens, utc_us=utc_us
+        )
+        shown_at = stamp.pts * self._clock.base
+        if self._cuts.before(key=packet.key, time_s=shown_at, low_latency=self.low_latency, forced=opens):
+            pending.cut = self._lookahead.arrived()
+        self._index += 1
+        if stamp.jumped:
+            self._queue.newest = (self.head.epoch, stamp.pts)
+        if self.lag_s(stamp.pts) > LATE_S and not self._lookahead.unseen:
+            pending.failed, pending.late = "too late: the worker cannot keep up with the camera", True
+        else:
+            attempt(pending, self._look)
+        pending.frame = replace(pending.frame)  # drops the BGR copy; the window holds planes only
+        self._lookahead.window.append(pending)
+
+    def _look(self, pending: PendingFrame) -> None:
+        fits = len(self._lookahead.window) + self.intake.free - HELD_SLOTS
+        self._lookahead.look(pending, lag_s=self.lag_s(pending.stamp.pts), slots=fits, wait_s=self.wait_s)
+
+    def has_due(self) -> bool:
+        """Whether the frame that waited longest is to be released."""
+        return self._lookahead.is_due(free_slots=self.intake.free, wait_s=self.wait_s)
+
+    def lag_s(self, pts: int) -> float:
+        """How much has come in after this picture of a live stream; 0 where every frame counts and has time."""
+        epoch, newest = self._queue.newest
+        if not (self.head.live and self.low_latency) or epoch != self.head.epoch:
+            return 0.0
+        return self._clock.seconds(newest - pts)
