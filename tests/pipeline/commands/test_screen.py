@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,17 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from engines import ConfigError
 from pipeline.commands.app import app
-from pipeline.commands.screen import trained
+from pipeline.commands.console import console
+from pipeline.commands.screen import _drive, _make, _tell, trained
 from pipeline.screening.batch import INDICATION, LIST
 from pipeline.screening.report import ScreeningList, ScreeningReport
 from tests.clips import Clips, h264, portrait, write
 from tests.hostile import HostileFiles
 from tests.model_files import model_file
 from tests.pipeline.screening.brightness import SIZE, write_detector
+from tests.pipeline.screening.test_batch import listed, sure, video
 
 
 def run_of(tmp_path: Path) -> Path:
@@ -125,3 +129,73 @@ def test_a_folder_that_cannot_be(tmp_path: Path, config: Path, clips: Clips) -> 
     done = screen(clips("h264_plain").path, "-o", taken, "--config", config)
 
     assert done.exit_code == 2 and "expected a folder" in done.stderr
+
+
+# -- around a batch --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def detector(tmp_path: Path) -> Path:
+    return write_detector(tmp_path / "brightness.onnx", fake=0.5, real=0.4)
+
+
+def test_ctrl_c_leaves_a_list_of_what_was_done(tmp_path: Path, detector: Path) -> None:
+    batch, screener = sure(tmp_path / "out", detector, until=1)
+    paths = [video(tmp_path, f"{number}.mp4", b"%d" % number) for number in range(3)]
+
+    finished = _drive(batch, paths)
+
+    assert not finished and screener.screened == ["0.mp4"]
+    written = json.loads((tmp_path / "out" / LIST).read_text())
+    assert [each["source"]["name"] for each in written["videos"]] == ["0.mp4"]
+
+
+def test_a_batch_that_is_done(tmp_path: Path, detector: Path) -> None:
+    batch, _ = sure(tmp_path / "out", detector)
+
+    assert _drive(batch, [video(tmp_path, "0.mp4")])
+    assert batch.index.is_file()
+
+
+def test_the_table_of_verdicts_obeys_no_name(
+    tmp_path: Path, detector: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "width", 250)
+    batch, _ = sure(tmp_path / "out", detector)
+    batch.rows = [
+        listed("nothing_said").model_copy(update={"words": "nothing can be said"}),
+        listed("indication", complete=False).model_copy(
+            update={"probability": 0.987, "confidence": "low", "html": "b.html", "reason": "[red]ends[/red]\x07"}
+        ),
+    ]
+    batch.again = 1
+
+    _tell(batch)
+
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if line.startswith("│")]
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
+    assert rows == [
+        ["a.mp4", "nothing can be said", "-", "none", "-"],
+        ["a.mp4", "indication", "0.99", "low", "b.html"],
+        ["", "not all was looked at: [red]ends[/red]?", "", "", ""],
+    ]
+    assert printed.splitlines()[-2:] == ["1 of 2 reports were there already", str(tmp_path / "out/index.html")]
+
+
+def test_a_new_folder_is_for_its_owner_alone_and_an_old_one_stays_as_it_is(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir(mode=0o755)
+
+    _make(tmp_path / "new/folder")
+    _make(old)
+
+    assert stat.S_IMODE((tmp_path / "new/folder").stat().st_mode) == 0o700
+    assert stat.S_IMODE(old.stat().st_mode) == 0o755
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match=r"file/x: expected a folder to write to \(Not a directory\); choose another"):
+        _make(tmp_path / "file/x")

@@ -135,16 +135,22 @@ def test_exit_codes(tmp_path: Path, videos: list[ListedVideo], code: int) -> Non
 class Sure(Screener):
     """Finds an indication of a forgery in whatever it is given, at a glance.
 
+    Args:
+        reason: why it got no further.
+        until: after so many videos Ctrl-C comes.
+
     Attributes:
         screened: the names of what it was given.
     """
 
-    def __init__(self, config: Config, *, reason: str = "") -> None:
+    def __init__(self, config: Config, *, reason: str = "", until: int = 99) -> None:
         super().__init__(config, steps())
         self.screened: list[str] = []
-        self._reason = reason
+        self._reason, self._until = reason, until
 
     def screen(self, upload: Upload, moved: Moved = lambda _done, _all: None) -> Screening:
+        if len(self.screened) == self._until:
+            raise KeyboardInterrupt
         self.screened.append(upload.path.name)
         moved(7, 9)
         verdict = Verdict("video", "a network", 0.9, ("track 1",), "indication of a forgery")

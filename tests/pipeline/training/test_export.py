@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from engines import ConfigError, open_engine
 from engines.card import CardMetric, read_card
 from engines.files import sha256_of
 from engines.training import WEIGHTS
+from pipeline.provenance import write_report
 from pipeline.training import export
 from pipeline.training.export import export_run, export_with_reports, networks, recipe_of
 from pipeline.training.recipe import Data, Forgeries, Recipe
@@ -130,17 +130,14 @@ def test_a_card_says_what_was_learned_from(about: dict[str, Any], licence: str, 
 # -- reports ---------------------------------------------------------------------------------------
 
 
-def write_report(file: Path, content: object) -> Path:
-    file.write_text(json.dumps(content))
-    return file
-
-
 @pytest.mark.usefixtures("twin")
 def test_figures_of_reports_come_onto_the_cards(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", TWIN, {"factor": torch.tensor([1.0])}, val_auc=0.6)
-    first = {"auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, "crops": 10, "eer": None}
+    first = {"auc": 0.5, "auc_low": 0.4, "auc_high": 0.6, "crops": 10, "eer": np.nan}
     second = {"auc": 0.8, "auc_low": 0.7, "auc_high": 0.9}
-    reports = [write_report(tmp_path / f"{n}.json", {"figures": each}) for n, each in enumerate((first, second))]
+    reports = [tmp_path / "first.json", tmp_path / "second.json"]
+    for report, figures in zip(reports, (first, second), strict=True):
+        write_report(report, figures)
 
     (file,) = export_with_reports(run, None, reports)
 

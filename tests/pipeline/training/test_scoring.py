@@ -155,8 +155,10 @@ def brightness(**inputs: Any) -> dict[str, NDArray[Any]]:
     return {"fake_prob": np.where(mean, mean, np.nan).astype(np.float32)}
 
 
-def test_scores_come_in_the_order_of_the_crops() -> None:
-    scores = scores_of("deepfake.acmf", {"detector": brightness}, grey(0.2, 0.8, 0.0, 0.4))
+@pytest.mark.parametrize("use", ["deepfake.acmf", "twin"])
+@pytest.mark.usefixtures("twin")
+def test_scores_come_in_the_order_of_the_crops(use: str) -> None:
+    scores = scores_of(use, {"detector": brightness}, grey(0.2, 0.8, 0.0, 0.4))
 
     assert scores.dtype == np.float64
     np.testing.assert_allclose(scores, [0.2, 0.8, np.nan, 0.4], atol=1e-6)
@@ -212,6 +214,7 @@ def test_committed_networks_lie_in_the_folder_of_their_system() -> None:
 
     assert stem == Path(str(operators.__file__)).parent / "deepfake" / "acmf" / "small"
     assert list(open_networks(stem)) == ["detector"]
+    assert committed("deepfake.acmf", "paper") == stem.with_name("paper")
 
 
 def test_one_system_alone_is_not_fused(tmp_path: Path, twin: str) -> None:

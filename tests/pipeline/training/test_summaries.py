@@ -210,6 +210,21 @@ def test_a_clip_scores_the_mean_of_its_frames() -> None:
     assert videos["ece"].value == pytest.approx(0.1)
 
 
+def test_intervals_of_clips_are_by_the_groups_of_these() -> None:
+    """Clips a and b are of one host: drawn alone, b scores higher. With c, of another, one of two pairs is wrong."""
+    rows = [0, 0, 1, 1, 2, 2]
+    crops = replace(
+        made_set(6),
+        labels=np.array([0, 1, 0], np.int8)[rows],
+        clips=np.array(["a", "b", "c"])[rows],
+        groups=np.array(["x", "x", "y"])[rows],
+    )
+
+    (_, videos) = table(Scored(crops, {"one": np.array([0.1, 0.5, 0.9])[rows]}, {}), draws=20)
+
+    assert (videos["auc"].value, videos["auc"].low, videos["auc"].high) == (1 / 2, 1 / 2, 1.0)
+
+
 def test_stills_have_no_rows_by_video_but_for_what_was_adapted_to_them() -> None:
     made = Scored(four(), {"one": FOUR}, {"Meso4_DF": FOUR}, adapted={"one": 1 - FOUR})
 
@@ -366,10 +381,20 @@ def test_a_row_of_a_report_has_lists_for_intervals_and_all_else_as_it_is() -> No
         ({"auc": 0.0, "auc_low": 0.0, "auc_high": 0.0}, {"auc": CardMetric(value=0, low=0, high=0)}),
         ({"auc": 0.7, "auc_low": None, "auc_high": 0.8}, {"auc": 0.7}),
         ({"auc": 0.7, "auc_high": 0.8}, {"auc": 0.7}),
+        ({"auc": 0.7, "auc_low": 0.6}, {"auc": 0.7}),
         ({"auc": None, "auc_low": 0.6, "auc_high": 0.8}, {}),
         ({"auc_low": 0.6, "auc_high": 0.8}, {}),
     ],
-    ids=["an interval", "none", "zeros", "an end that is not defined", "one end", "not defined", "ends alone"],
+    ids=[
+        "an interval",
+        "none",
+        "zeros",
+        "an end that is not defined",
+        "the upper end",
+        "the lower end",
+        "not defined",
+        "ends alone",
+    ],
 )
 def test_figures_on_a_card(reported: dict[str, float | None], on_the_card: dict[str, Any]) -> None:
     assert card_metrics(reported) == on_the_card
