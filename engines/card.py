@@ -12,6 +12,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from engines import EngineError
+from engines.faults import faults_of
 from engines.files import write_whole
 from engines.section import Section
 
@@ -171,12 +172,7 @@ def read_card(model: Path) -> Card:
             f"{model}: no card; expected {file} ({error.strerror}); `facewarden models pull` writes it"
         ) from error
     except ValidationError as error:
-        raise EngineError(f"{file}: {faults_of(error, 'card')}; `facewarden models pull` writes it again") from error
-
-
-def faults_of(error: ValidationError, whole: str) -> str:
-    """Where something is not as its schema says, and why; `whole` names what is wrong as a whole."""
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors())
+        raise EngineError(f"{file}: {faults_of(error, Card)}; `facewarden models pull` writes it again") from error
 
 
 def write_card(model: Path, card: Card) -> None:

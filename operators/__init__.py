@@ -9,7 +9,7 @@ import importlib.util
 import pkgutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from engines import ConfigError
 
@@ -21,10 +21,23 @@ class Operator(Protocol):
     """The same frames out as in, in the same order; never paints, returns new frames.
 
     A class that fulfils it is named `OPERATOR` in its module. Positional parameters of its constructor
-    are engines, keyword-only ones are options: the signature is the config schema.
+    are engines, keyword-only ones are options: the signature is the config schema (see `operators.options`).
     """
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]: ...
+
+
+@runtime_checkable
+class ChecksOptions(Protocol):
+    """An operator class with rules that its options' types cannot hold: between options, or about files they name.
+
+    `check_options` takes all options by name and needs no engine, so that a config can be checked before anything
+    starts. The constructor refuses the same.
+    """
+
+    @staticmethod
+    def check_options(**options: Any) -> None:
+        """Raises ConfigError: a rule is broken."""
 
 
 @runtime_checkable

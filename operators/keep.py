@@ -11,16 +11,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt
 
 from engines import ConfigError, EngineError
 from operators.arrays import Array
 from operators.boxes import iou
 from operators.frame import Frame
+from operators.options import PositiveCount
+from operators.stills import read_image
 from operators.upright import boxes_to_upright, upright
 
 PHOTO_PX = 1024
@@ -78,16 +81,22 @@ class Keep:
         landmarks: Path,
         *,
         photos: Sequence[str],
-        distance: float = 0.45,
-        confirm: int = 3,
-        min_px: int = 48,
-        retry: int = 8,
+        distance: Annotated[float, Field(gt=0, le=1)] = 0.45,
+        confirm: PositiveCount = 3,
+        min_px: NonNegativeInt = 48,
+        retry: NonNegativeInt = 8,
     ) -> None:
         self._describe = Descriptor(descriptor, landmarks)
         self._known = np.array([self._describe.photo(Path(photo)) for photo in photos]).reshape(-1, 128)
         self._distance, self._confirm = distance, confirm
         self._min_px, self._retry = min_px, retry
         self._streams: defaultdict[str, dict[int, TrackMatch]] = defaultdict(dict)
+
+    @staticmethod
+    def check_options(*, photos: Sequence[str], **_: object) -> None:
+        library = _dlib()
+        for photo in photos:
+            _the_face(library, Path(photo))
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         return [self._look(frame) for frame in frames]
@@ -145,14 +154,10 @@ class Descriptor:
     """
 
     def __init__(self, descriptor: Path, landmarks: Path) -> None:
+        self._dlib = _dlib()
         try:
-            import dlib
-        except ModuleNotFoundError as error:
-            raise ConfigError("keep: dlib is missing; pip install 'facewarden[keep]'") from error
-        self._dlib: Any = dlib
-        try:
-            self._network = dlib.face_recognition_model_v1(str(descriptor))
-            self._points = dlib.shape_predictor(str(landmarks))
+            self._network = self._dlib.face_recognition_model_v1(str(descriptor))
+            self._points = self._dlib.shape_predictor(str(landmarks))
         except RuntimeError as error:
             raise EngineError(
                 f"{descriptor}, {landmarks}: dlib cannot open them ({error}); fetch them again"
@@ -174,21 +179,36 @@ class Descriptor:
         Raises:
             ConfigError: it cannot be read, or holds no face or several.
         """
-        image = cv2.imread(str(path))
-        if image is None:
-            raise ConfigError(f"{path}: expected a photo of one face, but it cannot be read as an image")
-        scale = PHOTO_PX / max(image.shape)
-        if scale < 1:
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        rgb = np.ascontiguousarray(image[:, :, ::-1])
-        found = self._dlib.get_frontal_face_detector()(rgb, 1)
-        if len(found) != 1:
-            raise ConfigError(f"{path}: expected exactly one face, found {len(found)}; crop it, or take another photo")
-        return self._describe(rgb, found[0])
+        return self._describe(*_the_face(self._dlib, path))
 
     def _describe(self, rgb: Array, square: Any) -> NDArray[np.float64]:
         chip = self._dlib.get_face_chip(rgb, self._points(rgb, square), size=CHIP_PX, padding=CHIP_PADDING)
         return np.array(self._network.compute_face_descriptor(chip))
+
+
+def _dlib() -> Any:
+    try:
+        import dlib
+    except ModuleNotFoundError as error:
+        raise ConfigError("keep: dlib is missing; pip install 'facewarden[keep]'") from error
+    return dlib
+
+
+def _the_face(library: Any, path: Path) -> tuple[Array, Any]:
+    """A photo `(h, w, 3)` uint8 RGB, and dlib's square around the one face in it."""
+    image = read_image(path)
+    if image is None:
+        raise ConfigError(f"keep: photos: {path}: expected a photo of one face, but it cannot be read as an image")
+    scale = PHOTO_PX / max(image.shape)
+    if scale < 1:
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    rgb = np.ascontiguousarray(image[:, :, ::-1])
+    found = library.get_frontal_face_detector()(rgb, 1)
+    if len(found) != 1:
+        raise ConfigError(
+            f"keep: photos: {path}: expected exactly one face, found {len(found)}; crop it, or take another photo"
+        )
+    return rgb, found[0]
 
 
 OPERATOR = Keep

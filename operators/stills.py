@@ -35,6 +35,11 @@ def decode_image(content: bytes) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
+def read_image(file: Path, flags: int = cv2.IMREAD_COLOR) -> Array | None:
+    """What an image file holds, as OpenCV reads it with these flags; None if there is no file, or no image in it."""
+    return cv2.imread(str(file), flags) if file.is_file() else None  # OpenCV prints a warning where none is
+
+
 def picture_of(image: Array) -> Picture:
     """A `(h, w, 3)` uint8 BGR image as decoders give it: yuv420p, limited range; odd sizes repeat the last line."""
     height, width = image.shape[:2]

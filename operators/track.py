@@ -15,12 +15,14 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
+from pydantic import NonNegativeFloat
 from scipy.optimize import linear_sum_assignment
 
-from engines import ConfigError, FrameError, StreamError
+from engines import FrameError, StreamError
 from operators.arrays import Array
 from operators.boxes import area, intersection, iou
 from operators.frame import Faces, Frame
+from operators.options import Milliseconds, UnitInterval
 
 TRACK = np.dtype(
     [
@@ -79,30 +81,23 @@ class Track:
         hold_ms: how long a face is still covered from the first frame in which a detector did not find it.
         back_ms: how long before its first detection a face is covered too, as far as the look-ahead reaches. It is
             covered in any case back to the frame before at which a detector looked.
-        high: detections of at least this score, 0..1, choose their tracks first.
-        match_iou: smallest overlap of a detection with the predicted box of its track, 0..1.
+        high: detections of at least this score choose their tracks first.
+        match_iou: smallest overlap of a detection with the predicted box of its track.
         match_distance: where they overlap less, how many face sizes the centres may lie apart, for small fast faces.
 
     Raises:
-        ConfigError: an option is out of its range.
         FrameError: on a frame with a box that is not finite.
     """
 
     def __init__(
         self,
         *,
-        hold_ms: float = 500.0,
-        back_ms: float = 300.0,
-        high: float = 0.5,
-        match_iou: float = 0.2,
-        match_distance: float = 1.0,
+        hold_ms: Milliseconds = 500.0,
+        back_ms: Milliseconds = 300.0,
+        high: UnitInterval = 0.5,
+        match_iou: UnitInterval = 0.2,
+        match_distance: NonNegativeFloat = 1.0,
     ) -> None:
-        for name, value in (("hold_ms", hold_ms), ("back_ms", back_ms), ("match_distance", match_distance)):
-            if not value >= 0:
-                raise ConfigError(f"track: {name}: expected a number from 0 on, got {value}")
-        for name, value in (("high", high), ("match_iou", match_iou)):
-            if not 0 <= value <= 1:
-                raise ConfigError(f"track: {name}: expected a number from 0 to 1, got {value}")
         self._hold_s, self._back_s = hold_ms / 1000, back_ms / 1000
         self._high, self._match_iou, self._match_distance = high, match_iou, match_distance
         self._streams: dict[str, _TrackerState] = {}

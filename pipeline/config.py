@@ -16,7 +16,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from engines import ConfigError
-from engines.card import faults_of
+from engines.faults import faults_of
 from engines.section import Section
 
 INSTALLED = Path(__file__).parents[1]
@@ -30,75 +30,73 @@ LOOKAHEAD_MS, LIVE_LOOKAHEAD_MS = 750.0, 250.0
 
 
 class Step(Section):
-    """One operator, its engines (parameter -> model name or file) and its options."""
+    """One operator."""
 
-    use: str
-    engines: dict[str, str] = Field(default_factory=dict)
-    options: dict[str, Any] = Field(default_factory=dict)
+    use: str = Field(description="Its name; `facewarden operators` lists them.")
+    engines: dict[str, str] = Field(
+        default_factory=dict,
+        description="By parameter, a model's name or a network's file; the suffix picks the runtime.",
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="By name; what each operator takes is below.")
 
 
 class EncodeSection(Section):
-    """How masked video is encoded.
+    """How masked video is encoded."""
 
-    Attributes:
-        encoder: `auto` is a hardware encoder where one is there and does what is needed, and x264 elsewhere.
-        preset, options: of x264; `options` go to it as they are.
-    """
-
-    encoder: str = "libx264"
-    preset: str = "veryfast"
-    crf: int = Field(default=23, ge=0, le=51)
-    options: dict[str, str] = Field(default_factory=dict)
+    encoder: str = Field(
+        default="libx264", description="`auto` is a hardware encoder where one does what is needed, else x264."
+    )
+    preset: str = Field(default="veryfast", description="Of x264.")
+    crf: int = Field(default=23, ge=0, le=51, description="Constant rate factor: smaller is better and larger.")
+    options: dict[str, str] = Field(default_factory=dict, description="Go to x264 as they are.")
 
 
 class EnginesSection(Section):
-    """Where networks run.
+    """Where networks run."""
 
-    Attributes:
-        device: `cpu` is the worker that needs them. `cuda` is the GPUs, each with an actor that runs what all workers
-            ask of it in batches. `auto` is `cuda` where there is a GPU, for those networks that it can run.
-        max_batch: rows of a batch.
-        max_wait_ms: how long a request waits for others.
-    """
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    max_batch: int = Field(default=8, ge=1)
-    max_wait_ms: float = Field(default=2, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto",
+        description="`cpu` is the worker that needs them. `cuda` is the GPUs, each with an actor that runs what all "
+        "workers ask of it in batches. `auto` is `cuda` where there is a GPU, for networks that it can run.",
+    )
+    max_batch: int = Field(default=8, ge=1, description="Rows of a batch.")
+    max_wait_ms: float = Field(default=2, ge=0, description="How long a request waits for others.")
 
 
 class JailSection(Section):
     """What a demuxing or decoding child process may use."""
 
-    memory_mb: int = Field(default=4096, ge=256)
-    timeout_s: float = Field(default=20, gt=0)
-    max_pixels: int = Field(default=8192 * 4352, gt=0)
+    memory_mb: int = Field(default=4096, ge=256, description="Address space.")
+    timeout_s: float = Field(default=20, gt=0, description="For one packet, and for a source that says nothing.")
+    max_pixels: int = Field(default=8192 * 4352, gt=0, description="Of a picture.")
 
 
 class Config(Section):
-    """A whole run.
+    """A whole run."""
 
-    Attributes:
-        delivery: `auto` is transactional for files and low_latency for live sources.
-        on_failure: what happens to a frame that could not be examined; `auto` covers it whole in files,
-            so that counts and clocks stay, and withholds it live.
-        lookahead_ms: how long frames wait, so that a face found now is covered in the frames before; None is
-            750 for files and 250 live.
-        lookahead_mb: what waiting pictures of one stream may take at most.
-        backlog: how many packets ingest may be ahead of the workers.
-    """
-
-    steps: list[Step]
-    engines: EnginesSection = EnginesSection()
-    encode: EncodeSection = EncodeSection()
-    jail: JailSection = JailSection()
-    delivery: Delivery = "auto"
-    on_failure: OnFailure = "auto"
-    lookahead_ms: float | None = Field(default=None, ge=0)
-    lookahead_mb: int = Field(default=128, ge=8)
-    audio: Literal["copy", "drop"] = "copy"
-    backlog: int = Field(default=1024, ge=64)
-    workers: int = Field(default=0, ge=0)
-    ingest_limit: int = Field(default=4, ge=1)
+    steps: list[Step] = Field(description="The operators, in the order in which frames go through them.")
+    engines: EnginesSection = Field(default=EnginesSection(), description="Where networks run.")
+    encode: EncodeSection = Field(default=EncodeSection(), description="How masked video is encoded.")
+    jail: JailSection = Field(default=JailSection(), description="Limits of child processes.")
+    delivery: Delivery = Field(
+        default="auto", description="`auto` is `transactional` for files and `low_latency` for cameras."
+    )
+    on_failure: OnFailure = Field(
+        default="auto",
+        description="What happens to a frame that could not be examined. `auto` covers it whole in files, so that "
+        "counts and clocks stay, and withholds it from cameras.",
+    )
+    lookahead_ms: float | None = Field(
+        default=None,
+        ge=0,
+        description="How long frames wait, so that a face found now is covered in the frames before; null is 750 for "
+        "files and 250 for cameras.",
+    )
+    lookahead_mb: int = Field(default=128, ge=8, description="What waiting pictures of one stream may take at most.")
+    audio: Literal["copy", "drop"] = Field(default="copy", description="Sound is passed on bit for bit, or left out.")
+    backlog: int = Field(default=1024, ge=64, description="How many packets ingest may be ahead of the workers.")
+    workers: int = Field(default=0, ge=0, description="Actors; 0 is one a stream, at most one a core.")
+    ingest_limit: int = Field(default=4, ge=1, description="How many files are read at once.")
 
     def wait_ms(self, *, live: bool) -> float:
         """How long frames wait in the look-ahead."""
@@ -130,7 +128,7 @@ def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = N
     try:
         return Config.model_validate({**data, **(overrides or {})})
     except ValidationError as error:
-        raise ConfigError(f"{file}: {faults_of(error, 'config')}") from error
+        raise ConfigError(f"{file}: {faults_of(error, Config)}") from error
 
 
 def config_folder() -> Path:

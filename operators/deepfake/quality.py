@@ -7,11 +7,12 @@ measured, and what lies outside of the range that the card gives for the trainin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 MEASURES = ("sharpness", "flatness", "noise", "contrast", "brightness")
 
@@ -25,6 +26,8 @@ BETWEEN = "the score lies between the two thresholds"
 UNSKILLED = "on forgeries it has not learned from the detector did no better than chance"
 
 UsualRange = tuple[float, float]
+HeadTurn = Annotated[float, Field(ge=0, le=180)]
+"""Degrees to the left or right, 0 towards the camera."""
 
 _REASONS = {
     # measure: (below its range, above it)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import typing
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from engines import ConfigError
 from operators.arrays import Array
 from operators.frame import Cover, Frame, Shape, Style
+from operators.options import UnitInterval
+from operators.stills import read_image
 
-MAX_CELLS = 16
+ColorValue = Annotated[int, Field(ge=0, le=255)]
+
 SECRET_BYTES = 16
 WHOLE_PX = 2
 """A chroma sample is at most so wide and high."""
@@ -39,11 +44,11 @@ class CoverFaces:
         feather: how far the soft edge reaches beyond the cover, as a fraction of its width and height.
         cells: how many cells across and down blur and mosaic leave of a face, whatever its size. Less hides more;
             what the default hides, `bench/bench_leak.py` measures.
-        color: blue, green, red, 0..255, of `solid`, and behind what is transparent in an image.
+        color: blue, green, red of `solid`, and behind what is transparent in an image.
         image: file of the picture for style `image`, stretched over the cover.
 
     Raises:
-        ConfigError: an option is out of its range, or the image cannot be read.
+        ConfigError: style `image` without a file, a file without it, or one that is no picture.
     """
 
     def __init__(
@@ -51,24 +56,27 @@ class CoverFaces:
         *,
         style: Style = "blur",
         shape: Shape = "ellipse",
-        scale: float = 1.4,
-        feather: float = 0.08,
-        cells: int = 4,
-        color: Sequence[int] = (0, 0, 0),
+        scale: Annotated[float, Field(ge=1, le=4)] = 1.4,
+        feather: UnitInterval = 0.08,
+        cells: Annotated[int, Field(ge=1, le=16)] = 4,
+        color: Annotated[Sequence[ColorValue], Field(min_length=3, max_length=3)] = (0, 0, 0),
         image: str | None = None,
     ) -> None:
-        _check("style", style in typing.get_args(Style), f"one of {', '.join(typing.get_args(Style))}", style)
-        _check("shape", shape in typing.get_args(Shape), f"one of {', '.join(typing.get_args(Shape))}", shape)
-        _check("scale", 1 <= scale <= 4, "1 to 4 (below 1 a face is not covered)", scale)
-        _check("feather", 0 <= feather <= 1, "0 to 1", feather)
-        _check("cells", cells in range(1, MAX_CELLS + 1), f"a whole number from 1 to {MAX_CELLS}", cells)
-        _check("color", len(color) == 3 and all(c in range(256) for c in color), "blue, green, red in 0..255", color)
-        _check("image", (style == "image") == (image is not None), "a file with style image, and only then", image)
+        self.check_options(style=style, image=image)
         blue, green, red = color
         self._scale = scale
         self._cover = Cover((0, 0, 0, 0), style, shape, feather, cells, color=(blue, green, red))
-        self._pixels = None if image is None else _read(image, self._cover.color)
+        self._pixels = None if image is None else _opaque(_read(image), self._cover.color)
         self._secrets: dict[str, bytes] = {}
+
+    @staticmethod
+    def check_options(*, style: Style, image: str | None, **_: object) -> None:
+        if style == "image" and image is None:
+            raise ConfigError("deidentify.cover: image: expected a picture file for style image, got none")
+        if style != "image" and image is not None:
+            raise ConfigError(f"deidentify.cover: image: expected none with style {style}, got {image!r}")
+        if image is not None:
+            _read(image)
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         return [replace(frame, covers=(*frame.covers, *self._covers(frame))) for frame in frames]
@@ -114,21 +122,21 @@ def _seed(secret: bytes, track: int) -> int:
     return int.from_bytes(hashlib.blake2b(str(track).encode(), key=secret, digest_size=16).digest(), "big")
 
 
-def _read(path: str, behind: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """An image file as `(h, w, 3)` BGR; what is transparent in it shows `behind`, never the face."""
-    read = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+def _read(path: str) -> Array:
+    """What an image file holds: grey, BGR or BGRA, of 8 or 16 bits."""
+    read = read_image(Path(path), cv2.IMREAD_UNCHANGED)
     if read is None:
         raise ConfigError(f"deidentify.cover: image: expected a picture file, cannot read {path!r}")
+    return read
+
+
+def _opaque(read: Array, behind: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """An image as `(h, w, 3)` BGR of 8 bits; what is transparent in it shows `behind`, never the face."""
     image = (read // 257 if read.dtype == np.uint16 else read).astype(np.uint8)
     if image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     opaque = image[..., 3:] / np.float32(255) if image.shape[2] == 4 else np.float32(1)
     return np.asarray(np.rint(image[..., :3] * opaque + np.array(behind) * (1 - opaque)), np.uint8)
-
-
-def _check(option: str, good: bool, expected: str, got: object) -> None:
-    if not good:
-        raise ConfigError(f"deidentify.cover: {option}: expected {expected}, got {got!r}")
 
 
 OPERATOR = CoverFaces

@@ -14,9 +14,10 @@ import mediapipe as mp
 import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
 
-from engines import ConfigError, EngineError
+from engines import EngineError
 from operators.detect.looks import Period
 from operators.frame import Faces, Frame
+from operators.options import PositiveCount, UnitInterval
 from operators.upright import boxes_to_coded, points_to_coded, upright
 
 EYES_AND_NOSE = slice(0, 3)
@@ -29,18 +30,17 @@ class BlazeFace:
 
     Args:
         model: `blaze_face_short_range.tflite`; MediaPipe runs it itself.
-        threshold: the lowest score of a face, 0..1.
+        threshold: the lowest score of a face.
         every: only frames whose index is a multiple of it are looked at.
         nms: of two boxes that overlap by more than this (IoU) the lesser is dropped.
 
     Raises:
-        ConfigError: `every` is below 1.
         EngineError: MediaPipe cannot open the model.
     """
 
-    def __init__(self, model: Path, *, threshold: float = 0.5, every: int = 1, nms: float = 0.3) -> None:
-        if every < 1:
-            raise ConfigError(f"detect.blazeface: expected every from 1, got {every}")
+    def __init__(
+        self, model: Path, *, threshold: UnitInterval = 0.5, every: PositiveCount = 1, nms: UnitInterval = 0.3
+    ) -> None:
         options = vision.FaceDetectorOptions(
             base_options=BaseOptions(model_asset_path=str(model)),
             min_detection_confidence=threshold,

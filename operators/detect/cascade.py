@@ -16,13 +16,15 @@ from dataclasses import dataclass, field, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import NonNegativeInt
 
 from engines import ConfigError, Engine
 from operators.arrays import Array
 from operators.boxes import iou
-from operators.detect.finders import STRIDE, CenterFaceFinder, YuNetFinder
+from operators.detect.finders import CenterFaceFinder, InputSide, YuNetFinder
 from operators.detect.looks import suppress
 from operators.frame import Faces, Frame, Picture
+from operators.options import DetectionScore, Milliseconds, UnitInterval
 
 GLANCE = 48, 27
 """Width and height of the picture in which cuts are noticed."""
@@ -80,13 +82,13 @@ class Cascade:
         changed_ms: and how often at most, while the picture changes.
         quick_px: the longer side of what the quick one sees.
         max_px: the longer side of what the thorough one sees, at most.
-        threshold: the lowest score of a face for the thorough one, 0..1.
-        sure: the score from which on the quick one is believed, 0..1.
-        weak: the score from which on it is looked at closely what it reports, 0..1.
+        threshold: the lowest score of a face for the thorough one.
+        sure: the score from which on the quick one is believed.
+        weak: the score from which on it is looked at closely what it reports.
         crops: how many places are looked at closely at once, at most, beside those of faces seen in the last look.
 
     Raises:
-        ConfigError: an option is out of its range.
+        ConfigError: `weak` is above `sure`, or `quick_ms` above `thorough_ms`.
     """
 
     def __init__(
@@ -94,29 +96,30 @@ class Cascade:
         thorough: Engine,
         quick: Engine,
         *,
-        quick_ms: float = 200.0,
-        thorough_ms: float = 10_000.0,
-        changed_ms: float = 500.0,
-        quick_px: int = 640,
-        max_px: int = 1280,
-        threshold: float = 0.2,
-        sure: float = 0.6,
-        weak: float = 0.12,
-        crops: int = 12,
+        quick_ms: Milliseconds = 200.0,
+        thorough_ms: Milliseconds = 10_000.0,
+        changed_ms: Milliseconds = 500.0,
+        quick_px: InputSide = 640,
+        max_px: InputSide = 1280,
+        threshold: DetectionScore = 0.2,
+        sure: UnitInterval = 0.6,
+        weak: DetectionScore = 0.12,
+        crops: NonNegativeInt = 12,
     ) -> None:
-        scores = 0 < weak <= sure and 0 < threshold < 1
-        periods = 0 <= quick_ms <= thorough_ms and changed_ms >= 0
-        if not (scores and periods and crops >= 0 and min(quick_px, max_px) >= STRIDE):
-            raise ConfigError(
-                "detect.cascade: expected 0 < weak <= sure, 0 < threshold < 1, 0 <= quick_ms <= thorough_ms, "
-                f"changed_ms and crops from 0, quick_px and max_px from {STRIDE}; got {weak=}, {sure=}, {threshold=}, "
-                f"{quick_ms=}, {thorough_ms=}, {changed_ms=}, {crops=}, {quick_px=}, {max_px=}"
-            )
+        self.check_options(quick_ms=quick_ms, thorough_ms=thorough_ms, sure=sure, weak=weak)
         self._thorough = CenterFaceFinder(thorough, threshold=threshold, max_px=max_px, min_px=min(800, max_px))
         self._quick = YuNetFinder(quick, threshold=weak, px=quick_px)
         self._quick_s, self._thorough_s, self._changed_s = quick_ms / 1000, thorough_ms / 1000, changed_ms / 1000
         self._sure, self._crops = sure, crops
         self._streams: dict[str, _CascadeState] = {}
+
+    @staticmethod
+    def check_options(*, quick_ms: float, thorough_ms: float, sure: float, weak: float, **_: object) -> None:
+        if quick_ms > thorough_ms:
+            limit = f"thorough_ms, which is {thorough_ms:g}"
+            raise ConfigError(f"detect.cascade: quick_ms: expected at most {limit}, got {quick_ms:g}")
+        if weak > sure:
+            raise ConfigError(f"detect.cascade: weak: expected at most sure, which is {sure:g}, got {weak:g}")
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         return [self._attend(frame) for frame in frames]

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engines import ConfigError, Engine
-from operators.detect.finders import STRIDE, CenterFaceFinder
+from operators.detect.finders import CenterFaceFinder, InputSide
 from operators.detect.looks import Period, upright_size
 from operators.frame import Frame
+from operators.options import DetectionScore, PositiveCount, UnitInterval
 
 
 class CenterFace:
@@ -20,7 +21,7 @@ class CenterFace:
     Args:
         detector: `input.1 (b, 3, h, w)` float32 RGB 0..255, h and w multiples of 32, to heat map
             `537 (b, 1, h/4, w/4)`, log sizes `538` and offsets `539 (b, 2, ..)` y first, landmarks `540 (b, 10, ..)`.
-        threshold: the lowest score of a face, 0..1.
+        threshold: the lowest score of a face.
         every: only frames whose index is a multiple of it are looked at.
         max_px: pictures with a longer side are reduced to this: the time is in proportion to the area.
         min_px: pictures whose longer side is below this are enlarged towards it, at most `MAX_ENLARGEMENT` times,
@@ -31,28 +32,29 @@ class CenterFace:
         batch: how many frames of one size are looked at in one call; more than one pays on a GPU only.
 
     Raises:
-        ConfigError: an option is out of its range.
+        ConfigError: `min_px` is above `max_px`.
     """
 
     def __init__(
         self,
         detector: Engine,
         *,
-        threshold: float = 0.2,
-        every: int = 1,
-        max_px: int = 1920,
-        min_px: int = 800,
-        nms: float = 0.3,
-        batch: int = 1,
+        threshold: DetectionScore = 0.2,
+        every: PositiveCount = 1,
+        max_px: InputSide = 1920,
+        min_px: InputSide = 800,
+        nms: UnitInterval = 0.3,
+        batch: PositiveCount = 1,
     ) -> None:
-        if not (0 < threshold < 1 and every >= 1 and batch >= 1 and STRIDE <= min_px <= max_px):
-            raise ConfigError(
-                f"detect.centerface: expected 0 < threshold < 1, every and batch from 1, {STRIDE} <= min_px <= max_px; "
-                f"got {threshold=}, {every=}, {batch=}, {min_px=}, {max_px=}"
-            )
+        self.check_options(min_px=min_px, max_px=max_px)
         self._finder = CenterFaceFinder(detector, threshold, max_px, min_px, nms)
         self._period, self._batch = Period(every), batch
         self.look_next = self._period.look_next
+
+    @staticmethod
+    def check_options(*, min_px: int, max_px: int, **_: object) -> None:
+        if min_px > max_px:
+            raise ConfigError(f"detect.centerface: min_px: expected at most max_px, which is {max_px}, got {min_px}")
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         done = list(frames)

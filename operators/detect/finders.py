@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
+from pydantic import Field
 
 from engines import Engine, FrameError
 from operators.arrays import Array
@@ -15,6 +17,8 @@ from operators.frame import Faces, Frame
 
 STRIDE = 32
 """Both want sides that are multiples of it."""
+InputSide = Annotated[int, Field(ge=STRIDE)]
+"""A side of what they see, before it is stretched to a multiple."""
 MAX_ENLARGEMENT = 2.0
 
 CELL = 4

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from engines import ConfigError, Engine
-from operators.detect.finders import STRIDE, YuNetFinder
+from engines import Engine
+from operators.detect.finders import InputSide, YuNetFinder
 from operators.detect.looks import Period
 from operators.frame import Frame
+from operators.options import DetectionScore, PositiveCount, UnitInterval
 
 
 class YuNet:
@@ -20,23 +21,21 @@ class YuNet:
     Args:
         detector: `input (1, 3, h, w)` float32 BGR 0..255, h and w multiples of 32, to `cls_S (1, n, 1)`,
             `obj_S (1, n, 1)`, `bbox_S (1, n, 4)` and `kps_S (1, n, 10)` for the strides S of 8, 16 and 32.
-        threshold: the lowest score of a face, 0..1.
+        threshold: the lowest score of a face.
         every: only frames whose index is a multiple of it are looked at.
         px: the longer side of what the network sees; no picture is enlarged more than twice for it.
         nms: of two boxes that overlap by more than this (IoU) the lesser is dropped.
-
-    Raises:
-        ConfigError: an option is out of its range.
     """
 
     def __init__(
-        self, detector: Engine, *, threshold: float = 0.4, every: int = 1, px: int = 1280, nms: float = 0.3
+        self,
+        detector: Engine,
+        *,
+        threshold: DetectionScore = 0.4,
+        every: PositiveCount = 1,
+        px: InputSide = 1280,
+        nms: UnitInterval = 0.3,
     ) -> None:
-        if not (0 < threshold < 1 and every >= 1 and px >= STRIDE):
-            raise ConfigError(
-                f"detect.yunet: expected 0 < threshold < 1, every from 1, px from {STRIDE}; "
-                f"got {threshold=}, {every=}, {px=}"
-            )
         self._finder = YuNetFinder(detector, threshold, px, nms)
         self._period = Period(every)
         self.look_next = self._period.look_next

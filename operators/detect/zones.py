@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator, Field
 
-from engines import ConfigError
 from operators.frame import Faces, Frame
+from operators.options import UnitInterval
+
+
+def _with_area(box: Sequence[float]) -> Sequence[float]:
+    x1, y1, x2, y2 = box
+    if not (x1 < x2 and y1 < y2):
+        raise ValueError(f"expected x1 y1 x2 y2 with x1 < x2 and y1 < y2, got {list(box)}")
+    return box
+
+
+RelativeBox = Annotated[Sequence[UnitInterval], Field(min_length=4, max_length=4), AfterValidator(_with_area)]
 
 
 class Zones:
     """Adds fixed boxes to the faces of every frame, so that covers and the painter treat them as such.
 
     Args:
-        boxes: rows of x1 y1 x2 y2 as fractions of the coded picture's width and height, 0..1.
-
-    Raises:
-        ConfigError: a box is not four numbers in 0..1 that span an area.
+        boxes: rows of x1 y1 x2 y2 as fractions of the coded picture's width and height.
     """
 
-    def __init__(self, *, boxes: Sequence[Sequence[float]]) -> None:
-        for box in boxes:
-            if len(box) != 4 or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
-                raise ConfigError(f"detect.zones: expected x1 y1 x2 y2 with 0 <= x1 < x2 <= 1, likewise y; got {box}")
+    def __init__(self, *, boxes: Sequence[RelativeBox]) -> None:
         self._boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:

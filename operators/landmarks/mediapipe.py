@@ -10,10 +10,12 @@ import cv2
 import mediapipe as mp
 import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
+from pydantic import NonNegativeFloat, NonNegativeInt
 
 from engines import EngineError
 from operators.arrays import Array
 from operators.frame import Frame
+from operators.options import UnitInterval
 from operators.upright import boxes_to_upright, points_to_coded, upright
 
 POINTS, BLENDSHAPES = 478, 52
@@ -30,7 +32,7 @@ class Landmarker:
 
     Args:
         model: `face_landmarker.task`; MediaPipe runs it itself, in about 8 CPU-ms a face.
-        threshold: how sure MediaPipe must be that the crop holds a face, 0..1.
+        threshold: how sure MediaPipe must be that the crop holds a face.
         margin: how much of the box's longer side is added around it.
         min_px: faces whose box has a shorter side are left out.
 
@@ -38,7 +40,14 @@ class Landmarker:
         EngineError: MediaPipe cannot open the model.
     """
 
-    def __init__(self, model: Path, *, threshold: float = 0.3, margin: float = 0.4, min_px: int = 24) -> None:
+    def __init__(
+        self,
+        model: Path,
+        *,
+        threshold: UnitInterval = 0.3,
+        margin: NonNegativeFloat = 0.4,
+        min_px: NonNegativeInt = 24,
+    ) -> None:
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=str(model)),
             min_face_detection_confidence=threshold,

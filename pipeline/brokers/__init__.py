@@ -1,13 +1,13 @@
-"""The seam between Facewarden and whatever carries its messages, and the only package that knows Kafka.
+"""The interface between Facewarden and its message broker, and the only package that knows Kafka.
 
-    sqlite:///folder/facewarden.db     one file, several processes of one machine (`sqlite_broker`)
+    sqlite:///folder/facewarden.db     one file, shared by the processes of one machine (`sqlite_broker`)
     kafka://host:port[,host:port]      any cluster that speaks the Kafka protocol (`kafka_broker`)
 
 Records of one stream keep their order in every topic. Three roles use a broker:
 
 * a **Writer** (ingest) appends to `packets`; a second writer of the same name fences the first;
-* a **Member** (an actor) of the one group that works on `packets` owns streams, and commits what it made
-  of them together with the state to go on from; who lost its ownership cannot commit;
+* a **Member** (a worker) of the one group that processes `packets` owns streams. It commits its output together
+  with the state from which the next owner continues. A member that has lost a stream cannot commit for it;
 * a **Reader** (a sink) follows one stream in one topic from any offset.
 """
 
@@ -25,15 +25,15 @@ LOG_TOPICS = (PACKETS, MASKED, VERDICTS, SEALED, REJECTS)
 COMPACTED_TOPICS = (STATE, INGEST)
 
 MAX_MESSAGE_BYTES = 4 << 20
-"""What a broker must carry in one message; larger values travel in chunks and come out whole."""
+"""What a broker must accept as one message; larger values are sent in chunks and delivered whole."""
 
 
 class BrokerError(StreamError):
-    """The broker cannot be reached, or refused; what was not committed will be replayed."""
+    """The broker cannot be reached, or has refused; what was not committed will be replayed."""
 
 
 class Fenced(BrokerError):
-    """Somebody else owns this now. Nothing of this call was stored; drop the stream and go on."""
+    """Another process owns this now. Nothing of this call was stored; drop the stream and continue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Record:
     """One whole message, chunks joined.
 
     Attributes:
-        offset: where it begins in the topic; grows within a stream, with gaps.
-        next_offset: where to go on reading behind it.
+        offset: where it begins in the topic; increases within a stream, with gaps.
+        next_offset: where to continue reading after it.
     """
 
     topic: str
@@ -55,7 +55,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is to be appended to a topic, under the stream's key."""
+    """A value to append to a topic, under the stream's key."""
 
     topic: str
     value: bytes
@@ -68,11 +68,11 @@ class Writer(Protocol):
 
         Raises:
             Fenced: a newer writer of this name exists.
-            BrokerError: it is not known to be stored; open a new writer and go on from what `ingest` says.
+            BrokerError: whether it was stored is unknown; open a new writer and continue from the value in `ingest`.
         """
 
     def backlog(self, stream: str) -> int:
-        """How many records of `packets` the group has not committed yet, at the least for this stream."""
+        """The number of records of `packets` that the group has not committed yet, counting at least this stream's."""
 
     def close(self) -> None: ...
 
@@ -83,27 +83,27 @@ class Member(Protocol):
     def poll(self, timeout_s: float, *, max_bytes: int = 8 << 20) -> list[Record]:
         """The next records of owned streams, each stream in order, from its committed resume offset on.
 
-        May be empty; claims streams, and notices lost ones, on the way.
+        May be empty. Streams are claimed, and lost ones noticed, inside this call.
         """
 
     def streams(self) -> frozenset[str]:
-        """Streams that have been polled and are still owned. What disappeared from here is somebody else's."""
+        """Streams that have been polled and are still owned. A stream that disappears from here has another owner."""
 
     def state(self, stream: str) -> bytes | None:
-        """The last committed state of a stream, None if it never had one."""
+        """The last committed state of a stream, None if it has never had one."""
 
     def commit(
         self, stream: str, messages: Sequence[Message], state: bytes, *, resume_offset: int, ended: bool = False
     ) -> None:
         """Stores messages, state and resume offset of an owned stream, all or nothing.
 
-        `resume_offset` is the offset in `packets` from which the next owner is to be served. With `ended` the
-        stream is let go and never claimed again, unless new packets are written to it.
+        `resume_offset` is the offset in `packets` from which the next owner is served. With `ended` the stream is
+        released and never claimed again, unless new packets are written to it.
 
         Raises:
             Fenced: the stream is no longer owned.
-            BrokerError: it is not known to be stored; the stream has been rewound to its last commit, and
-                what was in memory about it must be dropped.
+            BrokerError: whether it was stored is unknown; the stream has been rewound to its last commit, and the
+                caller must drop what it holds of the stream in memory.
         """
 
     def send(self, stream: str, messages: Sequence[Message]) -> None:
@@ -116,30 +116,30 @@ class Member(Protocol):
         """Serves the stream again from its last committed resume offset."""
 
     def close(self) -> None:
-        """Leaves the group; streams go to others at once."""
+        """Leaves the group; its streams go to other members at once."""
 
 
 class Reader(Protocol):
     def read(self, timeout_s: float, *, max_bytes: int = 8 << 20) -> list[Record]:
-        """The next committed records of the stream; empty when none came in time."""
+        """The next committed records of the stream; empty if none arrived in time."""
 
     def forget(self) -> None:
-        """What has been read will not be read again: it is deleted where the broker can delete by stream."""
+        """Declares that what has been read will not be read again: it is deleted if the broker can delete by stream."""
 
     def close(self) -> None: ...
 
 
 class Broker(Protocol):
-    """Opened by `open_broker`; safe to share between threads, and its parts live in one thread each."""
+    """Opened by `open_broker`. It may be shared between threads; each writer, member and reader belongs to one."""
 
     def writer(self, name: str) -> Writer:
-        """Fences the former writer of this name.
+        """Opens a writer and fences the former one of this name.
 
-        Only then is `latest` of `ingest` the last word on what it has stored: read it after this, not before.
+        Read `latest` of `ingest` after this, not before: only then can the former writer no longer change it.
         """
 
     def member(self, group: str, name: str) -> Member:
-        """Joins the group. A name that joins again takes over at once what its former self owned."""
+        """Joins the group. A name that joins again takes over at once what the former member of that name owned."""
 
     def reader(self, topic: str, stream: str, offset: int = 0) -> Reader: ...
 
@@ -147,20 +147,20 @@ class Broker(Protocol):
         """The newest committed value of a stream in a compacted topic (`state`, `ingest`).
 
         Raises:
-            BrokerError: it cannot be told now; an older one is never returned instead.
+            BrokerError: it cannot be determined now; an older value is never returned instead.
         """
 
     def drop(self, stream: str) -> None:
-        """Forgets a stream: its records are deleted where the broker can, its compacted values everywhere."""
+        """Deletes a stream: its compacted values, and its records if the broker can delete by stream."""
 
     def erase(self) -> None:
-        """Deletes all there is, topics included: for one who has the broker, or its prefix, to himself."""
+        """Deletes everything, topics included. Only for the sole user of the broker, or of its topic prefix."""
 
     def close(self) -> None: ...
 
 
 def open_broker(url: str, **options: str) -> Broker:
-    """Opens a broker by its URL, creating topics that are missing.
+    """Opens a broker by its URL and creates the topics that are missing.
 
     Raises:
         ConfigError: no such kind of broker, or an unknown option.

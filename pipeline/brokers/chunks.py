@@ -1,7 +1,8 @@
-"""Large values in small messages: split into chunk records, and joined again on the other side.
+"""Large values in small messages: the sender splits them into chunk records, the receiver joins them.
 
-A chunk carries the header `chunk` = `b"index/count"`, the first one the value's own headers too. Chunks of one value
-lie in order in one partition, though not side by side. A run that broke off is forgotten when the next begins.
+A chunk has the header `chunk` = `b"index/count"`; the first chunk also has the value's own headers. Chunks of one value
+are in order in one partition, but records of other streams may lie between them. An incomplete value is dropped when
+the next one begins.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ Headers = Mapping[str, bytes]
 
 
 def split(value: bytes, headers: Headers, limit: int = MAX_MESSAGE_BYTES) -> Iterator[tuple[bytes, Headers]]:
-    """Pieces of at most `limit` bytes, each with its headers; a value that fits is one piece, as it is."""
+    """Chunks of at most `limit` bytes, each with its headers. A value that fits is returned unchanged, as one chunk."""
     if len(value) <= limit:
         yield value, headers
         return
@@ -26,12 +27,12 @@ def split(value: bytes, headers: Headers, limit: int = MAX_MESSAGE_BYTES) -> Ite
 
 
 def begins(headers: Headers) -> bool:
-    """Whether a value begins with the piece that has these headers."""
+    """Whether these are the headers of the first chunk of a value, or of a whole value."""
     return headers.get(CHUNK, b"0/").startswith(b"0/")
 
 
 class Joiner:
-    """Joins the pieces of one stream in one topic."""
+    """Joins the chunks of one stream in one topic."""
 
     def __init__(self, topic: str, stream: str) -> None:
         self._topic, self._stream = topic, stream
@@ -40,12 +41,12 @@ class Joiner:
         self._headers: Headers = {}
 
     def add(self, offset: int, value: bytes, headers: Headers) -> Record | None:
-        """The whole value, once its last piece is here."""
-        place = headers.get(CHUNK)
-        if place is None:
+        """Adds the next chunk. Returns the whole value if this was its last chunk."""
+        numbering = headers.get(CHUNK)
+        if numbering is None:
             self._parts = []
             return Record(self._topic, self._stream, offset, offset + 1, value, headers)
-        index, count = map(int, place.split(b"/"))
+        index, count = map(int, numbering.split(b"/"))
         if index == 0:
             self._parts, self._offset = [], offset
             self._headers = {key: text for key, text in headers.items() if key != CHUNK}

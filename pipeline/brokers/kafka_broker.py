@@ -2,14 +2,14 @@
 
     kafka://host:port,host:port?security_protocol=SASL_SSL&sasl_mechanism=SCRAM-SHA-512&...
 
-The topics of one prefix have the same number of partitions and the stream's name as key, so a stream's packets, state
-and results lie in partitions of the same number, and who owns the one may write the others. A commit is one transaction
-of messages, state and the group's offset, and the broker refuses it once the group has given the partition away. The
-state's headers carry where to resume; a partition's offset is the smallest of its streams', and only a hint for where
-to begin reading.
+The topics of one prefix have the same number of partitions, and the key is the stream's name. A stream's packets, state
+and results are therefore in partitions of the same number, and the owner of the packets may write the others. A commit
+is one transaction of messages, state and the group's offset; the cluster refuses it once the group has given the
+partition away. The headers of the state hold the stream's resume offset. The offset of a partition is the smallest of
+its streams' and only determines where reading begins.
 
-While the cluster is gone, calls raise `BrokerError` within about half a minute and reading returns nothing; members,
-readers and the broker itself go on when it is back. A writer does not: after an error open a new one.
+While the cluster is unavailable, calls raise `BrokerError` within about half a minute, and reading returns nothing.
+Members, readers and the broker itself continue when it is back. A writer does not: after an error, open a new one.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ from pipeline.brokers.kafka_client import (
 from pipeline.brokers.kafka_member import KafkaMember
 from pipeline.brokers.kafka_table import CompactedTable, Entry, compacted
 
-# What the library has to say arrives as errors here; it would also write some lines for every attempt to reconnect.
+# Failures of the library arrive here as exceptions; it would also log some lines for every attempt to reconnect.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 class KafkaWriter:
-    """Fences a former writer of this name at once. After any error it stays closed: open a new one."""
+    """Fences the former writer of this name when it is opened. After any error it stays closed: open a new one."""
 
     def __init__(self, broker: KafkaBroker, settings: Settings, name: str) -> None:
         self._broker, self._settings = broker, settings
@@ -58,31 +58,31 @@ class KafkaWriter:
 
     def write(self, stream: str, messages: Sequence[Message], state: bytes) -> None:
         records = outgoing(self._settings, stream, messages)
-        placed = self._transactions.run([*records, compacted(self._settings, INGEST, stream, Entry(state))])
+        offsets = self._transactions.run([*records, compacted(self._settings, INGEST, stream, Entry(state))])
         if stream in self._pending:
             packets = self._settings.topic(PACKETS)
             self._pending[stream] += [
                 offset
-                for offset, record in zip(placed, records, strict=False)
+                for offset, record in zip(offsets, records, strict=False)
                 if record.topic == packets and begins(record.headers)
             ]
 
     def backlog(self, stream: str) -> int:
-        """Counts the packets of this stream alone; follows the topic `state` for that, from the first call on."""
+        """Counts the packets of this stream alone. From the first call on, it follows the topic `state`."""
         if self._table is None:
             self._table = CompactedTable(self._settings, STATE)
         if stream not in self._pending:
             self._table.follow({self._settings.partition(s) for s in (*self._pending, stream)})
             self._table.catch_up(patience_s=1.0)
             entry = self._table.get(stream)
-            self._pending[stream] = self._left_by_former_self(stream, entry.resume if entry else 0)
+            self._pending[stream] = self._uncommitted_packets(stream, entry.resume if entry else 0)
         self._table.refresh()
         pending, entry = self._pending[stream], self._table.get(stream)
         while entry and pending and pending[0] < entry.resume:
             pending.popleft()
         return len(pending)
 
-    def _left_by_former_self(self, stream: str, resume: int) -> deque[int]:
+    def _uncommitted_packets(self, stream: str, resume: int) -> deque[int]:
         if self._broker.latest(INGEST, stream) is None:
             return deque()
         reader = KafkaReader(self._settings, PACKETS, stream, resume)
@@ -109,19 +109,19 @@ class KafkaReader:
         self._key = stream.encode()
         self._joiner = Joiner(topic, stream)
         self._queue: deque[Record] = deque()
-        self._place = settings.place(topic, settings.partition(stream))
+        self._topic_partition = settings.topic_partition(topic, settings.partition(stream))
         with translated(topic):
             self._consumer = settings.open(KafkaConsumer, **settings.consumer)
-            self._consumer.assign([self._place])
-            self._consumer.seek(self._place, offset)
+            self._consumer.assign([self._topic_partition])
+            self._consumer.seek(self._topic_partition, offset)
 
     def read(self, timeout_s: float, *, max_bytes: int = 8 << 20) -> list[Record]:
         until = time.monotonic() + timeout_s
         while not self._queue:
             left_s = until - time.monotonic()
-            with translated(self._place.topic):
+            with translated(self._topic_partition.topic):
                 batches = self._consumer.poll(timeout_ms=max(1, int(left_s * 1000)))
-            for record in batches.get(self._place, []):
+            for record in batches.get(self._topic_partition, []):
                 if record.key == self._key:
                     whole = self._joiner.add(record.offset, record.value, dict(record.headers))
                     if whole is not None:
@@ -131,17 +131,17 @@ class KafkaReader:
         return hand_out(self._queue, max_bytes)
 
     def position(self) -> int:
-        """Where Kafka goes on reading."""
-        with translated(self._place.topic):
-            return int(self._consumer.position(self._place, timeout_ms=1000) or 0)
+        """The offset of the next record to be read."""
+        with translated(self._topic_partition.topic):
+            return int(self._consumer.position(self._topic_partition, timeout_ms=1000) or 0)
 
     def end(self) -> int:
-        """Where the next committed record will be."""
-        with translated(self._place.topic):
-            return int(self._consumer.end_offsets([self._place], timeout_ms=10_000)[self._place])
+        """The offset after the last committed record."""
+        with translated(self._topic_partition.topic):
+            return int(self._consumer.end_offsets([self._topic_partition], timeout_ms=10_000)[self._topic_partition])
 
     def forget(self) -> None:
-        """Leaves it to the topic's retention: Kafka deletes nothing by key."""
+        """Does nothing: Kafka cannot delete by key, so records stay for the topic's retention."""
 
     def close(self) -> None:
         with suppress(KafkaError):
@@ -152,8 +152,8 @@ class KafkaBroker:
     """See the module.
 
     Raises:
-        ConfigError: unknown options, or topics that do not fit together.
-        BrokerError: no cluster there, or it refuses.
+        ConfigError: unknown options, or topics with differing numbers of partitions.
+        BrokerError: the cluster does not answer, or refuses.
     """
 
     def __init__(self, url: str, **options: str) -> None:
@@ -179,7 +179,7 @@ class KafkaBroker:
             return self._tables[topic].latest(stream)
 
     def drop(self, stream: str) -> None:
-        """Empties the compacted values. Records stay until the topics' retention ends: Kafka deletes none by key."""
+        """Deletes the compacted values. Records stay for the topics' retention: Kafka cannot delete by key."""
         reader = self.reader(PACKETS, stream)
         try:
             end = reader.end()
@@ -188,7 +188,7 @@ class KafkaBroker:
         with translated(stream):
             producer = self._settings.open(KafkaProducer, **self._settings.producer)
             try:
-                # Without this the packets that are still there would look like a new stream's.
+                # Without this entry, the packets that remain would look like those of a new stream.
                 state = compacted(self._settings, STATE, stream, Entry(None, end, ended=True))
                 send_all(producer, [state, compacted(self._settings, INGEST, stream, None)])
             finally:

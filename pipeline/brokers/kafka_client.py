@@ -1,6 +1,6 @@
-"""What the parts of the Kafka broker are made of: settings, topics, and transactions.
+"""What all parts of the Kafka broker use: settings, topics, transactions and the translation of errors.
 
-Every call ends within about half a minute. The library reconnects by itself; what failed in between comes out as
+Every call ends within about half a minute. The library reconnects by itself; calls that fail meanwhile raise
 `BrokerError`.
 """
 
@@ -44,10 +44,10 @@ from pipeline.brokers.chunks import Headers, split
 
 TIMEOUT_S = 25.0
 ROOM_BYTES = 64 << 10
-"""What headers and framing may add to a message of `MAX_MESSAGE_BYTES`."""
+"""The maximum that headers and framing add to a message of `MAX_MESSAGE_BYTES`."""
 LARGEST_BYTES = MAX_MESSAGE_BYTES + ROOM_BYTES
 TRANSACTION_TIMEOUT_S = 15
-"""When the broker gives up the transaction of a dead producer, which readers wait for."""
+"""When the cluster aborts the transaction of a dead producer; until then, readers wait for it."""
 
 FENCED = (CommitFailedError, FencedInstanceIdError, InvalidProducerEpochError, ProducerFencedError)
 SECURITY = (
@@ -64,16 +64,16 @@ NUMBERS = ("partitions", "replication", "packets_retention_ms", "session_timeout
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the URL or the caller may choose; all of it as text, `?name=value` or keyword.
+    """The options of the URL (`?name=value`) or of the caller (keywords), both as text.
 
     Attributes:
         servers: `host:port` of some brokers.
-        topic_prefix: stands before each topic, group and transactional id.
-        partitions, replication: of topics that are made; all topics of a prefix have the same partitions.
-        packets_retention_ms: after which unmasked packets are deleted, worked on or not.
-        compression_type: gzip, snappy, lz4 or zstd; what travels is compressed already, so it is off by default.
-        session_timeout_ms: how long a silent member keeps its streams; brokers allow 6 s and more by default.
-        security: TLS and SASL options of the client, under their own names.
+        topic_prefix: of every topic, group and transactional id.
+        partitions, replication: of topics that are created; all topics of a prefix have as many partitions.
+        packets_retention_ms: after which unmasked packets are deleted, processed or not.
+        compression_type: gzip, snappy, lz4 or zstd; off by default, because packets are compressed video.
+        session_timeout_ms: how long a silent member keeps its streams; by default, clusters allow 6 s and more.
+        security: TLS and SASL options of the client library, under their own names.
     """
 
     servers: tuple[str, ...]
@@ -107,12 +107,12 @@ class Settings:
 
     @property
     def client(self) -> dict[str, Any]:
-        """Arguments that every client takes."""
+        """Arguments of every client."""
         return {
             "bootstrap_servers": list(self.servers),
             "bootstrap_timeout_ms": 10_000,
             "request_timeout_ms": 10_000,
-            # A transaction waits this long whenever the one before is still being completed.
+            # A transaction waits this long whenever the previous one is still being completed.
             "retry_backoff_ms": 10,
             "reconnect_backoff_max_ms": 1_000,
             **self.security,
@@ -143,7 +143,7 @@ class Settings:
         }
 
     def open(self, client: Callable[..., Any], **arguments: Any) -> Any:
-        """A client of the library, made only when a broker answers: made in vain, it would leave its thread behind."""
+        """Creates a client of the library once a server answers: a client that fails to connect leaks its thread."""
         for server in self.servers:
             address = urlsplit(f"//{server}")
             with suppress(OSError):
@@ -154,21 +154,21 @@ class Settings:
     def topic(self, topic: str) -> str:
         return self.topic_prefix + topic
 
-    def place(self, topic: str, partition: int) -> TopicPartition:
+    def topic_partition(self, topic: str, partition: int) -> TopicPartition:
         return TopicPartition(self.topic(topic), partition)
 
     def partition(self, stream: str) -> int:
-        """Where a stream lives in every topic; the rule of all Kafka clients for its key."""
+        """The partition of a stream in every topic, by the rule that all Kafka clients use for a key."""
         return int(murmur2(stream.encode()) & 0x7FFFFFFF) % self.partitions
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turns what the library raises into the errors of the seam."""
+    """Raises errors of the library as `Fenced` or `BrokerError`. The message begins with `what`."""
     try:
         yield
     except KafkaError as error:
-        # A producer that has failed already carries the reason as an argument of its next error.
+        # After a producer has failed, its next error has the reason as an argument.
         if any(isinstance(reason, FENCED) for reason in (error, *error.args)):
             raise Fenced(f"{what}: somebody else owns it now ({error})") from error
         raise BrokerError(f"{what}: Kafka did not answer as expected ({type(error).__name__}: {error})") from error
@@ -177,7 +177,7 @@ def translated(what: str) -> Iterator[None]:
 def make_topics(settings: Settings) -> int:
     """Creates the topics that are missing.
 
-    Returns: how many partitions the topics have.
+    Returns: the number of partitions of each topic.
 
     Raises:
         ConfigError: topics of this prefix exist with differing numbers of partitions.
@@ -215,8 +215,16 @@ def make_topics(settings: Settings) -> int:
     return next(iter(found.values()))
 
 
+DELETION_S, DELETION_NAP_S = 10.0, 0.05
+"""How long the cluster may take to stop listing a deleted topic, and how often it is asked."""
+
+
 def delete_topics(settings: Settings) -> None:
-    """Deletes all topics of this prefix."""
+    """Deletes all topics of this prefix.
+
+    Returns when the cluster no longer lists them: whoever opens the same prefix next would take one that is about to go
+    for one that is there.
+    """
     wanted = {settings.topic(topic) for topic in (*LOG_TOPICS, *COMPACTED_TOPICS)}
     with translated("deleting topics"):
         admin = settings.open(KafkaAdminClient, **settings.client)
@@ -224,13 +232,16 @@ def delete_topics(settings: Settings) -> None:
             there = sorted(wanted & set(admin.list_topics()))
             if there:
                 admin.delete_topics(there, timeout_ms=10_000)
+            deadline = time.monotonic() + DELETION_S
+            while wanted & set(admin.list_topics()) and time.monotonic() < deadline:
+                time.sleep(DELETION_NAP_S)
         finally:
             admin.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One Kafka record on its way."""
+    """One Kafka record to be sent."""
 
     topic: str
     partition: int
@@ -240,7 +251,7 @@ class Outgoing:
 
 
 def outgoing(settings: Settings, stream: str, messages: Sequence[Message]) -> list[Outgoing]:
-    """Messages in pieces that a broker takes."""
+    """The records of these messages, with large values in chunks."""
     partition, key = settings.partition(stream), stream.encode()
     return [
         Outgoing(settings.topic(message.topic), partition, key, value, headers)
@@ -250,7 +261,7 @@ def outgoing(settings: Settings, stream: str, messages: Sequence[Message]) -> li
 
 
 def hand_out(queue: deque[Record], max_bytes: int) -> list[Record]:
-    """Takes records from the queue: as many as fit into `max_bytes`, and one at the least."""
+    """Takes records from the queue until they have `max_bytes` or more; at least one if `max_bytes` is positive."""
     records: list[Record] = []
     while queue and max_bytes > 0:
         records.append(queue.popleft())
@@ -259,9 +270,9 @@ def hand_out(queue: deque[Record], max_bytes: int) -> list[Record]:
 
 
 def send_all(producer: KafkaProducer, records: Iterable[Outgoing], timeout_s: float = TIMEOUT_S) -> list[int]:
-    """Sends, waits, and looks at every outcome, for a transaction may commit without records that were lost.
+    """Sends records and checks every result, because a transaction may commit without records that were lost.
 
-    Returns: the offset of each.
+    Returns: the offset of each record.
     """
     futures = [
         producer.send(r.topic, key=r.key, value=r.value, partition=r.partition, headers=list(r.headers.items()))
@@ -272,9 +283,9 @@ def send_all(producer: KafkaProducer, records: Iterable[Outgoing], timeout_s: fl
 
 
 def discard(producer: KafkaProducer) -> None:
-    """Closes a producer without waiting for what it still wants to send.
+    """Closes a producer without waiting for records that it has not sent.
 
-    `close` alone would wait for that, and give up without having closed anything.
+    `close` alone would wait for these, and on a time-out return without having closed anything.
     """
     producer._sender.force_close()
     producer._sender.join(1.0)
@@ -283,7 +294,7 @@ def discard(producer: KafkaProducer) -> None:
 
 
 class Transactions:
-    """A producer with a transactional id. It fences the one before it, and is thrown away after any error."""
+    """A producer with a transactional id. It fences the former one of this id, and is discarded after any error."""
 
     def __init__(self, settings: Settings, name: str) -> None:
         self._settings, self._name = settings, name
@@ -294,7 +305,7 @@ class Transactions:
         return self._producer is not None
 
     def open(self) -> None:
-        """Returns when whatever a former producer of this name had begun is committed or undone."""
+        """Returns when the open transaction of a former producer of this name is committed or aborted."""
         with translated(self._name):
             producer = self._settings.open(
                 KafkaProducer,
@@ -312,7 +323,9 @@ class Transactions:
     def run(
         self, records: Sequence[Outgoing], offsets: Mapping[Any, Any] | None = None, group: Any = None
     ) -> list[int]:
-        """One transaction; after an error it is not known to be stored, and `open` has to be called again.
+        """Runs one transaction. After an error, whether it was stored is unknown, and `open` has to be called again.
+
+        Returns: the offset of each record.
 
         Raises:
             Fenced: a newer producer of this name exists, or the group has given the partition away.
@@ -323,13 +336,13 @@ class Transactions:
         try:
             with translated(self._name):
                 self._producer.begin_transaction()
-                placed = send_all(self._producer, records)
+                sent = send_all(self._producer, records)
                 manager = self._producer._transaction_manager
-                # The public methods do the same, but wait for ever when the broker is gone.
+                # The public methods do the same, but wait for ever while the cluster is unavailable.
                 if offsets is not None:
                     self._settle(manager.send_offsets_to_transaction(offsets, group), until)
                 self._settle(manager.begin_commit(), until)
-                return placed
+                return sent
         except BaseException:
             self._abort()
             raise
@@ -340,7 +353,7 @@ class Transactions:
             raise KafkaTimeoutError("no answer in time")
 
     def _abort(self) -> None:
-        """Frees readers from waiting for the transaction, if the broker is there to hear it."""
+        """Aborts the transaction if the cluster answers, so that readers need not wait for its time-out."""
         with suppress(KafkaError):
             self._settle(self._producer._transaction_manager.begin_abort(), time.monotonic() + 1)  # type: ignore[union-attr]
         self.close()

@@ -1,4 +1,4 @@
-"""Compacted Kafka topics as tables: the newest value of each stream, and where it is to be resumed."""
+"""Compacted Kafka topics as tables: the newest value of each stream, and where it is resumed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.brokers.kafka_client import Outgoing, Settings, translated
 
 RESUME, ENDED, DROPPED = "resume", "ended", "dropped"
 PATIENCE_S = 5.0
-"""How long somebody's open transaction is waited for: one whose process was killed ends when its next life begins."""
+"""How long to wait for an open transaction. That of a killed process ends when the process is restarted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Entry:
 
     Attributes:
         value: None after `drop`.
-        resume: `packets` below this offset are done with.
-        ended: nobody has to work on the stream, unless there are packets from `resume` on.
+        resume: `packets` below this offset are settled.
+        ended: whether there is nothing left to do, unless there are packets from `resume` on.
     """
 
     value: bytes | None
@@ -45,13 +45,13 @@ class Entry:
 
 
 def compacted(settings: Settings, topic: str, stream: str, entry: Entry | None) -> Outgoing:
-    """The record that makes this the stream's newest value; without an entry its tombstone."""
+    """The record that makes this the stream's newest value; without an entry, the record that deletes it."""
     value, headers = (entry.value or b"", entry.headers) if entry else (None, {})
     return Outgoing(settings.topic(topic), settings.partition(stream), stream.encode(), value, headers)
 
 
 class CompactedTable:
-    """Follows some partitions of a compacted topic, and knows the newest committed value of each key."""
+    """Follows some partitions of a compacted topic and holds the newest committed value of each key."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self._settings, self._topic = settings, topic
@@ -66,28 +66,32 @@ class CompactedTable:
         if wanted == set(self._entries):
             return
         with translated(self._topic):
-            at = {p: self._consumer.position(self._place(p), timeout_ms=1) for p in wanted & set(self._entries)}
-            self._entries = {p: self._entries[p] if at.get(p) is not None else {} for p in wanted}
-            self._consumer.assign([self._place(p) for p in sorted(wanted)])
+            positions = {
+                p: self._consumer.position(self._topic_partition(p), timeout_ms=1) for p in wanted & set(self._entries)
+            }
+            self._entries = {p: self._entries[p] if positions.get(p) is not None else {} for p in wanted}
+            self._consumer.assign([self._topic_partition(p) for p in sorted(wanted)])
             for p in wanted:
-                self._consumer.seek(self._place(p), at.get(p) or 0)
+                self._consumer.seek(self._topic_partition(p), positions.get(p) or 0)
 
     def catch_up(self, patience_s: float) -> bool:
-        """Reads all that is there now and going to stay.
+        """Reads everything up to the present end of the topic.
 
-        A commit is answered a moment before its records become visible, and who takes a partition over must not miss
-        the last one: so this waits until no transaction is open that began before it.
+        A commit is acknowledged shortly before its records become visible, and a member that takes over a partition
+        must not miss the last one. So this waits for every transaction that was open at the call.
 
-        Returns: False if patience ended before.
+        Returns: False if `patience_s` was not enough.
 
         Raises:
             BrokerError: Kafka does not answer.
         """
         until = time.monotonic() + patience_s
-        places = [self._place(p) for p in self._entries]
+        partitions = [self._topic_partition(p) for p in self._entries]
         with translated(self._topic):
-            ends = self._ends.end_offsets(places, timeout_ms=10_000) if places else {}
-            while any((self._consumer.position(place, timeout_ms=1000) or 0) < end for place, end in ends.items()):
+            ends = self._ends.end_offsets(partitions, timeout_ms=10_000) if partitions else {}
+            while any(
+                (self._consumer.position(partition, timeout_ms=1000) or 0) < end for partition, end in ends.items()
+            ):
                 if time.monotonic() > until:
                     return False
                 self.refresh(0.1)
@@ -97,8 +101,8 @@ class CompactedTable:
         """Reads what has arrived."""
         with translated(self._topic):
             batches = self._consumer.poll(timeout_ms=max(1, int(timeout_s * 1000)))
-        for place, batch in batches.items():
-            entries = self._entries[place.partition]
+        for topic_partition, batch in batches.items():
+            entries = self._entries[topic_partition.partition]
             for record in batch:
                 stream = record.key.decode()
                 if record.value is None:
@@ -107,7 +111,7 @@ class CompactedTable:
                     entries[stream] = Entry.of(record.value, dict(record.headers))
 
     def put(self, stream: str, entry: Entry) -> None:
-        """Knows already what has just been committed."""
+        """Sets an entry that this process has just committed, before it is read back."""
         self._entries[self._settings.partition(stream)][stream] = entry
 
     def get(self, stream: str) -> Entry | None:
@@ -120,7 +124,7 @@ class CompactedTable:
         """The newest value.
 
         Raises:
-            BrokerError: it cannot be told yet, for a transaction is open that may hold a newer one.
+            BrokerError: a transaction is open that may contain a newer one.
         """
         self.follow({*self._entries, self._settings.partition(stream)})
         if not self.catch_up(PATIENCE_S):
@@ -128,8 +132,8 @@ class CompactedTable:
         entry = self.get(stream)
         return entry.value if entry else None
 
-    def _place(self, partition: int) -> TopicPartition:
-        return self._settings.place(self._topic, partition)
+    def _topic_partition(self, partition: int) -> TopicPartition:
+        return self._settings.topic_partition(self._topic, partition)
 
     def close(self) -> None:
         for consumer in (self._consumer, self._ends):

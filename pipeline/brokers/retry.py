@@ -1,4 +1,4 @@
-"""For work on a broker that can be replayed."""
+"""Repeats work that a broker error has interrupted. Only for work that can be replayed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BROKER_PAUSE_S = 1.0
 
 
 def retry_on_broker_error(work: Callable[[], T]) -> T:
-    """Runs `work` again whenever the broker fails under it: all of it can be replayed."""
+    """Runs `work` until it completes without a broker error, with a pause after each error."""
     while True:
         try:
             return work()

@@ -1,14 +1,15 @@
-"""The embedded broker: topics, leases and fences as tables of one SQLite file that several processes share.
+"""The embedded broker: topics, leases and generations as tables of one SQLite file that several processes share.
 
     sqlite:///folder/facewarden.db?synchronous=full&lease_s=5&busy_s=15
 
-Everything that belongs together is one SQL transaction, so a process may be killed at any instant. What was
-committed survives a killed process; with `synchronous=full` also a power cut. Values travel whole whatever their size:
-SQLite takes blobs of up to 1 GB. Folder and files are for their owner only, and deleted records are overwritten with
-zeros; the write-ahead log beside the file may hold them until `drop`, or until the last process closes it.
+Each call that stores something is one SQL transaction, so a process may be killed at any instant. What was committed
+survives a killed process, and with `synchronous=full` also a power cut. Values are stored whole whatever their size:
+SQLite accepts blobs of up to 1 GB. Folder and files are accessible to their owner only, and deleted records are
+overwritten with zeros. The write-ahead log next to the file may contain them until `drop`, or until the last process
+closes it.
 
-A member keeps its leases alive from a thread of its own. A lease carries a generation that grows with every claim and
-is looked at inside the committing transaction: a member that slept through the end of its lease is fenced then.
+A member renews its leases from a thread of its own. A lease has a generation that increases with every claim and is
+checked inside the committing transaction: a member that was suspended beyond the end of its lease is fenced there.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class SqliteWriter:
             replace(db, INGEST, stream, state)
 
     def backlog(self, stream: str) -> int:
-        # What lies below the committed resume offset has been deleted by the commit.
+        # Records below the committed resume offset have been deleted by the commit.
         sql = "SELECT count(*) FROM records WHERE topic = ? AND stream = ?"
         return int(self._connection.rows(sql, PACKETS, stream)[0][0])
 
@@ -67,7 +68,7 @@ class _Lease:
 
 
 class SqliteMember:
-    """A member whose name joins again is inert from then on: it polls nothing, and its commits are fenced."""
+    """Once another member joins under its name, it is inert: it polls nothing, and its commits are fenced."""
 
     def __init__(self, path: Path, options: Options, group: str, name: str) -> None:
         self._group, self._name, self._lease_s = group, name, options.lease_s
@@ -109,7 +110,7 @@ class SqliteMember:
             self._connection.nap(min(until, self._claim_at))
 
     def _look(self) -> None:
-        """Learns which streams are owned now."""
+        """Updates which streams are owned."""
         leases = self._leases()
         for stream in [s for s, lease in self._owned.items() if leases.get(s) != lease.generation]:
             del self._owned[stream]
@@ -125,7 +126,7 @@ class SqliteMember:
 
     def _next(self, max_bytes: int) -> list[Record]:
         records: list[Record] = []
-        # Who was served is asked last the next time, so that no stream starves behind a fast one.
+        # A stream that was served is the last one in the next call, so that a fast stream cannot starve the others.
         for stream, lease in list(self._owned.items()):
             if max_bytes <= 0:
                 break
@@ -138,7 +139,7 @@ class SqliteMember:
         return records
 
     def _claim(self) -> None:
-        """Takes free streams up to a fair share, and lets go of what is above it."""
+        """Claims free streams up to a fair share, and releases streams above it."""
         if not any(self._plan()):
             return
         claim = (
@@ -156,7 +157,7 @@ class SqliteMember:
         self._look()
 
     def _plan(self) -> tuple[list[str], list[str]]:
-        """Streams to take and streams to leave."""
+        """Streams to claim and streams to release."""
         rows = self._connection.rows
         live = dict(
             rows("SELECT name, generation FROM members WHERE grp = ? AND expires > ?", self._group, time.time())
@@ -169,7 +170,7 @@ class SqliteMember:
         share = -(-len(owned.union(pending)) // max(1, len(live)))
         free = [stream for stream in pending if stream not in owned]
         mine = list(self._owned)
-        # The one that has been silent for longest has the least in its owner's memory.
+        # The stream that was served longest ago has the smallest state in its owner's memory.
         return free[: max(0, share - len(mine))], mine[: max(0, len(mine) - share)]
 
     def streams(self) -> frozenset[str]:
@@ -200,7 +201,7 @@ class SqliteMember:
 
     @contextmanager
     def _storing(self, stream: str) -> Iterator[tuple[sqlite3.Connection, _Lease]]:
-        """A transaction that begins with a look at the lease."""
+        """A transaction that begins by checking the lease."""
         try:
             with self._connection.transaction() as db:
                 lease = self._owned.get(stream)
@@ -259,11 +260,11 @@ class SqliteReader:
 
 
 class SqliteBroker:
-    """See the module. Every part has a connection of its own; an error leaves it usable.
+    """See the module. Each writer, member and reader has its own connection, which stays usable after an error.
 
     Raises:
         ConfigError: an unknown option.
-        BrokerError: the file cannot be made or opened, or is something else.
+        BrokerError: the file cannot be created or opened, or is no database of this layout.
     """
 
     def __init__(self, url: str, **options: str) -> None:
@@ -290,7 +291,7 @@ class SqliteBroker:
             return latest(self._connection, topic, stream)
 
     def drop(self, stream: str) -> None:
-        """Deletes all records, values and leases of the stream, and empties the write-ahead log if nobody reads it."""
+        """Deletes all records, values and leases of the stream, and empties the write-ahead log if no one reads it."""
         with self._lock:
             with self._connection.transaction() as db:
                 for table in ("records", "latest", "leases"):

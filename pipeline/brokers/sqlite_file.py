@@ -1,4 +1,4 @@
-"""The file behind the embedded broker: its tables, its options, connections to it, and what their errors mean."""
+"""The file of the embedded broker: its tables, its options, connections to it, and what their errors mean."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CREATE TABLE leases (
     grp TEXT, stream TEXT, member TEXT, generation INTEGER NOT NULL, PRIMARY KEY (grp, stream)
 ) STRICT, WITHOUT ROWID;
 """
-# Each step of the recursion is one seek in the index, however many records lie between two streams.
+# Each step of the recursion is one search in the index, however many records are between two streams.
 PENDING_STREAMS = """
 WITH RECURSIVE pending (stream) AS (
     SELECT min(stream) FROM records WHERE topic = 'packets'
@@ -58,7 +58,7 @@ FIRST_NAP_S, LONGEST_NAP_S = 0.002, 0.05
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the URL or the caller may choose.
+    """The options of the URL or of the caller.
 
     Attributes:
         synchronous: `normal`, or `full` to survive a power cut.
@@ -86,12 +86,12 @@ class Options:
 
 
 class Connection:
-    """One connection to the file; every failure of SQLite comes out as a `BrokerError` that says what to do."""
+    """One connection to the file. Every error of SQLite is raised as a `BrokerError` that says what to do."""
 
     def __init__(self, path: Path, options: Options) -> None:
         self._path = path
         with self._errors():
-            # One thread uses it at a time, but not always the thread that made it.
+            # One thread uses it at a time, but not always the thread that opened it.
             self._db = sqlite3.connect(path, timeout=options.busy_s, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare(options)
@@ -109,7 +109,7 @@ class Connection:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 break
             except sqlite3.OperationalError as error:
-                # Two first openers meet here, and SQLite does not wait for this lock by itself.
+                # Two connections that open a new file meet here, and SQLite does not wait for this lock by itself.
                 if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > give_up:
                     raise
                 time.sleep(FIRST_NAP_S)
@@ -127,7 +127,7 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and alone among writers from its first line on."""
+        """All or nothing. No other connection can write from its first line on."""
         with self._errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -143,21 +143,21 @@ class Connection:
             return self._db.execute(sql, values).fetchall()
 
     def records(self, topic: str, stream: str, offset: int, max_bytes: int) -> list[Record]:
-        """Records from `offset` on: as many as fit into `max_bytes`, and one at the least."""
+        """Records from `offset` on, until they have `max_bytes` or more; at least one if there is any."""
         found: list[Record] = []
         sql = "SELECT id, value, headers FROM records WHERE topic = ? AND stream = ? AND id >= ? ORDER BY id"
         with self._errors():
-            for at, value, headers in self._db.execute(sql, (topic, stream, offset)):
-                found.append(Record(topic, stream, at, at + 1, value, _unpack(headers)))
+            for row_id, value, headers in self._db.execute(sql, (topic, stream, offset)):
+                found.append(Record(topic, stream, row_id, row_id + 1, value, _unpack(headers)))
                 max_bytes -= len(value)
                 if max_bytes <= 0:
                     break
         return found
 
     def nap(self, until: float) -> None:
-        """Sleeps until another connection has committed something, or until the (monotonic) time has come.
+        """Sleeps until another connection has committed something, or until the (monotonic) time `until`.
 
-        Looks less and less often for as long as nothing comes, over several naps.
+        While there is no commit, it checks less and less often, also across several naps.
         """
         while (left_s := until - time.monotonic()) > 0:
             (version,) = self.rows("PRAGMA data_version")[0]
@@ -197,17 +197,17 @@ def latest(connection: Connection, topic: str, stream: str) -> bytes | None:
 
 
 def make_file(path: Path, options: Options) -> None:
-    """Makes folder, file and tables where they are missing.
+    """Creates folder, file and tables if they are missing.
 
     Raises:
-        BrokerError: it cannot be made or opened, or it is something else.
+        BrokerError: it cannot be created or opened, or is no database of this layout.
     """
     try:
         with _MAKING:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # SQLite gives its side files the mode of the main one, so it must be right before the first byte. A file
-            # that is there must not be opened: closing it would drop the locks of all connections of this process,
-            # and another process would then take the write-ahead log for its own and delete it.
+            # SQLite gives its side files the mode of the main file, so that must be set before the first byte. An
+            # existing file must not be opened here: closing it would release the locks of all connections of this
+            # process, and another process would then treat the write-ahead log as its own and delete it.
             with suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
             path.chmod(0o600)

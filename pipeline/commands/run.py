@@ -14,9 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from engines import ConfigError
+from operators import find
+from operators.options import options_model
 from pipeline.commands.console import console, errors, plain_errors
 from pipeline.config import Config, load
 
+STEP_FLAGS = ("style", "shape", "image", "scale", "cells", "threshold", "max_px", "every")
+"""Flags of `run` that are options of steps. They are declared like the others, and not made of the operators'
+signatures: Typer wants the flags of all commands whenever the program starts, and operators bring OpenCV along. Which
+steps take them, and which values, the signatures say; a test compares their types."""
+FLAGGED = ("deidentify.cover", "detect.blazeface", "detect.cascade", "detect.centerface", "detect.yunet")
+"""The steps that these flags are for. Options of the same name elsewhere, as `every` of a forgery detector, mean
+something else."""
 INCOMPLETE = 1
 """Exit code: at least one source could not be read to its end, or frames were withheld."""
 
@@ -28,6 +37,7 @@ def run(
     output: Annotated[str | None, typer.Option("-o", "--output", help="File, folder or rtsp:// URL.")] = None,
     config: Annotated[str | None, typer.Option(help="YAML file, or the name of a packaged one.")] = None,
     demo: Annotated[bool, typer.Option(help="Use a clip that is rendered on the spot.")] = False,
+    # Options of steps: STEP_FLAGS.
     style: Annotated[str | None, typer.Option(help="blur, mosaic, solid or image.")] = None,
     shape: Annotated[str | None, typer.Option(help="ellipse or box.")] = None,
     image: Annotated[str | None, typer.Option(help="The picture of style image.")] = None,
@@ -36,6 +46,7 @@ def run(
     threshold: Annotated[float | None, typer.Option(help="Lowest score of a face.")] = None,
     max_px: Annotated[int | None, typer.Option(help="Longest side of the picture that the detector sees.")] = None,
     every: Annotated[int | None, typer.Option(help="Look for faces in every n-th frame.")] = None,
+    # Of the whole run.
     keep: Annotated[list[str] | None, typer.Option(help="Photo of somebody who stays visible; repeatable.")] = None,
     audio: Annotated[str | None, typer.Option(help="copy or drop.")] = None,
     encode: Annotated[
@@ -84,16 +95,13 @@ def run(
 def _overrides(flags: dict[str, Any], config: Config) -> dict[str, Any]:
     """What the flags change in the config: top-level values, and options of the steps they belong to."""
     top = {name: flags[name] for name in ("audio", "delivery", "on_failure", "workers") if flags[name] is not None}
-    takers = {
-        "deidentify.cover": ("style", "shape", "image", "scale", "cells"),
-        "detect.cascade": ("threshold", "max_px"),
-        "detect.centerface": ("threshold", "max_px", "every"),
-    }
     steps = [step.model_dump() for step in config.steps]
-    for name in sorted({name for names in takers.values() for name in names if flags[name] is not None}):
-        matching = [step for step in steps if name in takers.get(step["use"], ())]
+    for name in STEP_FLAGS:
+        if flags[name] is None:
+            continue
+        matching = [step for step in steps if _takes(step["use"], name)]
         if not matching:
-            uses = " or ".join(use for use, names in takers.items() if name in names)
+            uses = " or ".join(use for use in FLAGGED if _takes(use, name))
             raise ConfigError(f"--{name.replace('_', '-')}: the config has no step {uses}")
         for step in matching:
             step["options"][name] = flags[name]
@@ -108,6 +116,11 @@ def _overrides(flags: dict[str, Any], config: Config) -> dict[str, Any]:
         else:
             encode["options"] = {**encode["options"], key: value}
     return {**top, "steps": steps, "encode": encode}
+
+
+def _takes(use: str, option: str) -> bool:
+    """Whether a flag of that name is meant for this step."""
+    return use in FLAGGED and option in options_model(find(use)).model_fields
 
 
 def _broker_options(broker: str | None, given: list[str] | None) -> dict[str, str]:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from engines import ConfigError, Engine, open_engine
 from engines.memory import keep_memory
-from operators import Operator, find
+from operators import ChecksOptions, Operator, find
+from operators.options import OptionSection, read_options
 from pipeline.config import Config, EncodeSection, Step
 from pipeline.models.catalog import file_of
 
 
 def check(config: Config) -> None:
-    """Looks at every name, option and model file without opening an engine.
+    """Looks at every name, option and file without opening an engine.
 
     Raises:
         ConfigError: the first thing that is wrong.
@@ -26,9 +27,12 @@ def check(config: Config) -> None:
         raise ConfigError("steps: expected a detect operator, got none; nothing would be found, and so nothing hidden")
     for step in config.steps:
         cls = find(step.use)
-        for model in _bind(step, cls).values():
+        options = _bind(step, cls)
+        for model in step.engines.values():
             if not file_of(model).is_file():
                 raise ConfigError(f"{step.use}: {model}: no such file; name one that is there, or a known model")
+        if issubclass(cls, ChecksOptions):
+            cls.check_options(**dict(options))
     _check_encoder(config.encode)
 
 
@@ -64,29 +68,29 @@ def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_eng
 
     cv2.setNumThreads(1)
     keep_memory()
+    classes = [find(step.use) for step in config.steps]
+    for step, cls in zip(config.steps, classes, strict=True):  # before the first network opens, which may take long
+        _bind(step, cls)
     operators: dict[str, Operator] = {}
-    for step in config.steps:
-        cls = find(step.use)
+    for step, cls in zip(config.steps, classes, strict=True):
         hints = typing.get_type_hints(cls.__init__)
         engines = {
             name: file_of(model) if hints.get(name) is Path else open_network(file_of(model))
-            for name, model in _bind(step, cls).items()
+            for name, model in step.engines.items()
         }
         name = step.use if step.use not in operators else f"{step.use}#{len(operators)}"
         operators[name] = cls(**engines, **step.options)
     return operators
 
 
-def _bind(step: Step, cls: type[Operator]) -> dict[str, str]:
-    """Engine parameters and their models, after the names of engines and options have been checked."""
-    parameters = list(inspect.signature(cls).parameters.values())
+def _bind(step: Step, cls: type[Operator]) -> OptionSection:
+    """The options of a step, after the names of its engines have been checked too."""
+    parameters = inspect.signature(cls).parameters.values()
     engines = {p.name: p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD}
-    options = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
-    for what, given, known in (("engine", step.engines, engines), ("option", step.options, options)):
-        for name in given:
-            if name not in known:
-                raise ConfigError(f"{step.use}: no {what} {name!r}; known: {', '.join(known) or 'none'}")
-        for name, parameter in known.items():
-            if parameter.default is parameter.empty and name not in given:
-                raise ConfigError(f"{step.use}: {what} {name!r} is missing")
-    return dict(step.engines)
+    for name in step.engines:
+        if name not in engines:
+            raise ConfigError(f"{step.use}: no engine {name!r}; known: {', '.join(engines) or 'none'}")
+    for name, parameter in engines.items():
+        if parameter.default is parameter.empty and name not in step.engines:
+            raise ConfigError(f"{step.use}: engine {name!r} is missing")
+    return read_options(cls, step.options, where=step.use)

@@ -7,22 +7,21 @@ A recipe is the function `train` in `operators/<role>/<system>/train.py`; its ke
 from __future__ import annotations
 
 import importlib
-import inspect
-import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 import operators
 from engines import ConfigError
-from engines.card import faults_of
+from engines.faults import faults_of
 from engines.section import Section
 from operators.cutting import Cutting
 from operators.forge import KINDS
+from operators.options import names_file, options_model, read_options
 from pipeline.config import config_folder
 from pipeline.models.catalog import file_of, is_file
 
@@ -99,7 +98,7 @@ def load_recipe(path: Path | str, overrides: Mapping[str, Any] | None = None) ->
     except (yaml.YAMLError, TypeError) as error:
         raise ConfigError(f"{file}: expected a mapping with use and data ({error})") from error
     except ValidationError as error:
-        raise ConfigError(f"{file}: {faults_of(error, 'recipe')}") from error
+        raise ConfigError(f"{file}: {faults_of(error, Recipe)}") from error
     check_recipe(recipe)
     return recipe
 
@@ -131,20 +130,12 @@ def check_recipe(recipe: Recipe) -> None:
     """Looks at the names and options in a recipe.
 
     Raises:
-        ConfigError: no such system, kind of forgery or option, or an option of another type.
+        ConfigError: no such system, kind of forgery or option, or an option of another type or value.
     """
     unknown = [kind for kind in (recipe.forgeries.kinds if recipe.forgeries else ()) if kind not in KINDS]
     if unknown:
         raise ConfigError(f"forgeries.kinds: no {', '.join(unknown)}; known: {', '.join(KINDS)}")
-    known = _options(recipe.use)
-    wrong = [name for name in recipe.options if name not in known]
-    if wrong:
-        raise ConfigError(f"options: {recipe.use} has no {', '.join(wrong)}; known: {', '.join(known)}")
-    for name, value in recipe.options.items():
-        try:
-            TypeAdapter(known[name]).validate_python(value, strict=not _is_model(known[name]))
-        except ValidationError as error:
-            raise ConfigError(f"options.{name}: {error.errors()[0]['msg']}, got {value!r}") from error
+    read_options(_train(recipe.use), recipe.options, where=f"options of {recipe.use}")
 
 
 def load_module(use: str, name: str) -> ModuleType:
@@ -189,23 +180,16 @@ def models_of(recipe: Recipe) -> list[str]:
     return sorted(name for name in _named_models(recipe).values() if not is_file(name))
 
 
-def _options(use: str) -> dict[str, Any]:
-    """Keyword-only parameters of a system's recipe but for `data`, with their types."""
-    train = load_module(use, "train").train
-    hints = typing.get_type_hints(train)
-    parameters = inspect.signature(train).parameters.values()
-    return {p.name: hints.get(p.name) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "data"}
+def _train(use: str) -> Callable[..., None]:
+    """A system's recipe."""
+    return load_module(use, "train").train  # type: ignore[no-any-return]
 
 
 def _named_models(recipe: Recipe) -> dict[str, str]:
     """Of the options that are models, what they say."""
-    hints = _options(recipe.use)
-    return {name: str(value) for name, value in recipe.options.items() if value is not None and _is_model(hints[name])}
-
-
-def _is_model(hint: Any) -> bool:
-    """Whether options of this type name a model, or a file."""
-    return Path in (hint, *typing.get_args(hint))
+    fields = options_model(_train(recipe.use)).model_fields
+    options = {name: value for name, value in recipe.options.items() if value is not None}
+    return {name: str(value) for name, value in options.items() if names_file(fields[name].annotation)}
 
 
 def changed_data(data: Data, changes: Mapping[str, Any]) -> Data:
@@ -217,4 +201,4 @@ def changed_data(data: Data, changes: Mapping[str, Any]) -> Data:
     try:
         return Data.model_validate({**data.model_dump(), **changes})
     except ValidationError as error:
-        raise ConfigError(f"data: {faults_of(error, 'data')}") from error
+        raise ConfigError(f"data: {faults_of(error, Data)}") from error

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from pydantic import ValidationError
+
+from engines.section import Section
 from operators import find
+from operators.options import options_model, read_options
 from pipeline.config import Config
 
 SIDES_PX = (1920, 1600, 1280, 960, 640, 480, 320)
@@ -57,22 +59,31 @@ def knobs(config: Config, *, longest_px: int) -> list[Knob]:
     """
     found = []
     for step, section, options in _sections(config):
-        for name, own in options.items():
+        for name, own in options:
             if name not in VALUES or not isinstance(own, int | float):
                 continue
-            values = {value for value in VALUES[name] if value <= _limit(name, longest_px)} | {own}
+            below = [value for value in VALUES[name] if value <= _limit(name, longest_px)]
+            values = {value for value in below if _allowed(options, name, value)} | {own}
             ordered = tuple(sorted(values, reverse=VALUES[name] is SIDES_PX))
             found.append(Knob(section, name, ordered, ordered.index(own), step))
     return found
 
 
-def _sections(config: Config) -> Iterator[tuple[int | None, str, dict[str, Any]]]:
+def _sections(config: Config) -> Iterator[tuple[int | None, str, Section]]:
     for number, step in enumerate(config.steps):
-        known = inspect.signature(find(step.use)).parameters.values()
-        yield number, step.use, {p.name: p.default for p in known if p.kind is p.KEYWORD_ONLY} | step.options
-    for name, section in config.model_dump().items():
-        if isinstance(section, dict):
+        yield number, step.use, read_options(find(step.use), step.options, where=step.use)
+    for name, section in config:
+        if isinstance(section, Section):
             yield None, name, section
+
+
+def _allowed(section: Section, name: str, value: float) -> bool:
+    """Whether the option's type takes it."""
+    try:
+        type(section).model_validate({**dict(section), name: value})
+    except ValidationError:
+        return False
+    return True
 
 
 def _limit(name: str, longest_px: int) -> float:
@@ -94,7 +105,7 @@ def turned(config: Config, found: Sequence[Knob], setting: Setting) -> Config:
         options = data["steps"][knob.step].setdefault("options", {})
         options[knob.option] = value
         # A lower limit of the resolution must not stand above the upper one.
-        limit = inspect.signature(find(config.steps[knob.step].use)).parameters.get("min_px")
+        limit = options_model(find(config.steps[knob.step].use)).model_fields.get("min_px")
         if knob.option == "max_px" and limit is not None and options.get("min_px", limit.default) > value:
             options["min_px"] = value
     return Config.model_validate(data)

@@ -42,6 +42,93 @@ def test_no_mesh_no_square_and_no_faces_no_squares() -> None:
     assert crops.cut(np.zeros((8, 8, 3), np.uint8), np.empty((0, 2, 3)), 16).shape == (0, 16, 16, 3)
 
 
+@pytest.mark.parametrize(
+    ("box", "size", "margin", "scale", "corner"),
+    [
+        pytest.param((0, 0, 8, 8), 8, 1.0, 1, (0, 0), id="pixel by pixel"),
+        pytest.param((10, 20, 30, 40), 10, 1.0, 2, (10.5, 20.5), id="half as large: between two pixels"),
+        pytest.param((10, 20, 30, 30), 10, 1.0, 2, (10.5, 15.5), id="by the longer side, around the middle"),
+        pytest.param((10, 20, 30, 40), 10, 1.5, 3, (6, 16), id="with a margin"),
+        pytest.param((10, 20, 15, 25), 10, 1.0, 0.5, (9.75, 19.75), id="enlarged"),
+    ],
+)
+def test_squares_around_boxes_by_hand(
+    box: tuple[int, ...], size: int, margin: float, scale: float, corner: tuple[float, float]
+) -> None:
+    (affine,) = crops.boxes_to_squares(np.array([box]), size, margin=margin)
+
+    np.testing.assert_allclose(affine, [[scale, 0, corner[0]], [0, scale, corner[1]]])
+
+
+def test_no_boxes_no_squares() -> None:
+    assert crops.boxes_to_squares(np.empty((0, 4)), 64).shape == (0, 2, 3)
+
+
+def test_a_crop_that_is_not_levelled_is_not_turned() -> None:
+    turned = MESH.copy()
+    turned[:, :2] = MESH[:, :2] @ np.array([[0.8, 0.6], [-0.6, 0.8]])
+
+    level, plain = (crops.squares(turned[None], 64, level=level)[0] for level in (True, False))
+
+    assert plain[0, 1] == plain[1, 0] == 0 and plain[0, 0] == plain[1, 1] > 0
+    assert abs(level[0, 1]) > 0.1
+
+
+NUMBERS = st.floats(-40, 40)
+
+
+@given(st.floats(-3, 3), st.floats(0.1, 5), NUMBERS, NUMBERS, st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1))
+def test_points_come_back_into_the_crop_they_were_taken_from(
+    angle: float, scale: float, x: float, y: float, points: list[tuple[float, float]]
+) -> None:
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    affine = np.concatenate([linear, [[x], [y]]], axis=1)
+    inside = np.array(points)
+
+    back = crops.points_to_crop((inside @ linear.T + (x, y))[None], affine[None])
+
+    np.testing.assert_allclose(back[0], inside, atol=0.01)
+
+
+def test_each_face_has_its_own_affine() -> None:
+    """Points of 478 x 3, as a mesh has them; what is third is left out."""
+    affines = np.array([[[1, 0, 5], [0, 1, 7]], [[2, 0, 0], [0, 2, 0]]], np.float64)
+    points = np.array([[[5, 7, 99], [6, 9, 99]], [[4, 8, 99], [0, 2, 99]]], np.float32)
+
+    assert crops.points_to_crop(points, affines).tolist() == [[[0, 0], [1, 2]], [[2, 4], [0, 1]]]
+
+
+def test_what_lies_outside_of_the_picture_repeats_its_border() -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[:, 0], image[:, -1] = (10, 20, 30), (40, 50, 60)
+
+    (crop,) = crops.cut(image, crops.boxes_to_squares(np.array([[-8, -8, 16, 16]]), 24), 24)
+
+    assert np.unique(crop[:, :9].reshape(-1, 3), axis=0).tolist() == [[10, 20, 30]]
+    assert np.unique(crop[:, 15:].reshape(-1, 3), axis=0).tolist() == [[40, 50, 60]]
+
+
+def test_crops_of_another_size() -> None:
+    checks = np.zeros((3, 8, 8, 3), np.uint8)
+    checks[:, ::2, ::2] = checks[:, 1::2, 1::2] = 200
+
+    assert crops.resize(checks, 8) is checks
+    assert (crops.resize(checks, 4) == 100).all() and crops.resize(checks, 4).shape == (3, 4, 4, 3)
+    assert crops.resize(checks, 16).shape == (3, 16, 16, 3)
+    assert crops.resize(checks[:0], 4).shape == (0, 4, 4, 3)
+
+
+@pytest.mark.parametrize(("count", "lengths"), [(0, []), (3, [3]), (4, [4]), (9, [4, 4, 1])])
+def test_batches_are_in_order_and_not_too_large(count: int, lengths: list[int]) -> None:
+    pixels = np.broadcast_to(np.arange(count, dtype=np.uint8)[:, None, None, None], (count, 6, 6, 3))
+
+    batches = list(crops.batches(pixels, 3, max_rows=4))
+
+    assert [len(batch) for batch in batches] == lengths
+    assert [int(crop.max()) for batch in batches for crop in batch] == list(range(count))
+    assert all(batch.shape[1:] == (3, 3, 3) for batch in batches)
+
+
 def test_a_whole_picture_is_cut_as_it_is() -> None:
     image = np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8)
 

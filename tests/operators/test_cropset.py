@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engines import ConfigError
 from operators.cropset import CropSet, folder_for, join, open_set, save
@@ -37,6 +40,38 @@ def test_rows_are_chosen_with_their_origins() -> None:
     assert chosen.clips.tolist() == ["clip 3", "clip 2", "clip 1"]
 
 
+@given(st.permutations(range(6)), st.integers(0, 6))
+def test_an_origin_is_the_row_of_the_same_crop(order: list[int], count: int) -> None:
+    whole, rows = made_set(6), np.array(order[:count], np.int64)
+
+    chosen = whole.where(rows)
+
+    for row, origin in zip(rows, chosen.origins, strict=True):
+        if origin >= 0:
+            assert chosen.clips[origin] == whole.clips[whole.origins[row]]
+        else:
+            assert whole.origins[row] not in rows
+    assert (whole.origins == made_set(6).origins).all()
+
+
+def test_rows_are_chosen_by_a_mask_and_again_from_what_was_chosen() -> None:
+    whole = made_set(6)
+
+    half = whole.where(np.array([False, False, True, True, True, True]))
+    pair = half.where(np.array([3, 2]))
+
+    assert half.origins.tolist() == [-1, 0, -1, 2]
+    assert pair.clips.tolist() == ["clip 5", "clip 4"]
+    assert pair.origins.tolist() == [1, -1]
+
+
+def test_masks_that_are_not_known_stay_none() -> None:
+    unknown = replace(made_set(), masks=np.zeros((0, 2, 2), np.uint8))
+
+    assert unknown.where(np.array([1, 0])).masks.shape == (0, 2, 2)
+    assert (len(unknown), unknown.size) == (4, 8)
+
+
 def test_a_split_is_only_that() -> None:
     both = join([made_set(4), made_set(2, split="val")])
 
@@ -62,6 +97,50 @@ def test_nothing_is_left_of_a_set_that_could_not_be_written(tmp_path: Path) -> N
         save([made_set()], tmp_path / "set", {"name": {1, 2}, ("no", "key"): 1})  # type: ignore[dict-item]
 
     assert not list(tmp_path.iterdir())
+
+
+def test_a_set_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    save([made_set(4)], tmp_path / "deep" / "set", {"name": "made"})
+
+    save([made_set(2)], tmp_path / "deep" / "set", {"name": "made", "size": 8})
+
+    assert len(open_set(tmp_path / "deep" / "set")) == 2
+    assert json.loads((tmp_path / "deep" / "set" / "recipe.json").read_text()) == {"name": "made", "size": 8}
+
+
+def test_a_set_that_could_not_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    save([made_set(4)], tmp_path / "set", {"name": "made"})
+
+    with pytest.raises(ValueError):
+        save([made_set(2), made_set(2, size=9)], tmp_path / "set", {"name": "made"})
+
+    assert len(open_set(tmp_path / "set")) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "no array", "fewer rows"])
+def test_a_damaged_set_is_refused_with_what_to_do(tmp_path: Path, damage: str) -> None:
+    save([made_set(4)], tmp_path / "set", {"name": "made"})
+    labels = tmp_path / "set" / "labels.npy"
+    content = labels.read_bytes()
+    labels.unlink()
+    if damage == "cut off":
+        labels.write_bytes(content[:-2])
+    elif damage == "no array":
+        labels.write_bytes(b"no array")
+    elif damage == "fewer rows":
+        np.save(labels, np.zeros(3, np.int8))
+
+    with pytest.raises(ConfigError, match=r"set: expected a set of crops \(.*\); delete it, and it is made again"):
+        open_set(tmp_path / "set")
+
+
+def test_a_recipe_has_one_folder_however_it_is_written(tmp_path: Path) -> None:
+    one, other = {"name": "made", "size": 8, "from": Path("/a")}, {"from": Path("/a"), "size": 8, "name": "made"}
+
+    assert folder_for(tmp_path, one) == folder_for(tmp_path, other)
+    assert folder_for(tmp_path, one).parent == tmp_path
+    assert folder_for(tmp_path, {"size": 8}).name.startswith("crops-")
 
 
 def test_a_folder_is_named_by_all_that_decides_its_content(tmp_path: Path) -> None:

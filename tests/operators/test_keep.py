@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -115,6 +116,79 @@ def test_state_is_handed_over(keep: Keep, person: NDArray[np.uint8]) -> None:
     resumed = keep([met(person, 1)])
 
     assert kept(anew + resumed) == [False, True]
+
+
+def test_state_is_plain_and_comes_back_as_it_was(keep: Keep, person: NDArray[np.uint8]) -> None:
+    keep([met(person, 0), met(person, 1, track=7, seen=False)])
+    state = keep.snapshot("still")
+
+    keep.forget("still")
+    keep.restore("still", state)
+
+    assert keep.snapshot("still") == state
+    assert json.loads(state) == {"5": [1, 0, list(FACE), 0], "7": [0, 1, list(FACE), 1]}
+
+
+def test_streams_do_not_mix(keep: Keep, person: NDArray[np.uint8]) -> None:
+    keep.forget("other")
+    frames = [met(person, 0), replace(met(person, 0), stream="other"), met(person, 1)]
+
+    assert kept(keep(frames)) == [False, False, True]
+
+
+@pytest.mark.parametrize(("index", "known"), [(250, {"5", "7"}), (251, {"7"})])
+def test_a_track_that_is_gone_is_forgotten_after_250_frames(
+    keep: Keep, person: NDArray[np.uint8], index: int, known: set[str]
+) -> None:
+    keep([met(person, 0, seen=False)])
+
+    keep([met(person, index, track=7, seen=False)])
+
+    assert set(json.loads(keep.snapshot("still"))) == known
+
+
+@pytest.mark.parametrize(("shift", "stays"), [(0, True), (40, True), (50, False), (200, False)])
+def test_how_far_a_face_that_is_not_compared_may_move(
+    keep: Keep, person: NDArray[np.uint8], shift: int, stays: bool
+) -> None:
+    """140 pixels wide: 40 pixels aside it overlaps by 100 / 180, 50 pixels aside by 90 / 190, which is too little."""
+    aside = tuple(np.add(FACE, (shift, 0, shift, 0)).tolist())
+
+    done = keep([met(person, 0), met(person, 1), met(person, 2, seen=False, box=aside)])
+
+    assert kept(done) == [False, True, stays]
+
+
+def test_a_face_that_is_kept_already_stays_so_and_the_input_is_left_alone(
+    keep: Keep, person: NDArray[np.uint8]
+) -> None:
+    faces = Faces.of([FACE, FACE], tracks=[5, -1], kept=[True, False], seen=[False, True])
+    frame = replace(frame_of(person), faces=faces)
+
+    (done,) = keep([frame])
+
+    assert done.faces.kept.tolist() == [True, False]
+    assert done.faces is not frame.faces
+    assert frame.faces.kept.tolist() == [True, False]
+
+
+def test_without_photos_nobody_is_kept(models: tuple[Path, Path], person: NDArray[np.uint8]) -> None:
+    nobody = Keep(*models, photos=[], confirm=1)
+
+    assert kept(nobody([met(person, 0), met(person, 1)])) == [False, False]
+
+
+def test_a_picture_that_lies_on_its_side_is_compared_upright(keep: Keep, person: NDArray[np.uint8]) -> None:
+    lying = np.ascontiguousarray(np.rot90(person, -1))
+    x1, y1, x2, y2 = FACE
+    box = (480 - y2, x1, 480 - y1, x2)
+
+    upright, flat = (
+        kept(keep([replace(met(lying, index, track=track, box=box), rotation=rotation) for index in range(2)]))
+        for track, rotation in ((5, 90), (6, 0))
+    )
+
+    assert (upright, flat) == ([False, True], [False, False])
 
 
 def test_a_photo_needs_exactly_one_face(models: tuple[Path, Path], person: NDArray[np.uint8], tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines import ConfigError, FrameError, StreamError
+from engines import FrameError, StreamError
 from operators import LooksAhead, Remembers, find
 from operators.frame import PIXEL_FORMATS, Faces, Frame, Picture
 from operators.track import Track
@@ -127,6 +128,90 @@ def test_frames_not_looked_at_miss_nothing() -> None:
     assert [len(row.faces) for row in done] == [1] * 41
 
 
+def center(frame: Frame, row: int = 0) -> tuple[float, float]:
+    x1, y1, x2, y2 = frame.faces.boxes[row].tolist()
+    return (x1 + x2) / 2, (y1 + y2) / 2
+
+
+def at(time_s: float, boxes: Sequence[Box] | None = (), **columns: Any) -> Frame:
+    """As `frame`, at any time."""
+    faces = Faces.of(boxes or (), **columns)
+    return Frame("s", round(time_s * 1000), time_s, PICTURE, faces, examined=boxes is not None)
+
+
+def test_a_face_goes_on_at_its_smoothed_speed() -> None:
+    """4 px in 0.04 s are 100 px/s, taken as they are; 8 px are 200, of which half enters: 150. Fading by e in a second,
+    that reaches 150 * (1 - exp(-0.04)) = 5.88 px further."""
+    done = Track()([frame(0, [face(60)]), frame(1, [face(64)]), frame(2, [face(72)]), frame(3, [])])
+
+    assert center(done[3]) == pytest.approx((77.88, 100), abs=0.01)
+
+
+@pytest.mark.parametrize(("after_s", "x"), [(0.5, 64 + 39.35), (1.0, 64 + 63.21), (30.0, 164)])
+def test_a_predicted_face_slows_down(after_s: float, x: float) -> None:
+    """From 100 px/s, 100 px at most."""
+    done = Track()([at(0, [face(60)]), at(0.04, [face(64)]), at(0.04 + after_s, None)])
+
+    assert center(done[2]) == pytest.approx((x, 100), abs=0.05)
+
+
+def test_a_predicted_face_counts_half_after_half_a_second() -> None:
+    done = Track()([at(1, [face(60)], scores=[0.8], kept=[True]), at(1.5, None), at(2, None), at(2.25, None)])
+
+    assert [row.faces.scores.item() for row in done] == pytest.approx([0.8, 0.4, 0.2, 0.8 * 0.5**2.5])
+    assert [row.faces.data["age"].item() for row in done[1:]] == pytest.approx([0.5, 1, 1.25])
+    assert [row.faces.data["hit_box"].tolist() for row in done[1:]] == [[list(face(60))]] * 3
+    assert [row.faces.kept.item() for row in done] == [True, False, False, False]
+    assert all(np.isnan(row.faces.landmarks).all() for row in done)
+
+
+def test_a_face_is_held_from_the_first_look_that_missed_it() -> None:
+    """Not from when it was seen: nobody looked for two seconds."""
+    looks = [at(0, [face(60)]), at(1, None), at(2, []), at(2.2, None), at(2.4, []), at(2.49, []), at(2.51, [])]
+
+    done = Track(hold_ms=500)(looks)
+
+    assert [len(row.faces) for row in done] == [1, 1, 1, 1, 1, 1, 0]
+
+
+def test_a_face_that_is_seen_again_is_held_anew() -> None:
+    looks = [at(0, [face(60)]), at(0.4, []), at(0.6, [face(60)]), at(0.8, []), at(1.2, []), at(1.4, [])]
+
+    done = Track(hold_ms=500)(looks)
+
+    assert [row.faces.tracks.tolist() for row in done] == [[1], [1], [1], [1], [1], []]
+
+
+@pytest.mark.parametrize(
+    ("box", "options", "track"),
+    [
+        pytest.param(face(110, size=20), {}, 1, id="overlaps by a third"),
+        pytest.param(face(115, size=20), {}, 1, id="overlaps too little, but is near"),
+        pytest.param(face(115, size=20), {"match_distance": 0.5}, 2, id="not near enough"),
+        pytest.param(face(119, size=20), {}, 1, id="just within its size"),
+        pytest.param(face(121, size=20), {}, 2, id="just beyond its size"),
+        pytest.param(face(121, size=20), {"match_distance": 2}, 1, id="within twice its size"),
+        pytest.param(face(125, size=39), {}, 1, id="nearly twice as large"),
+        pytest.param(face(125, size=41), {}, 2, id="more than twice as large"),
+        pytest.param(face(100, size=45), {}, 2, id="around it, overlapping by less than a fifth"),
+        pytest.param(face(100, size=44), {"match_iou": 0.2}, 1, id="around it, overlapping by a fifth"),
+        pytest.param(face(100, 121, size=20), {}, 2, id="below it"),
+    ],
+)
+def test_which_face_is_the_same(box: Box, options: dict[str, float], track: int) -> None:
+    """The first is 20 pixels wide, and stands still."""
+    done = Track(**options)([frame(0, [face(100, size=20)]), frame(1, [box])])
+
+    assert done[1].faces.tracks[0] == track
+
+
+def test_two_faces_share_out_two_tracks_so_that_both_fit_best() -> None:
+    """The face at 110 overlaps both tracks; if it took the nearer one, the other face would be left with none."""
+    done = Track()([frame(0, [face(100), face(118)]), frame(1, [face(110), face(140)])])
+
+    assert done[1].faces.tracks.tolist() == [1, 2]
+
+
 def test_without_look_ahead_a_lost_face_is_held_where_it_goes() -> None:
     track = Track(hold_ms=190)
     rows: list[Sequence[Box]] = [[face(60 + 4 * i)] for i in range(10)]
@@ -158,6 +243,23 @@ def test_a_held_face_does_not_leave_the_picture() -> None:
     assert done[-1].faces.boxes[0] == pytest.approx(face(WIDTH), abs=1e-3)
 
 
+def test_a_face_whose_middle_is_outside_already_is_not_drawn_in() -> None:
+    done = Track()([frame(0, [face(-10, 250)]), frame(1, [])])
+
+    assert center(done[1]) == pytest.approx((-10, 250))
+
+
+def test_a_face_that_was_seen_in_a_frame_not_looked_at_counts_as_well() -> None:
+    """Such as one that an earlier step knew of."""
+    track = Track()
+    _, missed, later = track([frame(0, [face(60)]), frame(1, []), frame(2, [face(80)])])
+
+    settled = track.settle(missed, [replace(later, examined=False)])
+
+    assert center(missed) == (60, 100)
+    assert center(settled) == pytest.approx((70, 100))
+
+
 def test_where_interpolation_and_prediction_disagree_both_are_covered() -> None:
     """A face runs right, is lost, and comes back far to the left: it may have been anywhere in between."""
     track = Track(match_distance=6)
@@ -182,17 +284,52 @@ def test_a_face_found_now_is_covered_in_the_frames_before() -> None:
         assert (done[i].faces.seen.tolist(), done[i].faces.tracks.tolist()) == ([False], [1])
 
 
+def test_how_large_a_face_is_covered_before_it_was_found() -> None:
+    """Of 40 pixels, 15 % on each side; and its score halves in half a second, backwards too."""
+    track = Track(back_ms=300)
+    tracked = track([at(0, []), at(0.25, [face(100)], scores=[0.8]), at(0.3, [face(100)], scores=[0.8])])
+
+    before = track.settle(tracked[0], tracked[1:]).faces
+
+    assert before.boxes.tolist() == [pytest.approx([74, 74, 126, 126])]
+    assert before.scores.tolist() == pytest.approx([0.8 * 0.5**0.5])
+    assert (before.seen.tolist(), before.kept.tolist()) == ([False], [False])
+
+
+def test_a_face_that_came_in_is_not_covered_outside_of_the_picture() -> None:
+    """It ran right at 500 px/s: a quarter of a second before, its middle would have been 100 px left of the edge."""
+    track = Track(back_ms=300)
+    tracked = track([at(0, []), at(0.25, [face(10)]), at(0.29, [face(30)])])
+
+    before = track.settle(tracked[0], tracked[1:]).faces
+
+    assert before.boxes[0].tolist() == pytest.approx([-26, 74, 26, 126])
+
+
+def test_a_face_that_nothing_came_after_stays_where_it_is() -> None:
+    track = Track()
+    tracked = track([frame(0, [face(60)]), frame(1, [face(64)]), frame(2, [])])
+
+    alone = [track.settle(now, ()) for now in tracked]
+
+    assert all(same(*pair) for pair in zip(alone, tracked, strict=True))
+
+
 def test_a_face_is_covered_back_to_the_last_look_however_long_ago() -> None:
     done = follow([[], *[None] * 9, [face(100)]], Track(back_ms=0))
 
     assert [len(row.faces) for row in done] == [0] + [1] * 10
 
 
-def test_what_is_covered_already_is_not_covered_again() -> None:
-    """Another track ends where one begins: the frames before it already had a cover at that place."""
-    done = follow([[face(100, size=110)], [face(100)], [face(100)]])
+@pytest.mark.parametrize(("x", "faces"), [(100, 1), (132, 1), (136, 2), (250, 2)])
+def test_what_is_covered_already_is_not_covered_again(x: float, faces: int) -> None:
+    """A face reaches from 50 to 150. Another, 40 wide, is found a frame later: at 132 it lies within the first by 38 of
+    40, at 136 by 34 of 40, which is less than nine tenths."""
+    around = face(100, size=100)
 
-    assert [len(row.faces) for row in done] == [1, 2, 2]
+    done = follow([[around], [around, face(x)], [around, face(x)]])
+
+    assert [len(row.faces) for row in done] == [faces, 2, 2]
 
 
 def test_a_new_size_or_clock_is_another_scene() -> None:
@@ -205,6 +342,13 @@ def test_a_new_size_or_clock_is_another_scene() -> None:
 
     assert [row.faces.tracks.tolist() for row in done] == [[1], [], [2]]
     assert len(track.settle(done[1], done[2:]).faces) == 0
+
+
+@pytest.mark.parametrize(("time_s", "tracks"), [(5.04, [1]), (5.0, [1]), (4.99, [2])])
+def test_a_clock_that_runs_back_begins_anew_and_one_that_stands_does_not(time_s: float, tracks: list[int]) -> None:
+    done = Track()([at(5, [face(100)]), at(time_s, [face(100)])])
+
+    assert done[1].faces.tracks.tolist() == tracks
 
 
 def test_nobody_crosses_a_cut() -> None:
@@ -264,6 +408,51 @@ def test_whoever_takes_over_goes_on_the_same_way(rows: list[list[Box] | None], d
     assert second.snapshot("s") == whole.snapshot("s")
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(LOOKS, max_size=8))
+def test_handing_over_after_every_frame_changes_nothing(rows: list[list[Box] | None]) -> None:
+    frames, state, resumed = [frame(index, boxes) for index, boxes in enumerate(rows)], Track().snapshot("s"), []
+
+    for one in frames:
+        track = Track()
+        track.restore("s", state)
+        resumed += track([one])
+        state = track.snapshot("s")
+        track.restore("s", state)
+        assert track.snapshot("s") == state
+
+    whole = Track()
+    assert all(same(*pair) for pair in zip(resumed, whole(frames), strict=True))
+    assert state == whole.snapshot("s")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(LOOKS, max_size=8))
+def test_the_same_frames_give_the_same_tracks_one_by_one_and_at_once(rows: list[list[Box] | None]) -> None:
+    frames = [frame(index, boxes) for index, boxes in enumerate(rows)]
+    one_by_one, at_once = Track(), Track()
+
+    parts = [done for one in frames for done in one_by_one([one])]
+    whole = at_once(frames)
+
+    assert [done.index for done in whole] == list(range(len(rows)))
+    assert all(same(*pair) for pair in zip(parts, whole, strict=True))
+    assert one_by_one.snapshot("s") == at_once.snapshot("s")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.permutations(range(4)), min_size=2, max_size=6))
+def test_the_order_in_which_a_detector_reports_faces_does_not_matter(orders: list[list[int]]) -> None:
+    """Four faces that move apart from each other; each keeps the number that the first frame gave it."""
+    faces = [[face(40 + 80 * who + 3 * i, 60 + 40 * (who % 2)) for who in range(4)] for i in range(len(orders))]
+
+    done = Track()([frame(i, [faces[i][who] for who in order]) for i, order in enumerate(orders)])
+
+    number = dict(zip(orders[0], done[0].faces.tracks.tolist(), strict=True))
+    for row, order in zip(done, orders, strict=True):
+        assert row.faces.tracks.tolist() == [number[who] for who in order]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(LOOKS, max_size=12))
 def test_every_detection_stays_and_has_a_number_of_its_own(rows: list[list[Box] | None]) -> None:
@@ -285,9 +474,32 @@ def test_forgetting_begins_anew() -> None:
     assert track.snapshot("s") == Track().snapshot("s")
 
 
-def test_a_foreign_snapshot_is_refused() -> None:
-    with pytest.raises(StreamError, match="expected a snapshot of version 1"):
-        Track().restore("s", b"\x63" + bytes(40))
+@pytest.mark.parametrize(
+    "state",
+    [b"", b"\x01", b"\x63" + bytes(24), Track().snapshot("s")[:-1], Track().snapshot("s") + b"\x00"],
+    ids=["empty", "cut off", "another version", "a byte less", "a byte more"],
+)
+def test_a_foreign_snapshot_is_refused(state: bytes) -> None:
+    track = Track()
+    track([frame(0, [face(60)])])
+    before = track.snapshot("s")
+
+    with pytest.raises(StreamError, match=f"expected a snapshot of version 1, got {len(state)} bytes"):
+        track.restore("s", state)
+
+    assert track.snapshot("s") == before
+
+
+def test_a_state_grows_with_the_faces_that_are_there_and_not_with_time() -> None:
+    track, empty = Track(hold_ms=0), len(Track().snapshot("s"))
+
+    sizes = []
+    for i in range(40):
+        track([frame(i, [face(20 + 7 * i), face(20 + 7 * i, 200)])])
+        sizes.append(len(track.snapshot("s")) - empty)
+
+    assert sizes == [sizes[0]] * 40
+    assert 0 < sizes[0] < 300
 
 
 def test_a_box_that_is_not_finite_fails_its_frame_only() -> None:
@@ -297,9 +509,3 @@ def test_a_box_that_is_not_finite_fails_its_frame_only() -> None:
         track([frame(0, [(0, 0, float("nan"), 10)])])
 
     assert track([frame(1, [face(60)])])[0].faces.tracks.tolist() == [1]
-
-
-@pytest.mark.parametrize("options", [{"hold_ms": -1}, {"back_ms": float("nan")}, {"high": 2}, {"match_iou": -0.1}])
-def test_options_out_of_range_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(options))):
-        Track(**options)

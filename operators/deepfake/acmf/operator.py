@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import NonNegativeFloat
 
 from engines import Engine, FrameError
 from operators import crops
 from operators.cropset import CropSet
 from operators.deepfake import quality
+from operators.deepfake.quality import HeadTurn
 from operators.deepfake.scores import Standings, known_to, unspoken
 from operators.frame import Frame, Verdict
+from operators.options import CropMargin, PositiveCount
 
 SIZE = 128
 
@@ -51,13 +54,13 @@ class ForgeryScorer:
         self,
         detector: Engine,
         *,
-        size: int | None = None,
-        margin: float = 1.1,
-        stride: int = 1,
-        least: int = 8,
-        every: int = 25,
-        min_px: float = 48,
-        max_yaw: float = 45,
+        size: PositiveCount | None = None,
+        margin: CropMargin = 1.1,
+        stride: PositiveCount = 1,
+        least: PositiveCount = 8,
+        every: PositiveCount = 25,
+        min_px: NonNegativeFloat = 48,
+        max_yaw: HeadTurn = 45,
         limits: Mapping[str, float] | None = None,
     ) -> None:
         self._detector = detector

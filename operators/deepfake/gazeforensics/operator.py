@@ -7,10 +7,11 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat
 
 from engines import ConfigError, Engine, FrameError
 from operators import crops
@@ -18,8 +19,10 @@ from operators.arrays import Array
 from operators.cropset import CropSet
 from operators.deepfake import eyes, quality
 from operators.deepfake.gazeforensics.data import prepared, testing_rows, videos_of
+from operators.deepfake.quality import HeadTurn
 from operators.deepfake.scores import FORGET_AFTER_FRAMES, Standings, card_of, known_to, unspoken
 from operators.frame import Frame, Verdict
+from operators.options import CropMargin, PositiveCount
 
 SIZE, FRAMES = 96, 8
 LATEST = 8
@@ -66,9 +69,10 @@ class GazeJudge:
     Args:
         frame: `face (n, 3, s, s)` RGB, ImageNet-normalised -> `emb (n, e)`.
         clip: `emb_seq (n, t, e)` -> `fake_prob (n, 1)`.
-        size, frames: s and t; None is what the networks take.
-        margin: how much larger than the mesh's box a crop is; `centre`: which part of its side is kept; None is
-            what the card says.
+        size: s; None is what the networks take.
+        frames: t; None is what the networks take.
+        margin: how much larger than the mesh's box a crop is.
+        centre: which part of a crop's side is kept; None is what the card says.
         stride: every so many frames of a track one is taken.
         fresh: a clip is scored when so many frames are new.
         least: a track with fewer scored clips is not spoken of.
@@ -86,16 +90,16 @@ class GazeJudge:
         frame: Engine,
         clip: Engine,
         *,
-        size: int | None = None,
-        frames: int | None = None,
-        margin: float = 1.1,
-        centre: float | None = None,
-        stride: int = 2,
-        fresh: int = 4,
-        least: int = 2,
-        every: int = 4,
-        min_px: float = 64,
-        max_yaw: float = 45,
+        size: PositiveCount | None = None,
+        frames: PositiveCount | None = None,
+        margin: CropMargin = 1.1,
+        centre: Annotated[float, Field(gt=0, le=1)] | None = None,
+        stride: PositiveCount = 2,
+        fresh: PositiveCount = 4,
+        least: PositiveCount = 2,
+        every: PositiveCount = 4,
+        min_px: NonNegativeFloat = 64,
+        max_yaw: HeadTurn = 45,
         limits: Mapping[str, float] | None = None,
     ) -> None:
         self._encode, self._compare = frame, clip

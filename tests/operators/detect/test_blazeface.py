@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -42,6 +43,34 @@ def test_no_faces_and_frames_between(detector: BlazeFace) -> None:
     assert [frame.index for frame in done] == [0, 1, 2]
     assert [frame.examined for frame in done] == [True, False, True]
     assert [len(frame.faces) for frame in done] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_boxes_and_points_lie_in_the_coded_picture(detector: BlazeFace, rotation: int) -> None:
+    """The face lies so near the edge that the network's box reaches over it."""
+    image = cv2.resize(portrait(), (400, 480))[60:300, 140:]
+    coded = np.ascontiguousarray(np.rot90(image, -rotation // 90))
+
+    (done,) = detector([frame_of(coded, rotation=rotation)])
+
+    (box,), (points,) = done.faces.boxes.tolist(), done.faces.landmarks
+    height, width = coded.shape[:2]
+    assert 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
+    assert 0 in (box[0], box[1], width - box[2], height - box[3])
+    assert ((points[:3] > box[:2]) & (points[:3] < box[2:])).all()
+    assert 0.5 <= done.faces.scores[0] <= 1
+
+
+def test_earlier_faces_stay_and_a_frame_between_is_looked_at_when_asked_for(detector: BlazeFace) -> None:
+    frame = frame_of(cv2.resize(portrait(), (400, 480)), 1)
+    detector.look_next("still")
+
+    (once,) = detector([frame])
+    (rested,) = detector([once])
+
+    assert (once.examined, len(once.faces), len(frame.faces)) == (True, 1, 0)
+    assert rested is once
+    assert len(detector([replace(once, index=2)])[0].faces) == 2
 
 
 def test_a_damaged_model(tmp_path: Path) -> None:

@@ -96,6 +96,34 @@ def test_what_the_network_sees(size: tuple[int, int], seen: tuple[int, int]) -> 
     assert engine.shapes == [(1, *seen)]
 
 
+@pytest.mark.parametrize(("batch", "batches"), [(1, [1, 1, 1, 1, 1]), (2, [2, 2, 1]), (5, [5]), (9, [5])])
+def test_frames_are_looked_at_in_batches(batch: int, batches: list[int]) -> None:
+    engine = OneFace()
+
+    done = CenterFace(engine, batch=batch)([frame_of(black(800, 608), index) for index in range(5)])
+
+    assert [count for count, *_ in engine.shapes] == batches
+    assert [(frame.index, len(frame.faces)) for frame in done] == [(index, 1) for index in range(5)]
+
+
+def test_a_frame_between_is_looked_at_when_asked_for() -> None:
+    centerface, frames = CenterFace(OneFace(), every=3), [frame_of(black(800, 608), index) for index in (1, 2)]
+    centerface.look_next("another")
+    centerface.look_next("still")
+
+    done = centerface(frames)
+
+    assert [frame.examined for frame in done] == [True, False]
+    assert done[1] is frames[1]
+
+
+def test_no_frames_ask_no_network() -> None:
+    engine = OneFace()
+
+    assert CenterFace(engine)([]) == []
+    assert engine.shapes == []
+
+
 def test_earlier_faces_stay_and_the_input_is_left_alone() -> None:
     frame = frame_of(black(800, 608))
     before = CenterFace(OneFace())([frame])[0]
@@ -105,10 +133,9 @@ def test_earlier_faces_stay_and_the_input_is_left_alone() -> None:
     assert (len(frame.faces), len(before.faces), len(after.faces)) == (0, 1, 2)
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"threshold": 0}, {"batch": 0}, {"min_px": 900, "max_px": 640}])
-def test_options_out_of_range(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"{next(iter(options))}="):
-        CenterFace(OneFace(), **options)
+def test_the_lower_limit_may_not_be_above_the_upper_one() -> None:
+    with pytest.raises(ConfigError, match="min_px: expected at most max_px, which is 640, got 900"):
+        CenterFace(OneFace(), min_px=900, max_px=640)
 
 
 def test_a_broken_heat_map_is_no_empty_picture() -> None:

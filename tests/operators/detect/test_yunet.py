@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines import ConfigError, FrameError, open_engine
+from engines import FrameError, open_engine
 from operators.detect.yunet import YuNet
 from operators.stills import frame_of
 from tests.clips import portrait
@@ -86,10 +86,24 @@ def test_a_frame_between_is_looked_at_when_asked_for() -> None:
     assert [frame.examined for frame in done] == [True, False]
 
 
-@pytest.mark.parametrize("options", [{"every": 0}, {"threshold": 0}, {"px": 16}])
-def test_options_out_of_range(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"{next(iter(options))}="):
-        YuNet(OneFace(), **options)
+def test_earlier_faces_stay_and_the_input_is_left_alone() -> None:
+    frame = frame_of(BLACK)
+    (before,) = YuNet(OneFace(), px=640)([frame])
+
+    (after,) = YuNet(OneFace(0.6), px=640)([before])
+
+    assert after.faces.scores.tolist() == pytest.approx([0.8, 0.6])
+    assert (len(frame.faces), frame.examined, len(before.faces)) == (0, False, 1)
+
+
+@pytest.mark.parametrize(("threshold", "found"), [(0.79, 1), (0.81, 0)])
+def test_options_reach_the_network(threshold: float, found: int) -> None:
+    engine = OneFace()
+
+    (done,) = YuNet(engine, threshold=threshold, px=320)([frame_of(BLACK)])
+
+    assert (len(done.faces), done.examined) == (found, True)
+    assert engine.shapes == [(320, 160)]
 
 
 def test_a_broken_output_is_no_empty_picture() -> None:

@@ -60,6 +60,42 @@ def test_a_lying_picture_gives_the_same_points(landmarker: Landmarker, frame: Fr
     assert coded.faces.data["mesh"][0, IRIS, :2] == pytest.approx([480 - y, x], abs=1)
 
 
+@pytest.mark.parametrize(("side", "looked_at"), [(23, False), (24, True)])
+def test_faces_below_24_pixels_are_left_out(landmarker: Landmarker, side: int, looked_at: bool) -> None:
+    """The face as large as it is, but boxed 140 pixels wide and only so many high."""
+    middle = (FACE[1] + FACE[3]) / 2
+    box = (FACE[0], middle - side / 2, FACE[2], middle + side / 2)
+    frame = replace(frame_of(cv2.resize(portrait(), (400, 480))), faces=Faces.of([box]))
+
+    (done,) = landmarker([frame])
+
+    assert np.isfinite(done.faces.data["mesh"]).all() == looked_at
+
+
+def test_a_neighbour_is_not_taken_for_the_face(landmarker: Landmarker) -> None:
+    """The crop around this box shows the whole face, whose middle lies left of the box."""
+    right_of_it = (270, 90, 440, 280)
+    frame = replace(frame_of(cv2.resize(portrait(), (480, 480))), faces=Faces.of([right_of_it]))
+    wide = tuple(np.add(right_of_it, (-150, 0, 0, 0)).tolist())
+
+    own, other = landmarker([replace(frame, faces=Faces.of([wide])), frame])
+
+    assert np.isfinite(own.faces.data["mesh"]).all()
+    assert np.isnan(other.faces.data["mesh"]).all()
+
+
+def test_earlier_data_stays_and_frames_keep_their_order(landmarker: Landmarker, frame: Frame) -> None:
+    first = replace(frame, faces=frame.faces.with_data(age=np.array([1.0, 2.0, 3.0])))
+    second = replace(frame_of(np.zeros((64, 64, 3), np.uint8), 1), faces=Faces.of([(0, 0, 64, 64)]))
+
+    done = landmarker([first, second])
+
+    assert [one.index for one in done] == [0, 1]
+    assert done[0].faces.data["age"].tolist() == [1, 2, 3]
+    assert np.array_equal(done[0].faces.boxes, frame.faces.boxes)
+    assert np.isnan(done[1].faces.data["mesh"]).all()
+
+
 def test_no_faces(landmarker: Landmarker) -> None:
     faces = landmarker([frame_of(np.zeros((64, 64, 3), np.uint8))])[0].faces
 

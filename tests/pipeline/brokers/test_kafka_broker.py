@@ -74,7 +74,7 @@ def test_no_partition_is_left_over_when_a_member_is_started_anew_in_a_rebalance(
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("place", ["kafka"], indirect=True)
-def test_no_old_value_is_told_while_a_newer_one_may_be_behind_an_open_transaction(
+def test_no_old_value_is_returned_while_an_open_transaction_may_hold_a_newer_one(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.options["partitions"] = "1"
@@ -105,9 +105,9 @@ def test_what_a_rebalance_takes_and_gives_back_is_read_again_from_its_commit(pla
     found = collect(member.poll, 3)
     member.commit("cam", [], b"", resume_offset=found[0].next_offset)
     assert isinstance(member, KafkaMember)
-    owned = set(member._consumer.assignment())
-    member.on_partitions_revoked(owned)
-    member.on_partitions_assigned(owned)
+    owned = set(member._consumer._consumer.assignment())
+    member._assignment.on_partitions_revoked(owned)
+    member._assignment.on_partitions_assigned(owned)
 
     assert member.poll(0.1) == []
     assert member.streams() == frozenset()

@@ -104,3 +104,35 @@ def test_a_full_disk_stores_nothing_by_halves(tmp_path: Path) -> None:
         assert values(collect(member.poll, 1)) == [b"0"]
         member.commit("cam", output, b"state", resume_offset=record.next_offset)
         assert len(collect(broker.reader(MASKED, "cam").read, 9)) == 9
+
+
+def test_a_fast_stream_starves_no_other(tmp_path: Path) -> None:
+    with (
+        closing(open_broker(f"sqlite://{tmp_path}/facewarden.db")) as broker,
+        closing(broker.writer("w")) as writer,
+        closing(broker.member("g", "one")) as member,
+    ):
+        writer.write("fast", messages(*[b"fast"] * 9), b"")
+        writer.write("slow", messages(*[b"slow"] * 2), b"")
+
+        found = [record for _ in range(4) for record in member.poll(0, max_bytes=1)]
+
+    assert sorted(values(found[:2])) == sorted(values(found[2:])) == [b"fast", b"slow"]
+
+
+def test_a_former_self_that_closes_takes_nothing_from_the_newer(tmp_path: Path) -> None:
+    with (
+        closing(open_broker(f"sqlite://{tmp_path}/facewarden.db")) as broker,
+        closing(broker.writer("w")) as writer,
+    ):
+        writer.write("cam", messages(b"0"), b"")
+        former = broker.member("g", "one")
+        assert values(former.poll(1)) == [b"0"]
+        with closing(broker.member("g", "one")) as newer:
+            (record,) = newer.poll(1)
+
+            former.close()
+            newer.commit("cam", [], b"state", resume_offset=record.next_offset)
+
+            assert newer.streams() == {"cam"}
+            assert broker.latest(STATE, "cam") == b"state"

@@ -51,11 +51,15 @@ def test_a_system_alone_stands_for_its_small_one() -> None:
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ("use: deepfake.acmf", "data: Field required"),
+        ("use: deepfake.acmf", "data: expected a mapping with set, .*, got nothing"),
         ("use: deepfake.nothing\ndata: {set: fairface}", "has no train.py; systems that have: deepfake"),
-        ("use: deepfake.acmf\ndata: {set: fairface}\noptions: {colour: red}", "has no colour; known: trunk"),
+        ("use: deepfake.acmf\ndata: {set: x}\noptions: {colour: red}", "acmf: colour: unknown; known: trunk"),
+        ("use: deepfake.acmf\ndata: {set: x}\noptions: {epochs: many}", "acmf: epochs: expected a number, got 'many'"),
+        ("use: deepfake.acmf\ndata: {set: x}\noptions: {size: 64.5}", "acmf: size: expected an integer, got 64.5"),
+        ("use: deepfake.acmf\ndata: {set: x}\noptions: {backbone: 3}", "backbone: expected null or a path, got 3"),
+        ("use: deepfake.acmf\ndata: {set: x}\noptions: {masking: none}", "masking: expected .* or .*, got 'none'"),
         ("use: deepfake.acmf\ndata: {set: x}\nforgeries: {kinds: [magic]}", "no magic; known: self_blend"),
-        ("use: deepfake.acmf\ndata: {set: x, sise: 3}", "data.sise: Extra inputs"),
+        ("use: deepfake.acmf\ndata: {set: x, sise: 3}", "data.sise: unknown; known: set, options, size"),
         ("- a list", "expected a mapping"),
     ],
 )  # fmt: skip
@@ -93,9 +97,9 @@ def test_a_name_that_is_not_known() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"options": {"epochs": "ten"}}, "options.epochs: .*number, got 'ten'"),
-        ({"options": {"masking": "all"}}, "options.masking: .*spatial_signed"),
-        ({"per_clip": -1}, "per_clip: .*greater than or equal to 0"),
+        ({"options": {"epochs": "ten"}}, "epochs: expected a number, got 'ten'"),
+        ({"options": {"masking": "all"}}, "options of deepfake.acmf: masking: .*spatial_signed"),
+        ({"per_clip": -1}, "data: per_clip: expected an integer of at least 0, got -1"),
     ],
 )
 def test_what_the_command_line_cannot_mean(changes: dict[str, Any], told: str) -> None:
@@ -154,13 +158,13 @@ def test_a_file_comes_before_a_packaged_training_of_its_name(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 31}, "data: size: Input should be greater than or equal to 32"),
-        ({"size": 513}, "data: size: .* less than or equal to 512"),
-        ({"margin": 0.5}, "data: margin: .* greater than 0.5"),
-        ({"turned": 0}, "data: turned: .* greater than 0"),
-        ({"most": -1}, "data: most: .* greater than or equal to 0"),
-        ({"splits": "test"}, "data: splits: .* list"),
-        ({"sise": 3}, "data: sise: Extra inputs"),
+        ({"size": 31}, "data: size: expected an integer from 32 to 512, got 31"),
+        ({"size": 513}, "data: size: expected an integer from 32 to 512, got 513"),
+        ({"margin": 0.5}, "data: margin: expected a number above 0.5 and at most 3, got 0.5"),
+        ({"turned": 0}, "data: turned: expected a number above 0, got 0"),
+        ({"most": -1}, "data: most: expected an integer of at least 0, got -1"),
+        ({"splits": "test"}, "data: splits: expected a list"),
+        ({"sise": 3}, "data: sise: unknown; known: set, options, size"),
     ],
     ids=lambda value: "".join(value) if isinstance(value, dict) else "",
 )
@@ -183,11 +187,11 @@ def test_forgeries_are_of_all_kinds_where_none_is_named() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": True}, "options.epochs: .*number, got True"),
-        ({"batch": 1.5}, "options.batch: .*integer, got 1.5"),
-        ({"trunk": 3}, "options.trunk: .*string, got 3"),
-        ({"data": "x"}, "options: deepfake.acmf has no data; known: trunk"),
-        ({"colour": 1, "size": 64, "shape": 2}, "has no colour, shape; known"),
+        ({"epochs": True}, "acmf: epochs: expected a number, got True"),
+        ({"batch": 1.5}, "acmf: batch: expected an integer, got 1.5"),
+        ({"trunk": 3}, "acmf: trunk: expected a string, got 3"),
+        ({"data": "x"}, "options of deepfake.acmf: data: unknown; known: trunk"),
+        ({"colour": 1, "size": 64, "shape": 2}, "colour: unknown; known: .*; shape: unknown; known: "),
     ],
     ids=["bool", "fraction", "number", "data", "two unknown"],
 )

@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from engines import ConfigError
+from engines.section import Section
+from operators import find
+from operators.options import read_options
 from pipeline.config import Config, Step
 from pipeline.tuning.knobs import Knob, Setting, knobs, neighbours, thorough, turned
 from tests.pipeline.tuning.landscape import CONFIG, KNOBS
@@ -24,6 +28,27 @@ def test_knobs_are_the_options_of_known_names() -> None:
     assert found["every"].values[found["every"].own] == 2
     assert list(found["max_px"].values) == [1920, 1280, 960, 640, 480, 320]
     assert [knob.step for knob in found.values()] == [0, 0, 0]
+
+
+class PaceSection(Section):
+    batch: int = Field(default=3, ge=2, le=4)
+
+
+class PacedConfig(Config):
+    pace: PaceSection = PaceSection()
+
+
+def test_no_value_lies_outside_of_an_options_range() -> None:
+    (knob,) = knobs(PacedConfig(steps=[Step(use="track")]), longest_px=1280)
+
+    assert (knob.section, knob.values, knob.own) == ("pace", (2, 3, 4), 1)
+
+
+@pytest.mark.parametrize("use", ["detect.blazeface", "detect.cascade", "detect.centerface", "detect.yunet"])
+def test_every_value_is_one_that_the_operator_takes(use: str) -> None:
+    for knob in knobs(Config(steps=[Step(use=use)]), longest_px=1920):
+        for value in knob.values:
+            read_options(find(use), {knob.option: value}, where=use)
 
 
 def test_a_setting_becomes_a_config() -> None:
@@ -91,8 +116,9 @@ def test_every_step_has_knobs_of_its_own() -> None:
     ]  # fmt: skip
 
 
-def test_what_is_no_number_is_not_turned() -> None:
-    assert [knob.option for knob in knobs(centerface(every=[1]), longest_px=640)] == ["max_px", "batch"]
+def test_an_option_that_the_operator_would_refuse_is_no_knob_either() -> None:
+    with pytest.raises(ConfigError, match=r"detect.centerface: every: expected an integer of at least 1, got 0"):
+        knobs(centerface(every=0), longest_px=640)
 
 
 @pytest.mark.parametrize(

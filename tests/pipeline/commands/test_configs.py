@@ -1,0 +1,89 @@
+"""`facewarden check` and `facewarden operators`: a wrong value is one line, and every option has one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from operators import available, find
+from operators.options import options_model
+from pipeline.commands.app import app
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"),
+    [
+        (
+            "{use: deidentify.cover, options: {style: blurr}}",
+            "deidentify.cover: style: expected blur, mosaic, solid or image, got 'blurr'",
+        ),
+        ("{use: track, options: {hold_ms: '500'}}", "track: hold_ms: expected a number of at least 0, got '500'"),
+        (
+            "{use: detect.yunet, engines: {detector: yunet}, options: {threshold: abc}}",
+            "detect.yunet: threshold: expected a number above 0 and below 1, got 'abc'",
+        ),
+        (
+            "{use: detect.cascade, engines: {thorough: centerface, quick: yunet}, options: {quick_px: 640.5}}",
+            "detect.cascade: quick_px: expected an integer of at least 32, got 640.5",
+        ),
+    ],
+)
+def test_check_refuses_a_wrong_value_in_one_line(step: str, sentence: str, tmp_path: Path) -> None:
+    config = tmp_path / "wrong.yaml"
+    config.write_text(f"steps: [{{use: detect.zones, options: {{boxes: [[0, 0, 1, 1]]}}}}, {step}]")
+
+    done = CliRunner().invoke(app, ["check", str(config)])
+
+    assert (done.exit_code, done.stderr, done.stdout) == (2, f"error: {sentence}\n", "")
+
+
+def test_check_finds_a_config_fine(tmp_path: Path) -> None:
+    config = tmp_path / "fine.yaml"
+    config.write_text(
+        "steps: [{use: detect.zones, options: {boxes: []}}, {use: deidentify.cover, options: {scale: 2}}]"
+    )
+
+    done = CliRunner().invoke(app, ["check", str(config)])
+
+    assert done.exit_code == 0
+    assert "fine.yaml: fine" in done.stdout.replace("\n", "")
+
+
+@pytest.fixture(scope="module")
+def listed() -> list[str]:
+    """The lines of `facewarden operators`."""
+    done = CliRunner().invoke(app, ["operators"])
+    assert done.exit_code == 0
+    return done.stdout.splitlines()
+
+
+def cells(line: str) -> list[str]:
+    return re.split(r"\s{2,}", line.strip())
+
+
+def test_every_option_of_every_operator_has_a_row(listed: list[str]) -> None:
+    firsts = [cells(line)[0] for line in listed]
+
+    assert max(map(len, listed)) <= 140
+    for name in available():
+        assert any(line.startswith(f"{name}: ") for line in listed)
+        assert set(options_model(find(name)).model_fields) <= set(firsts)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ["style", "blur, mosaic, solid or image", "blur", "blur, mosaic, solid, or image"],
+        ["quick_px", "an integer of at least 32", "640", "the longer side of what the quick one sees"],
+        ["hold_ms", "a number of at least 0", "500.0"],
+        ["image", "null or a string", "null"],
+        ["photos", "a list, each a string", "required"],
+        ["quick", "a model's name or file", "required", "as `detect.yunet` takes it"],
+    ],
+    ids=lambda row: row[0],
+)
+def test_a_row_says_what_an_option_expects_and_its_default(row: list[str], listed: list[str]) -> None:
+    assert row in [cells(line)[: len(row)] for line in listed]
