@@ -1,23 +1,19 @@
+"""`facewarden engines`: networks are written, compared, listed and verified, and what differs is an exit code."""
+
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
 import pytest
-from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from engines import open_engine
 from engines.card import Card, Gate, Int8Calibration, Tolerance, read_card, write_card
 from engines.files import sha256_of
-from operators.detect.centerface import CenterFace
-from operators.detect.recall import inputs_of, match, recall
-from operators.stills import Labelled
-from pipeline.commands.console import WRONG
+from pipeline.commands.console import WRONG, console
 from pipeline.commands.engines import FAILED, engines_app
 from tests.engines.small_network import small_model, write_onnx
 from tests.engines.test_precision import convolutional
@@ -138,35 +134,79 @@ def test_int8_needs_pictures(cache: Path) -> None:
         assert complaint in done.stderr
 
 
-def picture() -> Labelled:
-    content = cv2.imencode(".png", np.full((64, 96, 3), 128, np.uint8))[1].tobytes()
-    return Labelled(content, np.array([[0, 0, 16, 16], [64, 32, 80, 48]], np.float32))
+def test_at_its_own_precision_there_is_nothing_to_write(cache: Path) -> None:
+    source = write_convolutional(cache)
+    before = sorted(cache.iterdir())
+
+    done = call("build", source)
+
+    assert (done.exit_code, sorted(cache.iterdir())) == (0, before)
+    assert done.stdout.startswith("no plan of it: ") and str(source) not in done.stdout
 
 
-def one_face(**inputs: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
-    """A face of 16 x 16 pixels of the network, at the top left, in any picture."""
-    batch, _, height, width = inputs["input.1"].shape
-    maps = {"537": 1, "538": 2, "539": 2, "540": 10}
-    out = {name: np.zeros((batch, count, height // 4, width // 4), np.float32) for name, count in maps.items()}
-    out["537"][:, 0, 1, 1] = 0.9
-    out["538"][:, :, 1, 1] = np.log(16 / 4)
-    out["539"][:, :, 1, 1] = 0.5
-    return out
+def rows(done: Result) -> list[list[str]]:
+    lines = [line for line in done.stdout.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
 
 
-def detector(engine: Any) -> CenterFace:
-    return CenterFace(engine, min_px=32)
+def test_the_list_of_a_folder(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what is known of each; what lies in the cache is in another list."""
+    monkeypatch.setattr(console, "width", 200)
+    folder = cache / "folder"
+    folder.mkdir()
+    write_convolutional(folder, precision="fp16")
+    onnx.save(small_model(), folder / "stranger.onnx")
+    (folder / "convolutional.plan").touch()
+
+    listed = rows(call("list", "--folder", folder))
+
+    assert [row[:4] for row in listed] == [
+        ["convolutional.onnx", "fp16", "0.0", "yes"],
+        ["stranger.onnx", "?", "0.0", "-"],
+    ]
 
 
-def test_the_inputs_of_an_operator() -> None:
-    (given,) = inputs_of(detector, [picture()])
+def test_what_is_fine_is_verified_with_an_exit_code_of_0(cache: Path) -> None:
+    write_convolutional(cache)
 
-    assert given["input.1"].shape == (1, 3, 64, 96)
+    done = call("verify")
 
-
-def test_recall_counts_labelled_faces() -> None:
-    assert recall(detector, one_face, [picture()] * 3) == 0.5
+    assert (done.exit_code, done.stdout) == (0, "convolutional.onnx: fine\nsmall.onnx: fine\n")
 
 
-def test_nothing_found_is_no_recall() -> None:
-    assert not match(picture().boxes, np.zeros((0, 4)), np.zeros(0)).any()
+def test_a_card_that_is_damaged_is_a_fault_of_its_network_alone(cache: Path) -> None:
+    write_convolutional(cache).with_suffix(".json").write_text("{}")
+
+    done = call("verify")
+
+    first, second = done.stdout.splitlines()
+    assert done.exit_code == FAILED and second == "small.onnx: fine"
+    assert first.startswith("convolutional.onnx: ") and "convolutional.json: " in first
+
+
+def test_engines_that_agree_are_shown_by_output(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", 200)
+
+    done = call("parity", cache / "small.onnx", cache / "small.onnx", "--seed", 3)
+
+    assert done.exit_code == 0
+    assert [[row[0], row[1], row[-1]] for row in rows(done)] == [["sum", "0", "agrees"], ["moved", "0", "agrees"]]
+    assert done.stdout.splitlines()[-1] == "allowed: 0.0001 + 0.001 * |value|"
+
+
+def test_without_a_tolerance_nothing_is_compared(cache: Path) -> None:
+    source = write_convolutional(cache, tolerance={"fp16": Tolerance(absolute=1, relative=0)})
+
+    done = call("parity", source, source)
+
+    assert done.exit_code == WRONG
+    assert "convolutional.json: no tolerance for fp32, so there is nothing to hold them to" in done.stderr
+
+
+def test_inputs_that_are_no_arrays(cache: Path) -> None:
+    file = cache / "inputs.npz"
+    file.write_text("no arrays")
+
+    done = call("parity", cache / "small.onnx", cache / "small.onnx", "--inputs", file)
+
+    assert done.exit_code == WRONG and "inputs.npz: expected an .npz with an array for each input" in done.stderr

@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.jail.parent import JailLimits
 from pipeline.screening.frames import ShownTime, VideoFrames
@@ -97,3 +99,40 @@ def test_the_clock(stamps: list[int | None], shown: list[float]) -> None:
     times = [clock.at(Packet() if stamp is None else Packet(pts=stamp)) for stamp in stamps]
 
     assert times == pytest.approx(shown)
+
+
+TWENTY = Rational(num=20, den=1)
+
+
+@pytest.mark.parametrize(
+    ("head", "stamps", "shown"),
+    [
+        (Head(timed=False), [7, 8], [0, 0.04]),
+        (Head(timed=False, rate=TWENTY), [None, None, None], [0, 0.05, 0.1]),
+        (Head(timed=True, time_base=Rational(num=1, den=1000)), [5, 5005], [0, 5]),
+        (Head(timed=True, time_base=Rational(num=1, den=1000)), [0, 60000], [0, 60]),
+        (Head(timed=True, time_base=Rational(num=1, den=1000), clock_may_jump=True), [0, 60000], [0, 0.04]),
+        (Head(timed=True, time_base=Rational(num=1, den=1000)), [2000, 1000, 1040], [0, 0.001, 0.002]),
+        (Head(timed=True, time_base=Rational(num=1, den=1000)), [2000, 999, 1040], [0, 0.04, 0.081]),
+    ],
+    ids=[
+        "without times", "a rate alone", "one frame in five seconds", "a long pause", "a jump where it may",
+        "a second back", "more than a second back",
+    ],
+)  # fmt: skip
+def test_clocks_of_other_containers(head: Head, stamps: list[int | None], shown: list[float]) -> None:
+    clock = ShownTime(head)
+
+    times = [clock.at(Packet() if stamp is None else Packet(pts=stamp)) for stamp in stamps]
+
+    assert times == pytest.approx(shown)
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(-(10**6), 10**6)), min_size=1, max_size=30), st.booleans())
+def test_time_begins_at_zero_and_always_goes_on(stamps: list[int | None], may_jump: bool) -> None:
+    tick = Rational(num=1, den=90)
+    clock = ShownTime(Head(timed=True, time_base=tick, rate=TWENTY, clock_may_jump=may_jump))
+
+    times = [clock.at(Packet() if stamp is None else Packet(pts=stamp)) for stamp in stamps]
+
+    assert times[0] == 0 and (np.diff(times) > 0).all()

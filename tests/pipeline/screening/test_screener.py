@@ -204,3 +204,55 @@ def test_frames_of_a_stream_have_its_name(clips: Clips) -> None:
     told = screened(clips("h264_plain").path)
 
     assert told.verdicts["acmf"].subject == STREAM
+
+
+class Fickle:
+    """Fails on every frame, each time for another reason out of so many."""
+
+    def __init__(self, reasons: int) -> None:
+        self._reasons = reasons
+
+    def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
+        raise ValueError(f"reason {frames[0].index % self._reasons}")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "counts"),
+    [(1, [60]), (5, [12] * 5), (6, [10] * 6), (30, [2] * 5 + [50])],
+    ids=["one", "as many as are kept", "one more", "many more"],
+)
+def test_of_many_reasons_for_lost_frames_five_are_kept(clips: Clips, reasons: int, counts: list[int]) -> None:
+    told = screened(clips("h264_plain").path, {"detect.twin": Finder(), "x": Fickle(reasons), **steps()})
+
+    assert list(told.lost.values()) == counts
+    assert [why for why in told.lost if why != "other failures"] == [
+        f"ValueError: reason {number}" for number in range(min(reasons, 5))
+    ]
+    assert ("other failures" in told.lost) == (reasons > 5)
+
+
+def test_how_far_it_is_and_how_many_frames_are_expected(clips: Clips) -> None:
+    seen: list[tuple[int, int]] = []
+    with Screener(Config(steps=[]), steps(until=0)) as screener:
+        screener.screen(Upload.of(clips("h264_plain").path), lambda *moved: seen.append(moved))
+
+    assert seen == [(number, 60) for number in range(60)]
+
+
+@pytest.mark.parametrize(
+    ("about", "complete"),
+    [({}, True), ({"lost": {"corrupt": 1}}, False), ({"reason": "breaks off"}, False)],
+    ids=["whole", "a frame was lost", "it breaks off"],
+)
+def test_what_is_complete(about: dict[str, Any], complete: bool) -> None:
+    assert Screening(**about).complete == complete
+
+
+def test_an_upload_is_known_by_its_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "clip.mp4"
+    file.write_bytes(b"abc")
+
+    upload = Upload.of(file)
+
+    assert upload.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of FIPS 180-2
+    assert (upload.path, upload.size) == (file, 3)

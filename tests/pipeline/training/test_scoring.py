@@ -1,137 +1,41 @@
-"""What is said about scores, by frames, clips and kinds, beside a baseline."""
+"""What systems score crops with: degraded ones, clips they are adapted to, and several systems together."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="evaluating needs facewarden[train]")
 
+import operators
 from engines import ConfigError
 from engines.training import TrainingRun
 from operators.cropset import CropSet
 from operators.deepfake.acmf.model import Exported, build
-from operators.deepfake.gazeforensics.train import rendered
-from operators.metrics import auc
-from pipeline.training.scoring import adapted_scores, fused, shifted
-from pipeline.training.summaries import ADAPTED, LEARNED, Scored, by_kind, card_metrics, figures, plain, table
+from pipeline.training.scoring import (
+    FUSION,
+    MESONETS,
+    adapted_scores,
+    called_forged,
+    can_adapt,
+    committed,
+    fused,
+    open_networks,
+    score,
+    scores_of,
+    shifted,
+    silent_of,
+)
 from tests.operators.deepfake.faces import crop_set
 from tests.operators.test_cropset import made_set
-
-FRAMES, CLIPS = 4, 16
-N = FRAMES * CLIPS
-
-
-def scored() -> Scored:
-    """Clips of four frames, forged in turn in two kinds. `good` is always right and silent on one clip; `bad` errs."""
-    clip = np.repeat(np.arange(CLIPS), FRAMES)
-    label = clip % 2
-    crops = replace(
-        made_set(N),
-        labels=label.astype(np.int8),
-        clips=np.array([f"clip {c:02}" for c in clip]),
-        groups=np.array([f"host {c // 4}" for c in clip]),
-        kinds=np.where(label == 0, "real", np.where(clip % 4 == 1, "swap", "iris")),
-    )
-    rng = np.random.default_rng(0)
-    good = np.where(clip == 0, np.nan, 0.2 + 0.6 * label)
-    bad = np.clip(0.4 + 0.2 * label + rng.normal(0, 0.3, N), 0.01, 0.99)
-    return Scored(crops, {"good": good, "bad": bad}, {"Meso4_DF": 1 - bad, "Meso4_F2F": rng.random(N)})
-
-
-def test_the_table_has_frames_and_clips() -> None:
-    rows = table(scored(), draws=30)
-
-    assert [(row["what"], row["unit"], row["cases"]) for row in rows[:2]] == [("good", "frame", N), ("bad", "frame", N)]
-    videos = {row["what"]: row for row in rows if row["unit"] == "video"}
-    assert videos["good"]["cases"] == CLIPS
-    assert videos["good"]["coverage"] == pytest.approx(1 - 1 / CLIPS)
-    assert videos["good"]["auc"].value == 1.0
-    assert videos["bad"]["auc"].value >= rows[1]["auc"].value  # four frames know more than one
-
-
-def test_kinds_are_each_against_all_genuine_crops() -> None:
-    kinds = {row["kind"]: row for row in by_kind(scored(), draws=30)}
-
-    assert {kind: row["cases"] for kind, row in kinds.items()} == {"swap": N // 4, "iris": N // 4}
-    assert kinds["swap"]["good"].value == 1.0
-
-
-def test_figures_keep_their_names() -> None:
-    made = scored()
-    told = figures(made, table(made, draws=30), by_kind(made, draws=30), draws=30)
-
-    assert {"auc", "auc_low", "auc_high", "auc_mesonet", "auc_gain", "auc_gain_low", "auc_video", "auc_bad"} <= set(
-        told
-    )
-    assert told["auc"] == 1.0 and told["coverage"] == pytest.approx(1 - 1 / CLIPS)
-    assert told["auc_gain"] == pytest.approx(1 - told["auc_mesonet"])
-    assert told["auc_kind_swap"] == 1.0 and told["crops"] == N and told["groups"] == 4
-
-
-def test_the_gain_is_over_the_better_baseline_and_has_an_interval() -> None:
-    made = scored()
-    spoke = np.isfinite(made.systems["good"])
-
-    told = figures(made, table(made, draws=30), [], draws=30)
-
-    aucs = [auc(made.crops.labels[spoke], values[spoke]) for values in made.baselines.values()]
-    assert told["auc_mesonet"] == max(aucs) > min(aucs)
-    assert told["auc_gain"] == pytest.approx(told["auc"] - told["auc_mesonet"])
-    assert 0 < told["auc_gain_low"] <= told["auc_gain"] <= told["auc_gain_high"]
-
-
-def test_what_is_spoken_of_is_judged_by_what_would_be_said() -> None:
-    """Of four faces one is passed over. At a threshold of 0.9 the forgery at 0.7 would be called genuine: one of three
-    is wrong, though 0.5 parts them."""
-    crops, scores = made_set(4), np.array([0.2, 0.95, 0.6, 0.7])
-    silent, called = np.array([False, False, True, False]), scores >= 0.9
-    made = Scored(crops, {"one": scores}, {}, {"one": silent}, {"one": called})
-
-    told = figures(made, table(made, draws=2), [], draws=2)
-
-    assert (told["spoken"], told["auc_spoken"]) == (0.75, 1.0)
-    assert told["error_spoken"] == pytest.approx(1 / 3)
-    assert told["selective_error_70"] == 0  # of the three surest at 0.5: 0.95, 0.2 and 0.7
-
-
-def test_kinds_that_the_training_had_have_a_row_and_figures_of_their_own() -> None:
-    """One forgery in two is of a kind that it was never shown, and scores as genuine faces do."""
-    crops = replace(
-        made_set(4), labels=np.array([0, 1, 0, 1], np.int8), kinds=np.array(["real", "swap", "real", "iris"])
-    )
-    made = Scored(crops, {"one": np.array([0.1, 0.9, 0.2, 0.1])}, {}, learned=["swap", "eyes"])
-
-    rows = table(made, draws=5)
-    told = figures(made, rows, [], draws=5)
-
-    assert [(row["what"], row["cases"]) for row in rows] == [("one", 4), (f"one{LEARNED}", 3)]
-    assert (told["auc"], told["auc_learned"]) == (0.625, 1.0)
-    assert told["ece_even_learned"] < told["ece_even"]
-
-
-@pytest.mark.parametrize("learned", [(), ("swap", "iris"), ("something else",)])
-def test_there_is_no_such_row_where_it_would_say_the_same_or_nothing(learned: tuple[str, ...]) -> None:
-    rows = table(replace(scored(), learned=learned), draws=5)
-
-    assert not [row for row in rows if row["what"].endswith(LEARNED)]
-
-
-def test_what_was_adapted_has_a_row_and_a_figure_of_its_own() -> None:
-    plain = scored()
-    made = replace(plain, adapted={"good": 1 - plain.systems["good"]})
-
-    rows = table(made, draws=5)
-    told, before = (figures(one, table(one, draws=5), [], draws=5) for one in (made, plain))
-
-    of_it = [row for row in rows if row["what"] == f"good{ADAPTED}"]
-    assert [(row["unit"], row["cases"], row["auc"].value) for row in of_it] == [("video", CLIPS, 0.0)]
-    assert told["auc_video_tta"] == 0.0 and told["auc_video_tta_low"] == 0.0
-    assert {name: value for name, value in told.items() if "tta" not in name} == pytest.approx(before, nan_ok=True)
-
+from tests.pipeline.screening.brightness import SIZE, write_detector
 
 MINI = {"trunk": "xception-mini", "size": 40}
 
@@ -180,19 +84,6 @@ def test_a_system_that_cannot_be_adapted(weights: Path) -> None:
         adapted_scores("deepfake.gazeforensics", weights, {}, videos(2), crop_set(2))
 
 
-def test_stills_become_videos_for_a_system_that_looks_at_these() -> None:
-    stills = crop_set(8, 48)
-    genuine = stills.where(np.flatnonzero(stills.labels == 0))
-
-    made, again = (rendered(genuine, head="small", size=32, kinds=("opposed", "swap"), max_clips=12) for _ in range(2))
-
-    names, frames = np.unique(made.clips, return_counts=True)
-    assert len(names) == 12 and (frames == 8).all()
-    assert made.labels.mean() == 0.5 and set(made.kinds) == {"real", "opposed", "swap"}
-    assert set(made.groups) <= set(genuine.groups) and len(set(made.groups)) == 6
-    np.testing.assert_array_equal(made.pixels, again.pixels)
-
-
 def test_a_shift_is_the_same_each_time_and_none_leaves_the_crops() -> None:
     crops = made_set(6, size=32)
 
@@ -210,15 +101,147 @@ def test_fusion_by_hand() -> None:
     np.testing.assert_allclose(both, [0.75, 0.9, np.nan])
 
 
-def test_figures_become_a_card_with_intervals() -> None:
-    unknown = {"auc_spoken": None, "eer": None, "eer_low": None, "eer_high": None}
-    metrics = card_metrics({"auc": 0.7, "auc_low": 0.6, "auc_high": 0.8, "crops": 486, **unknown})
+@given(st.lists(st.floats(0.001, 0.999), min_size=1, max_size=5))
+def test_a_fusion_lies_between_its_parts_whatever_their_order(parts: list[float]) -> None:
+    (one,), (other,) = (fused([np.array([part]) for part in order]) for order in (parts, parts[::-1]))
 
-    assert metrics["crops"] == 486
-    assert metrics.keys() == {"auc", "crops"} and (metrics["auc"].low, metrics["auc"].high) == (0.6, 0.8)  # type: ignore[union-attr]
+    assert min(parts) - 1e-9 <= one <= max(parts) + 1e-9
+    assert one == pytest.approx(other)
 
 
-def test_rows_fit_into_a_report() -> None:
-    rows = plain(table(scored(), draws=30))
+def test_scores_of_0_and_1_can_be_fused() -> None:
+    (both,) = fused([np.array([0.0]), np.array([1.0])])
 
-    assert rows[0]["auc"][0] == 1.0 and len(rows[0]["auc"]) == 3
+    assert both == pytest.approx(0.5)
+
+
+# -- degraded crops --------------------------------------------------------------------------------
+
+
+def test_each_crop_is_degraded_by_itself() -> None:
+    crops = crop_set(2, 32)
+
+    whole, first = (shifted(some, 1.0) for some in (crops, crops.where(np.array([0]))))
+    other = shifted(crops, 1.0, seed=1)
+
+    np.testing.assert_array_equal(whole.pixels[:1], first.pixels)
+    assert (whole.pixels != other.pixels).any()
+    assert (whole.labels == crops.labels).all() and crops.pixels.dtype == whole.pixels.dtype
+
+
+def test_a_stronger_shift_changes_more() -> None:
+    crops = crop_set(4, 48)
+
+    weak, strong = (
+        np.abs(shifted(crops, strength).pixels.astype(int) - crops.pixels).mean() for strength in (0.2, 1.0)
+    )
+
+    assert 0 < weak < strong
+
+
+# -- systems ---------------------------------------------------------------------------------------
+
+
+def grey(*levels: float) -> CropSet:
+    """Crops so bright."""
+    crops = made_set(len(levels), SIZE)
+    pixels = np.round(255 * np.array(levels)).astype(np.uint8)[:, None, None, None]
+    return replace(crops, pixels=np.broadcast_to(pixels, crops.pixels.shape).copy())
+
+
+def brightness(**inputs: Any) -> dict[str, NDArray[Any]]:
+    """A plain function as a network of ACMF: how bright a face is, NaN for a black one."""
+    mean = inputs["face"].mean((1, 2, 3))[:, None]
+    return {"fake_prob": np.where(mean, mean, np.nan).astype(np.float32)}
+
+
+@pytest.mark.parametrize("use", ["deepfake.acmf", "twin"])
+@pytest.mark.usefixtures("twin")
+def test_scores_come_in_the_order_of_the_crops(use: str) -> None:
+    scores = scores_of(use, {"detector": brightness}, grey(0.2, 0.8, 0.0, 0.4))
+
+    assert scores.dtype == np.float64
+    np.testing.assert_allclose(scores, [0.2, 0.8, np.nan, 0.4], atol=1e-6)
+
+
+def test_a_card_says_of_which_crops_is_spoken_and_which_are_called_forged(tmp_path: Path) -> None:
+    """The card's thresholds are 0.4 and 0.6: in between nothing is said."""
+    write_detector(tmp_path / "tiny_detector.onnx", fake=0.6, real=0.4)
+    opened, crops = open_networks(tmp_path / "tiny"), grey(0.2, 0.4, 0.502, 0.6, 0.8)
+    scores = np.array([0.2, 0.4, 0.502, 0.6, np.nan])
+
+    silent, called = silent_of("deepfake.acmf", opened, crops, scores), called_forged(opened, scores)
+
+    assert silent.tolist() == [False, False, True, False, True]
+    assert called.tolist() == [False, False, False, True, False]
+
+
+def test_without_a_card_everything_is_passed_over_and_only_certainty_called_forged() -> None:
+    opened, scores = {"detector": brightness}, np.array([0.001, 0.999, 1.0])
+
+    silent, called = silent_of("deepfake.acmf", opened, grey(0.1, 0.9, 1.0), scores), called_forged(opened, scores)
+
+    assert silent.tolist() == [True, True, False]
+    assert called.tolist() == [False, False, True]
+
+
+def test_a_system_that_never_abstains_is_silent_where_it_gave_no_score(twin: str) -> None:
+    silent = silent_of(twin, {"detector": brightness}, grey(0.5, 0.5), np.array([0.5, np.nan]))
+
+    assert silent.tolist() == [False, True]
+
+
+@pytest.mark.parametrize(("use", "can"), [("deepfake.acmf", True), ("deepfake.gazeforensics", False), ("twin", True)])
+@pytest.mark.usefixtures("twin")
+def test_systems_that_can_be_adapted(use: str, can: bool) -> None:
+    assert can_adapt(use) == can
+
+
+def test_networks_are_opened_by_their_names(tmp_path: Path) -> None:
+    for file in ("small_detector", "small_clip", "smaller_detector"):
+        write_detector(tmp_path / f"{file}.onnx", fake=0.6, real=0.4)
+
+    opened = open_networks(tmp_path / "small")
+
+    assert list(opened) == ["clip", "detector"]
+    assert opened["detector"](face=np.ones((2, 3, SIZE, SIZE), np.float32))["fake_prob"].tolist() == [[1], [1]]
+    with pytest.raises(ConfigError, match=r"other_\*\.onnx: no network; train one, or name the folder .* --model"):
+        open_networks(tmp_path / "other")
+
+
+def test_committed_networks_lie_in_the_folder_of_their_system() -> None:
+    stem = committed("deepfake.acmf", "small")
+
+    assert stem == Path(str(operators.__file__)).parent / "deepfake" / "acmf" / "small"
+    assert list(open_networks(stem)) == ["detector"]
+    assert committed("deepfake.acmf", "paper") == stem.with_name("paper")
+
+
+def test_one_system_alone_is_not_fused(tmp_path: Path, twin: str) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        write_detector(tmp_path / folder / "tiny_detector.onnx", fake=0.6, real=0.4)
+    engines = {"deepfake.acmf": tmp_path / "one/tiny", twin: tmp_path / "two/tiny"}
+    crops = grey(0.2, 0.502, 0.8)
+
+    alone, both = score(crops, {twin: engines[twin]}, None), score(crops, engines, tmp_path)
+
+    assert list(alone.systems) == ["twin"] and list(both.systems) == ["acmf", "twin", FUSION]
+    np.testing.assert_allclose(both.systems[FUSION], alone.systems["twin"], atol=1e-6)
+    assert list(both.silent) == list(both.called) == ["acmf", "twin"]
+    assert [both.silent[name].tolist() for name in ("acmf", "twin")] == [[False, True, False], [False] * 3]
+    assert both.called["acmf"].tolist() == [False, False, True]
+    assert not alone.baselines and not both.baselines  # Meso4's weights are in none of the folders
+
+
+def test_baselines_are_scored_where_all_their_weights_are(tmp_path: Path, data_dir: Path) -> None:
+    write_detector(tmp_path / "tiny_detector.onnx", fake=0.6, real=0.4)
+    engines, weights = {"deepfake.acmf": tmp_path / "tiny"}, data_dir / "weights"
+    (tmp_path / f"{MESONETS[0]}.h5").symlink_to(weights / f"{MESONETS[0]}.h5")
+    crops = crop_set(2, SIZE)
+
+    found, missing = score(crops, engines, weights), score(crops, engines, tmp_path)
+
+    assert tuple(found.baselines) == MESONETS and not missing.baselines
+    assert all(len(scores) == len(crops) for scores in found.baselines.values())
+    assert (found.baselines[MESONETS[0]] != found.baselines[MESONETS[1]]).any()

@@ -3,101 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import Field
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engines import ConfigError
-from engines.section import Section
-from operators import find
-from operators.options import read_options
 from pipeline.config import Config, Step
 from pipeline.live.dry_run import Trial
-from pipeline.tuning.goals import Slo, recall
-from pipeline.tuning.knobs import knobs, neighbours, thorough, turned
-from pipeline.tuning.search import Tuner
-
-BOX = np.array([[10, 10, 20, 20]], float)
-FRAMES = 24
-CONFIG = Config(
-    steps=[Step(use="detect.centerface", engines={"detector": "centerface"}, options={"every": 2}), Step(use="track")]
-)
-KNOBS = knobs(CONFIG, longest_px=1280)
-
-
-def landscape(config: Config, _: str = "", *, faces: int = FRAMES) -> dict[str, Trial]:
-    """A face in each frame, which a look covers in three frames, and is too small for pictures below 960 px.
-
-    A look costs in proportion to the pixels; a batch above 2 is refused.
-    """
-    options = config.steps[0].options
-    every, side = options.get("every", 1), options.get("max_px", 1920)
-    if options.get("batch", 1) > 2:
-        raise ConfigError("batch: too large")
-    looked = range(0, FRAMES, every) if side >= 960 else ()
-    cost = 1 + 100 * (side / 1920) ** 2 / every
-    covers = {index: BOX for index in range(FRAMES) if any(0 <= index - look < 3 for look in looked)}
-    return {"clip": Trial(FRAMES, 0, cost, {}, np.full(FRAMES, cost), dict.fromkeys(range(faces), BOX), covers)}
-
-
-def test_knobs_are_the_options_of_known_names() -> None:
-    config = Config(steps=[*CONFIG.steps, Step(use="deidentify.cover")])
-
-    found = {knob.option: knob for knob in knobs(config, longest_px=1280)}
-
-    assert set(found) == {"every", "max_px", "batch"}
-    assert list(found["every"].values) == [1, 2, 3, 5, 8, 13]
-    assert found["every"].values[found["every"].own] == 2
-    assert list(found["max_px"].values) == [1920, 1280, 960, 640, 480, 320]
-    assert [knob.step for knob in found.values()] == [0, 0, 0]
-
-
-class PaceSection(Section):
-    batch: int = Field(default=3, ge=2, le=4)
-
-
-class PacedConfig(Config):
-    pace: PaceSection = PaceSection()
-
-
-def test_no_value_lies_outside_of_an_options_range() -> None:
-    (knob,) = knobs(PacedConfig(steps=[Step(use="track")]), longest_px=1280)
-
-    assert (knob.section, knob.values, knob.own) == ("pace", (2, 3, 4), 1)
-
-
-@pytest.mark.parametrize("use", ["detect.blazeface", "detect.cascade", "detect.centerface", "detect.yunet"])
-def test_every_value_is_one_that_the_operator_takes(use: str) -> None:
-    for knob in knobs(Config(steps=[Step(use=use)]), longest_px=1920):
-        for value in knob.values:
-            read_options(find(use), {knob.option: value}, where=use)
-
-
-def test_a_setting_becomes_a_config() -> None:
-    setting = tuple(knob.values.index(640) if knob.option == "max_px" else knob.own for knob in KNOBS)
-
-    config = turned(CONFIG, KNOBS, setting)
-
-    # Its own values stay unwritten; the lower limit of the resolution may not stand above the upper one.
-    assert config.steps[0].options == {"every": 2, "max_px": 640, "min_px": 640}
-    assert CONFIG.steps[0].options == {"every": 2}
-
-
-def test_neighbours_differ_by_one_value() -> None:
-    found = neighbours(KNOBS, (0,) * len(KNOBS))
-
-    assert len(found) == len(KNOBS)
-    assert all(sum(setting) == 1 for setting in found)
-
-
-def test_recall() -> None:
-    half = BOX - [0, 6, 0, 6]
-    truth = {"a": {0: BOX, 1: np.concatenate([BOX, BOX + 50])}, "b": {0: BOX}}
-
-    assert recall(truth, {"a": {0: BOX + 1, 1: BOX + 50}, "b": {0: half}}) == (0.5, 4)
-    assert recall(truth, {"a": {}, "b": {}}) == (0, 4)
-    assert math.isnan(recall({"a": {}}, {"a": {}})[0])
+from pipeline.tuning.goals import Score, Slo
+from pipeline.tuning.knobs import Knob, Setting, knobs, neighbours, thorough
+from pipeline.tuning.search import TOLERANCE, Tuner
+from tests.pipeline.tuning.landscape import BOX, CONFIG, KNOBS, landscape
 
 
 def test_the_cheapest_setting_that_keeps_recall_is_found() -> None:
@@ -148,12 +69,6 @@ def test_labels_are_the_truth_where_there_are_any() -> None:
     assert Tuner(CONFIG, KNOBS, landscape, Slo(), truth=truth).search().recall == 0.5
 
 
-@pytest.mark.parametrize("text", ["recall", "recall=much", "speed=3", "recall=1.5", "fps=-1"])
-def test_a_wish_that_cannot_be_meant(text: str) -> None:
-    with pytest.raises(ConfigError, match="--slo"):
-        Slo.parse([text])
-
-
 def test_clips_without_faces() -> None:
     with pytest.raises(ConfigError, match="no face"):
         Tuner(CONFIG, KNOBS, lambda config, words: landscape(config, words, faces=0), Slo()).search()
@@ -166,10 +81,185 @@ def test_a_config_without_knobs() -> None:
         Tuner(zones, knobs(zones, longest_px=640), landscape, Slo()).search()
 
 
-def test_the_most_thorough_setting_leaves_batch_and_threads_alone() -> None:
-    config = Config(steps=[Step(use="detect.centerface", options={"batch": 4, "every": 5})])
-    found = knobs(config, longest_px=1280)
+# -- settings whose recall and cost are given ------------------------------------------------------
 
-    chosen = {knob.option: knob.values[position] for knob, position in zip(found, thorough(found), strict=True)}
+FACES = 100
+Outcomes = Callable[[Setting], Trial]
 
-    assert chosen == {"every": 1, "max_px": 1920, "batch": 4}
+
+def trial(recall: float, cpu_ms: float, **about: Any) -> Trial:
+    """Of a hundred faces, one a frame, so many are covered, at this cost a frame."""
+    faces = dict.fromkeys(range(FACES), BOX)
+    covers = dict.fromkeys(range(round(recall * FACES)), BOX)
+    known = {"shown": FACES, "failed": 0, "cpu_ms": cpu_ms, "stages": {}, "busy_ms": np.full(FACES, cpu_ms)}
+    return Trial(**{**known, "faces": faces, "covers": covers, **about})
+
+
+def tuner_of(outcomes: Outcomes, sizes: tuple[int, ...], own: Setting, slo: Slo, *, wait_ms: float = 0.0) -> Tuner:
+    """Over knobs `k0`, `k1`, ... of so many values each; each setting may be tried once."""
+    found = [
+        Knob("detect.centerface", f"k{number}", tuple(range(size)), at, step=0)
+        for number, (size, at) in enumerate(zip(sizes, own, strict=True))
+    ]
+    tried: set[Setting] = set()
+
+    def attempt(_: Config, words: str) -> Mapping[str, Trial]:
+        setting = tuple(int(word.partition("=")[2]) for word in words.split())
+        assert setting not in tried
+        tried.add(setting)
+        return {"clip": outcomes(setting)}
+
+    return Tuner(CONFIG, found, attempt, slo, wait_ms=wait_ms)
+
+
+def line(*outcomes: tuple[float, float]) -> Outcomes:
+    """Recall and cost along a single knob."""
+    return lambda setting: trial(*outcomes[setting[0]])
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "slo", "best"),
+    [
+        ([(1, 100), (1, 80), (1, 60), (1, 40)], Slo(), 3),
+        ([(1, 100), (1, 97), (1, 50)], Slo(), 0),
+        ([(1, 100), (1, 96.9), (1, 94.5)], Slo(), 1),
+        ([(1, 100), (0.99, 50), (0.98, 20)], Slo(), 1),
+        ([(1, 100), (0.9, 50), (1, 20)], Slo(), 0),
+        ([(1, 100), (0.9, 50), (0.6, 20)], Slo(recall=0.7), 1),
+        ([(1, 100), (0.9, 50), (0.8, 20)], Slo(cpu_ms=50), 1),
+        ([(1, 100), (0.9, 50), (0.8, 20)], Slo(recall=1, cpu_ms=99), 0),
+        ([(1, 100), (1, 90), (1, 95)], Slo(fps=10.5), 1),
+    ],
+    ids=[
+        "as cheap as can be", "3 % are noise", "more than 3 % are not", "a hundredth of the recall may go", "no leap",
+        "the recall asked for", "the cost asked for", "nearest where nothing holds", "a rate",
+    ],
+)  # fmt: skip
+def test_where_a_search_along_one_knob_ends(outcomes: list[tuple[float, float]], slo: Slo, best: int) -> None:
+    tuner = tuner_of(line(*outcomes), (len(outcomes),), (0,), slo)
+
+    assert tuner.search().setting == (best,)
+
+
+def test_it_goes_up_where_the_config_finds_too_little() -> None:
+    tuner = tuner_of(line((1, 90), (0.9, 60), (0.6, 30), (0.5, 10)), (4,), (3,), Slo(recall=0.8))
+
+    best = tuner.search()
+
+    assert (best.setting, tuner.before.setting, tuner.truest.setting) == ((1,), (3,), (0,))
+
+
+@pytest.mark.parametrize(("own", "kept"), [(1.0, 0.99), (0.6, 0.59), (0.01, TOLERANCE)])
+def test_the_recall_to_be_kept_is_a_hundredth_below_the_configs(own: float, kept: float) -> None:
+    tuner = tuner_of(line((1, 90), (own, 60)), (2,), (1,), Slo())
+
+    tuner.search()
+
+    assert tuner.slo.recall == pytest.approx(kept)
+
+
+def test_a_setting_with_failed_frames_is_no_good_however_cheap() -> None:
+    tuner = tuner_of(lambda s: trial(1, 100 - 50 * s[0], failed=s[0]), (2,), (0,), Slo())
+
+    best = tuner.search()
+
+    assert best.setting == (0,) and tuner.scores[(1,)].misses(tuner.slo) == {"failed frames": 1}
+
+
+def test_a_setting_that_is_refused_costs_no_more_than_itself() -> None:
+    def outcomes(setting: Setting) -> Trial:
+        if setting == (1, 0):
+            raise ConfigError("too large")
+        return trial(1, 100 - 10 * sum(setting))
+
+    tuner = tuner_of(outcomes, (2, 2), (0, 0), Slo())
+
+    best = tuner.search()
+
+    refused = tuner.scores[(1, 0)]
+    assert best.setting == (1, 1)
+    assert (refused.frames, refused.recall, refused.cpu_ms) == (0, 0.0, math.inf)
+    assert tuner.ranked()[-1] is refused
+
+
+def test_figures_of_several_clips_by_hand() -> None:
+    """Of 10 frames at 4 ms and 30 at 8 ms; 99 of 100 packets keep the worker busy for up to 20 ms, on average 5.3."""
+    busy = np.array([5.0] * 98 + [20.0] * 2)
+    trials = {
+        "a": trial(1, 4, shown=10, failed=1, busy_ms=busy[:50]),
+        "b": trial(0.5, 8, shown=30, failed=2, busy_ms=busy[50:]),
+    }
+    tuner = Tuner(CONFIG, [Knob("x", "k0", (1, 2), 0, step=0)], lambda *_: trials, Slo(recall=0.5), wait_ms=250)
+
+    best = tuner.search()
+
+    assert (best.frames, best.faces, best.failed) == (40, 200, 3)
+    assert (best.recall, best.cpu_ms, best.latency_ms) == (0.75, 7, 270)
+    assert best.fps == pytest.approx(1000 / 5.3)
+    assert best.words == "k0=1"
+
+
+def test_what_was_tried_is_ranked_by_misses_and_then_by_cost() -> None:
+    tuner = tuner_of(line((1, 90), (0.9, 50), (0.7, 20), (0.2, 5)), (4,), (1,), Slo(recall=0.8))
+
+    tuner.search()
+
+    assert [score.setting for score in tuner.ranked()] == [(1,), (0,), (2,)]
+
+
+SIZES = st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple)
+SLOS = st.builds(Slo, recall=st.sampled_from([math.nan, 0.5, 0.9, 1]), cpu_ms=st.sampled_from([math.inf, 5, 20]))
+
+
+@st.composite
+def searches(draw: st.DrawFn) -> Tuner:
+    sizes = draw(SIZES)
+    grid = list(product(*map(range, sizes)))
+    outcome = st.tuples(
+        st.sampled_from([0.3, 0.6, 0.9, 1]), st.sampled_from([1, 4, 10, 30, 31]), st.sampled_from([0, 0, 0, 1])
+    )
+    table = {setting: draw(outcome) for setting in grid}
+    return tuner_of(
+        lambda setting: trial(table[setting][0], table[setting][1], failed=table[setting][2]),
+        sizes,
+        draw(st.sampled_from(grid)),
+        draw(SLOS),
+    )
+
+
+def holds(tuner: Tuner, score: Score) -> bool:
+    return not score.misses(tuner.slo)
+
+
+@given(searches())
+@settings(max_examples=50)
+def test_no_search_ends_where_something_near_is_better(tuner: Tuner) -> None:
+    best = tuner.search()
+
+    around = [tuner.scores[setting] for setting in neighbours(tuner.knobs, best.setting)]  # all of them were tried
+    nearest = sum(best.misses(tuner.slo).values())
+    assert all(sum(other.misses(tuner.slo).values()) >= nearest for other in around)
+    if holds(tuner, best):
+        assert all(other.cpu_ms >= 0.97 * best.cpu_ms for other in around if holds(tuner, other))
+    if holds(tuner, tuner.before):
+        assert holds(tuner, best) and best.cpu_ms <= tuner.before.cpu_ms
+
+
+@given(searches())
+@settings(max_examples=50)
+def test_a_search_misses_only_where_all_that_it_came_by_does(tuner: Tuner) -> None:
+    best = tuner.search()
+
+    came_by = [score for setting, score in tuner.scores.items() if setting != thorough(tuner.knobs)]
+    assert holds(tuner, best) or not any(holds(tuner, score) for score in came_by)
+
+
+@pytest.mark.xfail(strict=True, reason="the search never comes back to the thorough setting that it began with")
+def test_a_search_that_is_stuck_ends_at_the_thorough_setting_if_that_holds() -> None:
+    """The second knob alone, or the first alone, finds no face more: a search by single steps does not get away."""
+    tuner = tuner_of(lambda setting: trial(1 if setting == (0, 0) else 0.5, 50), (2, 2), (1, 1), Slo(recall=0.9))
+
+    best = tuner.search()
+
+    assert holds(tuner, tuner.truest)
+    assert holds(tuner, best)
