@@ -20,7 +20,7 @@ from pipeline.provenance import write_report
 from pipeline.training import export
 from pipeline.training.export import export_run, export_with_reports, networks, recipe_of
 from pipeline.training.recipe import Data, Forgeries, Recipe
-from tests.pipeline.training.material import RECIPE, SIZE, write_run
+from tests.pipeline.training.material import RECIPE, write_run
 
 TWIN = Recipe(use="twin", variant="tiny", seed=7, data=Data(set="celebdf"))
 AUC = CardMetric(value=0.8, low=0.7, high=0.9)
@@ -35,18 +35,19 @@ def test_a_run_of_other_networks_is_not_exported(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("twin")
 def test_a_network_is_named_by_its_variant_and_computes_what_was_trained(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", TWIN, {"factor": torch.tensor([0.5])}, val_auc=0.6, threshold_fake=0.9)
+    recipe = TWIN.model_copy(update={"options": {"size": 16}})
+    run = write_run(tmp_path / "run", recipe, {"factor": torch.tensor([0.5])}, val_auc=0.6, threshold_fake=0.9)
 
     (file,) = export_run(run, tmp_path / "elsewhere", {"auc": AUC, "val_auc": 0.65})
 
     assert file == tmp_path / "elsewhere/tiny_detector.onnx"
-    face = np.full((3, 3, SIZE, SIZE), 0.5, np.float32)
+    face = np.full((3, 3, 16, 16), 0.5, np.float32)
     np.testing.assert_allclose(open_engine(file)(face=face)["fake_prob"], 0.25, atol=1e-6)
     card = read_card(file)
     assert card.sha256 == sha256_of(file.read_bytes()) and card.plan is not None
     assert (card.name, card.task, card.seed) == ("twin/tiny_detector", "forgery of a face", 7)
     assert card.source == "facewarden train twin-tiny --seed 7"
-    assert Recipe.model_validate_json(card.recipe) == TWIN
+    assert Recipe.model_validate_json(card.recipe) == recipe
     assert card.metrics == {"threshold_fake": 0.9, "val_auc": 0.65, "auc": AUC}  # reports come last
     assert not list(run.glob("*.onnx"))
 
