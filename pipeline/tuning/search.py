@@ -69,7 +69,8 @@ class Tuner:
             self.slo = replace(self.slo, recall=max(best.recall - TOLERANCE, TOLERANCE))
         while True:
             around = [self._evaluate(setting) for setting in neighbours(self.knobs, best.setting)]
-            nearest = min([best, *around], key=self._rank)
+            # Where no step helps, the thorough setting, which was tried first, may still hold everything.
+            nearest = min([best, *around, self.truest], key=self._rank)
             if not self._better(nearest, best):
                 return best
             best = nearest
