@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from engines import ConfigError
 from pipeline.commands.console import console, errors
+from pipeline.commands.progress import Bars
 from pipeline.config import load
 from pipeline.jail.protocol import readable
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 LONGEST_NAME = 60
+ONE_VIDEO = "the video that is screened"
 
 
 def screen(
@@ -63,7 +64,7 @@ def screen(
     with Screener(chosen) as screener:
         batch = ScreeningBatch(output, screener, chosen, models, name=Path(config).stem)
         finished = _drive(batch, [Path(source) for source in sources])
-    _tell(batch)
+    _print_outcomes(batch)
     if not finished:
         errors.print("stopped; the same command goes on from here")
         sys.exit(130)
@@ -86,15 +87,12 @@ def trained(run: Path) -> TrainedNetworks:
 
 def _drive(batch: ScreeningBatch, paths: Sequence[Path]) -> bool:
     """Screens one video after the other, with progress; false if Ctrl-C came. The list is written in either case."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bars:
-            whole = bars.add_task("videos", total=len(paths))
-            for path in paths:
-                one = bars.add_task(readable(path.name)[:LONGEST_NAME], total=None)
-                batch.add(path, partial(_move, bars, one))
-                bars.remove_task(one)
-                bars.advance(whole)
+        with Bars() as bars:
+            for number, path in enumerate(paths):
+                bars.show("videos", number, len(paths))
+                batch.add(path, partial(_show, bars, readable(path.name)[:LONGEST_NAME]))
+                bars.remove(ONE_VIDEO)
     except KeyboardInterrupt:
         return False
     finally:
@@ -102,11 +100,11 @@ def _drive(batch: ScreeningBatch, paths: Sequence[Path]) -> bool:
     return True
 
 
-def _move(bars: Progress, one: TaskID, done: int, expected: int) -> None:
-    bars.update(one, completed=done, total=max(done, expected) or None)
+def _show(bars: Bars, name: str, done: int, expected: int) -> None:
+    bars.show(name, done, max(done, expected) or None, key=ONE_VIDEO)
 
 
-def _tell(batch: ScreeningBatch) -> None:
+def _print_outcomes(batch: ScreeningBatch) -> None:
     table = Table()
     for name in ("video", "verdict", "score", "confidence", "report"):
         table.add_column(name, overflow="fold")
