@@ -205,7 +205,7 @@ def planned(folder: Path, *, steps: list[Step] | None = None, **options: Any) ->
     return Run([str(clip)], None, Config(steps=zones if steps is None else steps), **options)
 
 
-def test_results_are_planned_beside_the_source(tmp_path: Path) -> None:
+def test_results_are_planned_next_to_the_source(tmp_path: Path) -> None:
     run = planned(tmp_path)
 
     assert [job.output for job in run.jobs] == [str(tmp_path / "clip_anonymized.mp4")]
