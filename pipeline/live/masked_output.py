@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from engines import ConfigError, FrameError
 from operators.frame import Picture
 from pipeline.brokers import MASKED, Message
 from pipeline.config import EncodeSection
@@ -117,15 +118,18 @@ class MaskedOutput:
         shape = (picture.format, picture.width, picture.height)
         # Chosen once an epoch: what is joined in one file must have the same parameters.
         self._encoder_name = self._encoder_name or working_encoder(self._settings.encoder, source, *shape)
-        return Encoder(
-            source,
-            *shape,
-            encoder=self._encoder_name,
-            preset=self._settings.preset,
-            crf=self._settings.crf,
-            options=self._settings.options if self._encoder_name == "libx264" else {},
-            low_latency=self.low_latency,
-        )
+        try:
+            return Encoder(
+                source,
+                *shape,
+                encoder=self._encoder_name,
+                preset=self._settings.preset,
+                crf=self._settings.crf,
+                options=self._settings.options if self._encoder_name == "libx264" else {},
+                low_latency=self.low_latency,
+            )
+        except ConfigError as error:  # the settings were tried before the run: it is this picture
+            raise FrameError(str(error)) from error
 
     def _put_packets(self, packets: list[Packet]) -> None:
         for packet in packets:

@@ -21,7 +21,7 @@ class Detector:
     """Finds one face in each frame it looks at. It may rest.
 
     Args:
-        period: it looks at every so manieth frame that it is asked about, by itself; 0 is never.
+        period: of every so many frames that it is asked about, it looks at one by itself; 0 is none.
         deaf: it does not look even when it is made to.
         cuts: frames with which a new scene begins, if it looks at them.
 

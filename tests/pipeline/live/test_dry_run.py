@@ -14,8 +14,10 @@ from engines import StreamError
 from operators.frame import Faces, Frame
 from operators.stills import frame_of
 from pipeline.config import Config, Step
-from pipeline.live.dry_run import WARM_UP, Watch, read_clip, try_out
+from pipeline.live.dry_run import WARM_UP, Nowhere, PacketClip, Watch, read_clip, try_out
 from pipeline.live.steps import open_steps
+from pipeline.wire import StreamRecord, StreamState
+from tests.pipeline.media.scripted_decoder import BROKEN, FATAL, SHOWN, SILENT, ScriptedDecoder, head, packet
 
 FRAMES = 40
 ZONE = Step(use="detect.zones", options={"boxes": [[0.5, 0.5, 1, 1]]})
@@ -63,6 +65,45 @@ def test_a_file_that_is_no_video(tmp_path: Path) -> None:
 
     with pytest.raises(StreamError, match=r"text\.mp4"):
         read_clip(path, frames=1)
+
+
+def packets_of(*data: bytes) -> PacketClip:
+    packets = [StreamRecord(packet=packet(number, each)) for number, each in enumerate(data)]
+    return PacketClip("made.mp4", head(), tuple(each.SerializeToString() for each in packets))
+
+
+def test_a_clip_is_numbered_from_its_beginning(clip: Path) -> None:
+    taken = read_clip(clip, frames=5, live=True)
+
+    assert [StreamRecord.FromString(each).packet.number for each in taken.packets] == [0, 1, 2, 3, 4]
+    assert (taken.name, taken.head.source, taken.head.live, taken.head.epoch) == ("clip.mp4", "clip.mp4", True, 0)
+
+
+def test_a_decoder_that_dies_ends_the_trial(decoders: list[ScriptedDecoder]) -> None:
+    with pytest.raises(StreamError, match=r"made\.mp4: cannot be decoded: the decoder died"):
+        try_out(CONFIG, open_steps(CONFIG), packets_of(SHOWN, FATAL, SHOWN))
+
+    assert [decoder.closed for decoder in decoders] == [True]
+
+
+@pytest.mark.usefixtures("decoders")
+def test_packets_without_a_picture_are_counted_as_failed() -> None:
+    trial = try_out(CONFIG, open_steps(CONFIG), packets_of(SHOWN, BROKEN, SILENT, SHOWN))
+
+    assert (trial.shown, trial.failed) == (2, 2)
+    assert sorted(trial.covers) == [0, 1]
+    assert len(trial.busy_ms) == 4  # all of them where the clip is no longer than the warm-up
+    assert "watch" not in trial.stages
+
+
+def test_a_member_of_no_group_keeps_the_last_state() -> None:
+    member = Nowhere()
+
+    for state in (StreamState(next_index=1, settled=[3]), StreamState(next_index=2)):
+        member.commit("clip", [], state.SerializeToString(), resume_offset=0)
+
+    assert member.stored == StreamState(next_index=2)
+    assert (member.poll(0), member.streams(), member.state("clip")) == ([], frozenset(), None)
 
 
 def test_faces_are_those_seen_and_those_between() -> None:

@@ -13,7 +13,13 @@ import av
 import pytest
 import yaml
 
+from engines import ConfigError
+from pipeline.config import Config, Step
+from pipeline.live.outputs import PlannedStream
+from pipeline.live.run import Run, StreamOutcome
+from pipeline.live.sources import VideoSource
 from pipeline.live.verdict_lines import read_line
+from pipeline.wire import Ledger
 from tests.clips import MAKERS, Clip, Clips, read_index
 from tests.hostile import MAKERS as HOSTILE
 from tests.hostile import HostileFiles
@@ -187,3 +193,61 @@ def test_a_mistake_is_one_sentence_and_nothing_starts(arguments: list[str], says
     assert says in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+# -- before it is driven -------------------------------------------------------------------------------
+
+
+def planned(folder: Path, *, steps: list[Step] | None = None, **options: Any) -> Run:
+    clip = folder / "clip.mp4"
+    clip.touch()
+    zones = [Step(use="detect.zones", options={"boxes": [ZONE]})]
+    return Run([str(clip)], None, Config(steps=zones if steps is None else steps), **options)
+
+
+def test_results_are_planned_next_to_the_source(tmp_path: Path) -> None:
+    run = planned(tmp_path)
+
+    assert [job.output for job in run.jobs] == [str(tmp_path / "clip_anonymized.mp4")]
+    assert run.jobs[0].source.stream.startswith(run.folder.run_id)
+    assert run.verdicts == tmp_path / "verdicts.jsonl"
+    assert run.folder.path.parent == tmp_path / ".facewarden"
+    run.folder.remove()
+
+
+def test_reports_go_where_they_are_wanted(tmp_path: Path) -> None:
+    run = planned(tmp_path, verdicts=str(tmp_path / "else" / "reports.jsonl"))
+
+    assert run.verdicts == tmp_path / "else" / "reports.jsonl"
+    run.folder.remove()
+
+
+@pytest.mark.parametrize(
+    ("steps", "output"), [([], None), (None, "clip.mp4")], ids=["a config that hides nothing", "over its source"]
+)
+def test_what_cannot_be_run_leaves_nothing_behind(tmp_path: Path, steps: list[Step] | None, output: str | None) -> None:
+    (tmp_path / "clip.mp4").touch()
+    zones = [Step(use="detect.zones", options={"boxes": [ZONE]})]
+    target = None if output is None else str(tmp_path / output)
+
+    with pytest.raises(ConfigError):
+        Run([str(tmp_path / "clip.mp4")], target, Config(steps=zones if steps is None else steps))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("ledger", "balanced"),
+    [
+        (Ledger(), True),
+        (Ledger(packets=9, shown=4, discarded=2, withheld={"late": 1, "undecodable": 2}), True),
+        (Ledger(packets=9, shown=4, discarded=2, withheld={"late": 1}), False),
+        (Ledger(packets=4, shown=5), False),
+        (Ledger(packets=4, shown=4, covered_whole=2), True),
+    ],
+    ids=["nothing", "all accounted for", "some lost", "one doubled", "covered ones are shown too"],
+)
+def test_an_outcome_is_balanced_if_every_packet_is_accounted_for(ledger: Ledger, balanced: bool) -> None:
+    job = PlannedStream(VideoSource("clip", "clip.mp4", False, "clip.mp4"), "out.mp4")
+
+    assert StreamOutcome(job, ledger=ledger).balanced == balanced

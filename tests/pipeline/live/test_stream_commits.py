@@ -115,7 +115,7 @@ def test_what_was_committed_is_not_committed_again() -> None:
     assert again.state.next_index == 1
 
 
-def test_a_stream_without_a_head_is_stored_without_a_place_to_decode_from() -> None:
+def test_a_stream_without_a_head_is_stored_without_an_offset_to_decode_from() -> None:
     commit = Desk().commit(None)
 
     assert commit.resume_offset == 0

@@ -130,7 +130,7 @@ def test_a_decoder_that_does_not_come_up_is_tried_a_few_times(
 class RestlessDecoder(ScriptedDecoder):
     """Dies with nothing to do, in each of its first lives, but not before it has given its first picture."""
 
-    lives_left = 2 * MAX_OPENED
+    lives_left = 0
 
     def receive(self, timeout_s: float) -> list[Decoded | Undecodable]:
         if self.decoded and not self.under_way and RestlessDecoder.lives_left:
@@ -141,6 +141,7 @@ class RestlessDecoder(ScriptedDecoder):
 
 def test_a_decoder_that_works_may_die_more_often(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.media.intake.Decoder", RestlessDecoder)
+    monkeypatch.setattr(RestlessDecoder, "lives_left", 2 * MAX_OPENED)
     records = stream_of(head(), packets())
     member = ScriptedMember({"a": records[:2]})  # its end is not there yet, so the decoder has to wait
 
