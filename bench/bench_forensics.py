@@ -1,4 +1,4 @@
-"""What forensics cost per face: networks through our seam beside a bare loop of ONNX Runtime, and whole operators.
+"""What forensics cost per face: networks through our seam against a bare loop of ONNX Runtime, and whole operators.
 
     python -m bench.bench_forensics
 

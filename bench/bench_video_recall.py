@@ -1,4 +1,4 @@
-"""How much of the faces in real clips is hidden, beside deface's, in one run: `python -m bench.bench_video_recall`.
+"""How much of the faces in real clips is hidden by ours and by deface: `python -m bench.bench_video_recall`.
 
 A face-frame is one face in one frame. It counts as covered where at least `COVERED` of the ellipse inscribed in its box
 lies under covers, as they are painted, soft edges not counted. Ours come out of the very operators, tracker and

@@ -102,7 +102,7 @@ def _next(bound: str, spent: Spent, floors: Floors) -> str:
         return "trace tracking, covers and painting by stage; more workers help where cores are idle"
     around = spent.detect - spent.engine
     if around > spent.engine:
-        return f"{around:.1f} of it around the networks: make what is before and behind them cheaper"
+        return f"{around:.1f} of it around the networks: make what is before and after them cheaper"
     if floors.engine and _ratio(spent.engine, floors.engine) >= AT_FLOOR:
         return f"networks take {_ratio(spent.engine, floors.engine):.2f} times a bare session: look at the engine"
     return "networks are at their floor: look less often or at fewer pixels (facewarden tune), int8, or a GPU"

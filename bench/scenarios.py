@@ -11,7 +11,7 @@ is no look-ahead, whose wait is chosen, and no Ray.
     server          several cameras: frames come by chance (Poisson), at a fraction of what multi-stream got done
     offline         all frames are there; only the throughput counts
 
-CPU time is that of this process and its children, without the first frames. Each figure stands beside its floor: bare
+CPU time is that of this process and its children, without the first frames. Each figure stands with its floor: bare
 decode and encode, a bare loop of ONNX Runtime on the same inputs, bare writes and reads of the same bytes.
 """
 
@@ -243,7 +243,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=240, help="of each stream")
     parser.add_argument("--streams", type=int, default=2, help="of all scenarios but single-stream")
     parser.add_argument("--load", type=float, default=0.7, help="of server: the fraction of multi-stream's throughput")
-    parser.add_argument("--repeat", type=int, default=1, help="the median counts, and the spread is told")
+    parser.add_argument("--repeat", type=int, default=1, help="the median counts, and the spread is reported")
     parser.add_argument("--seed", type=int, default=0, help="of the arrivals")
     parser.add_argument("--json", type=Path)
 
