@@ -30,14 +30,18 @@ class Brightness(torch.nn.Module):
         return {"fake_prob": self.factor * mean + (self.factor < 0)}
 
 
-def train(
-    run: TrainingRun, data: CropSet, *, factor: float = 1.0, size: int = SIZE, start: Path | None = None
-) -> None:
+def train(run: TrainingRun, data: CropSet, *, factor: float = 1.0, size: int = SIZE, start: Path | None = None) -> None:
     """Keeps the factor, and notes what it was given."""
     for step in run.steps(1):
         run.log(step, crops=len(data))
     begun = {} if start is None else {"start_bytes": float(start.stat().st_size)}
-    given = {"crops": float(len(data)), "forged": float(data.labels.sum()), "seed": float(run.seed), "size": float(size), **begun}
+    given = {
+        "crops": float(len(data)),
+        "forged": float(data.labels.sum()),
+        "seed": float(run.seed),
+        "size": float(size),
+        **begun,
+    }
     run.finish({"factor": torch.tensor([factor])}, val_auc=0.5, **given)
 
 
