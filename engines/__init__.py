@@ -55,7 +55,7 @@ def open_engine(path: Path | str, *, threads: int = 1) -> OpenEngine:
 
     Args:
         path: an `.onnx` runs in ONNX Runtime, a `.pt2` in PyTorch, both on the CPU. A `.plan` runs in TensorRT: it
-            stands for the plan of the `.onnx` of that name beside it, which is built on first use.
+            stands for the plan of the `.onnx` of that name next to it, which is built on first use.
         threads: how many threads one call may use on the CPU.
 
     Raises:

@@ -78,7 +78,7 @@ class RequestQueue:
         return self._pending[stream] < self._max_pending
 
     def put(self, request: Request) -> None:
-        """Lets a request wait; behind all that its stream has sent, and in turn with other streams."""
+        """Lets a request wait: after all that its stream has sent, and in turn with other streams."""
         self._kinds.setdefault(request.kind, {}).setdefault(request.stream, deque()).append(request)
         self._pending[request.stream] += 1
 
@@ -211,8 +211,8 @@ class Batching:
             while request not in self._answers:
                 if not self._start_batch():
                     self._changed.wait(self._pause_s())
-            answers, place = self._answers.pop(request)
-        answer = answers.result()[place]
+            answers, index = self._answers.pop(request)
+        answer = answers.result()[index]
         if isinstance(answer, EngineError):
             raise answer
         return answer
@@ -226,7 +226,7 @@ class Batching:
         if batch:
             self._busy = True
             answers = self._device.submit(self._run, batch)
-            self._answers |= {request: (answers, place) for place, request in enumerate(batch)}
+            self._answers |= {request: (answers, index) for index, request in enumerate(batch)}
             answers.add_done_callback(self._finish)
             self._changed.notify_all()
         return bool(batch)

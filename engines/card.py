@@ -1,4 +1,4 @@
-"""The card of a model: the JSON beside its file, which says what it is, how it was made, and what it has to hold.
+"""The card of a model: the JSON next to its file, which says what it is, how it was made, and what it has to hold.
 
 `centerface.onnx` has its card in `centerface.json`. Nothing is exported, quantised or built without one.
 """
@@ -159,7 +159,7 @@ def card_file(model: Path) -> Path:
 
 
 def read_card(model: Path) -> Card:
-    """The card beside a model file.
+    """The card next to a model file.
 
     Raises:
         EngineError: there is none, or it is not one.
@@ -176,5 +176,5 @@ def read_card(model: Path) -> Card:
 
 
 def write_card(model: Path, card: Card) -> None:
-    """Writes the card beside its model."""
+    """Writes the card next to its model."""
     write_whole(card_file(model), f"{card.model_dump_json(indent=1, exclude_defaults=True)}\n".encode())

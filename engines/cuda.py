@@ -56,7 +56,7 @@ class DeviceArray:
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
-        """Version 3; without a stream, for an engine returns arrays that are ready."""
+        """Version 3; without a stream: an engine returns arrays that are ready."""
         data = (self.pointer, False)
         return {"shape": self.shape, "typestr": self.dtype.str, "data": data, "strides": None, "version": 3}
 

@@ -45,7 +45,7 @@ class Network:
 
 
 def export(network: Network, file: Path, card: Card) -> list[Difference]:
-    """Writes the network as `.onnx` and its card beside it, the card's SHA-256 and plan filled in.
+    """Writes the network as `.onnx` and its card next to it, the card's SHA-256 and plan filled in.
 
     Args:
         card: says by its tolerance how far ONNX Runtime may be from PyTorch.
@@ -63,9 +63,9 @@ def export(network: Network, file: Path, card: Card) -> list[Difference]:
     differences = compare(exported, eager, list(_tries(network.example)), card.tolerance[card.precision])
     apart = [d for d in differences if not d.agrees]
     if apart:
-        told = "; ".join(f"{d.output} by {d.largest:.2g} of {d.at:.2g}" for d in apart)
+        found = "; ".join(f"{d.output} by {d.largest:.2g} of {d.at:.2g}" for d in apart)
         raise EngineError(
-            f"{file}: expected what PyTorch computes within {card.tolerance[card.precision]}, differs: {told}"
+            f"{file}: expected what PyTorch computes within {card.tolerance[card.precision]}, differs: {found}"
         )
     rows = {name: tuple(tensor.shape[1:]) for name, tensor in network.example.items()}
     profile = {

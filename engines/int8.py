@@ -62,7 +62,7 @@ def quantise(
         feeds: inputs as they occur. A tensor's range is the average of its smallest and largest values in them: taken
             over all, a few outliers made it so wide that CenterFace lost 0.7 points of recall, instead of 0.2.
         target: `cpu` has unsigned activations, which its int8 kernels want; `tensorrt` signed and symmetric ones,
-            and biases left in float, for it takes no others.
+            and biases left in float: it takes no others.
         ranges: a file of ranges: read if it is there, and then no feeds are asked for; else written.
 
     Raises:

@@ -9,10 +9,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 
 def keep_memory() -> None:
-    """Has the C library keep the memory of arrays that are gone for the next ones, for the rest of the process.
+    """Has the C library keep the memory of arrays that are gone, and use it again, until the process ends.
 
     By default it hands large blocks back, and each new array takes its pages anew: for a tensor that costs two to four
-    times what batch norm or an activation computes in it. Only glibc is told; what others do stays as it is.
+    times what batch norm or an activation computes in it. Only glibc is asked for it; others stay as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

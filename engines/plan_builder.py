@@ -1,4 +1,4 @@
-"""ONNX to plan: what TensorRT's builder is told, and what it says meanwhile. Where plans lie, `plans.py` knows."""
+"""ONNX to plan: what TensorRT's builder is given, and what it reports meanwhile. Where plans lie, `plans.py` knows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A serialised plan, and what was timed on the way, for the next build (empty with TensorRT-RTX)."""
+    """A serialised plan, and what was timed on the way, which speeds up the next build (empty with TensorRT-RTX)."""
 
     plan: bytes
     timings: bytes = b""

@@ -1,6 +1,6 @@
 """Where plans lie, and which of them may be loaded.
 
-A plan is good for one ONNX model, TensorRT, GPU, precision and profile: its key. It lies beside its model under a
+A plan is good for one ONNX model, TensorRT, GPU, precision and profile: its key. It lies next to its model under a
 name made of the key, with a record of the key and of its own SHA-256. A plan whose record says anything else is never
 loaded but built again; two that want one plan at once build it once.
 """
@@ -170,7 +170,7 @@ def prove(plan: Path, engine: OpenEngine, model: Path) -> None:
 
 
 def list_plans(model: Path, platform: Platform) -> Iterator[tuple[Path, PlanState]]:
-    """The plans beside an `.onnx`, and whether each may be loaded here.
+    """The plans next to an `.onnx`, and whether each may be loaded here.
 
     `foreign` is a plan of another model, TensorRT, GPU, precision or profile.
     """
@@ -200,7 +200,9 @@ def _locked(file: Path) -> Iterator[None]:
     try:
         lock = file.open("w")
     except OSError as error:
-        raise EngineError(f"{file.parent}: plans lie beside their models, but it cannot be written: {error}") from error
+        raise EngineError(
+            f"{file.parent}: plans lie next to their models, but it cannot be written: {error}"
+        ) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

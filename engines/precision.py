@@ -1,4 +1,4 @@
-"""Writes a precision into an ONNX model: what the builders of TensorRT are given, for they are not asked for one.
+"""Writes a precision into an ONNX model: what the builders of TensorRT are given, since they cannot be asked for one.
 
 Inputs and outputs keep their types, so that an engine is called the same way at any precision. Not here: int8, which
 needs calibration (`int8.py`).

@@ -1,4 +1,4 @@
-"""How far long work is, for whoever shows it; and what its phases took, in a file."""
+"""How far long work is, as others show it; and what its phases took, in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OnProgress = Callable[[str, int, int, Mapping[str, float]], None]
 
 
 def silent(_what: str, _done: int, _total: int, _figures: Mapping[str, float], /) -> None:
-    """Nobody is told."""
+    """Shows nothing."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The seam between engines and their runtimes: one home for what must hold whichever library runs the network.
 
-A runtime (`ort.py`, `trt.py`, `program.py`) tells its tensors and runs one batch that fits. Everything else is done
+A runtime (`ort.py`, `trt.py`, `program.py`) names its tensors and runs one batch that fits. Everything else is done
 here once: names, dtypes and shapes are compared, a batch larger than the network takes is split, and the network is
 warmed up when it opens.
 """
@@ -115,7 +115,7 @@ class OpenEngine:
     Attributes:
         inputs, outputs: tensors by name.
         batch: the batches that the network itself takes.
-        file: where the network lies, with its card beside it.
+        file: where the network lies, with its card next to it.
 
     Raises:
         EngineError: a tensor has no batch axis, inputs disagree on it, or the first run fails.

@@ -10,7 +10,7 @@ The loop itself stands in each system's `train.py`:
         run.log(step, loss=loss)
     run.finish(average.module.state_dict(), val_auc=auc)
 
-A run that was killed goes on from its last checkpoint and ends with the same weights as one that was not, for all
+A run that was killed goes on from its last checkpoint and ends with the same weights as one that was not: all
 chance is drawn from (seed, name, step), never from a state that would have to be kept.
 """
 
@@ -123,7 +123,7 @@ class TrainingRun:
                     saved_at = time.monotonic()
 
     def log(self, step: int, **figures: float | torch.Tensor) -> None:
-        """Writes a line into the log, and shows the figures beside the progress. Reads tensors off their device."""
+        """Writes a line into the log, and shows the figures with the progress. Reads tensors off their device."""
         self._latest = {name: float(value) for name, value in figures.items()}
         with (self.folder / LOG).open("a") as file:
             file.write(json.dumps({"step": step, **self._latest}) + "\n")

@@ -76,7 +76,7 @@ def read_report(path: Path) -> FiguresReport:
 
 
 def _finite(value: Any) -> Any:
-    """With null for what is not a number, for which JSON has no word."""
+    """With null instead of what is not a number: JSON has no word for that."""
     if isinstance(value, Mapping):
         return {key: _finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -99,7 +99,7 @@ def command() -> str:
 
 
 def commit() -> str:
-    """The checkout's commit, with `+` behind it when files differ from it; "unknown" outside of a checkout."""
+    """The checkout's commit, with `+` after it when files differ from it; "unknown" outside of a checkout."""
     root = Path(__file__).parent
 
     def git(*arguments: str) -> str:

@@ -23,6 +23,8 @@ README_LINES = 150
 FRAMES = 24
 """Of the clip on which commands are run."""
 CI = (ROOT / ".ci/run").read_text()
+MAX_ANSWERS = 30
+"""Lines of a grep that answers a question."""
 INDICATED = 3
 """What `screen` ends with where it finds something; any verdict on the drawn clip is fine here."""
 
@@ -84,6 +86,18 @@ def test_every_command_there_is_stands_in_a_page() -> None:
 
     assert len(known) > 8
     assert known <= written
+
+
+def test_each_question_of_the_architecture_is_answered_by_at_most_two_greps() -> None:
+    table = (ROOT / "docs/architecture.md").read_text().partition("## Ten questions")[2].partition("\n## ")[0]
+    rows = [re.findall(r"`(grep [^`]+)`", line) for line in table.splitlines() if line.startswith("| ")][1:]
+
+    assert len(rows) >= 10
+    assert all(1 <= len(greps) <= 2 for greps in rows)
+    for grep in (grep for greps in rows for grep in greps):
+        found = subprocess.run(shlex.split(grep), cwd=ROOT, capture_output=True, text=True, check=False)
+        assert found.returncode == 0, grep
+        assert len(found.stdout.splitlines()) <= MAX_ANSWERS, grep
 
 
 @pytest.fixture(scope="module")

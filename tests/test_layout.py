@@ -30,6 +30,7 @@ RANKS = (
 )
 """What stands in `pipeline/`, from what knows nothing of the rest on. Imports go to lower ranks only."""
 
+TESTS_PER_LINE = 0.8
 LOOSE_FILES = 6
 """So many files may lie beside the folders in `pipeline/`."""
 
@@ -182,6 +183,18 @@ def test_no_name_stands_for_two_things() -> None:
 
     assert len(homes) > 100
     assert not {name: sorted(found) for name, found in homes.items() if len(found) > 1}
+
+
+@pytest.mark.parametrize("top", ["pipeline", "operators"])
+def test_there_is_a_test_line_for_most_lines(top: str) -> None:
+    lines = {
+        folder: sum(
+            len(file.read_text().splitlines()) for file in (ROOT / folder).rglob("*.py") if "_pb2" not in file.name
+        )
+        for folder in (top, f"tests/{top}")
+    }
+
+    assert lines[f"tests/{top}"] >= TESTS_PER_LINE * lines[top], lines
 
 
 def test_large_classes_have_a_reason() -> None:

@@ -52,7 +52,7 @@ def paint_on(
     Args:
         device: where the planes are.
         covers: `(n,)` COVER; `sums` and `tints` are filled in here, `light` is the number of the cover's picture.
-        lights: of each picture, the plane whose mean tells how bright it is.
+        lights: of each picture, the plane whose mean says how bright it is.
         noise: `(m, 3)` float32; the cells of a cover, row by row, begin at its `noise`.
         dtype: of the planes.
         light_lines: of every so many lines of a plane, the first counts as light.

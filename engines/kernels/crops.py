@@ -104,8 +104,8 @@ def cut(
         s, t = _middles(size[0], across), _middles(size[1], down)[:, None]
         x, y = (a * s + b * t + c for a, b, c in affine.astype(np.float64))
         step_x, step_y = surface.chroma_step
-        places = [(x, y), *[((x + 0.5) / step_x - 0.5, (y + 0.5) / step_y - 0.5)] * 2]
-        yuv = np.stack([_bilinear(plane, *place) for plane, place in zip(surface.planes, places, strict=True)])
+        points = [(x, y), *[((x + 0.5) / step_x - 0.5, (y + 0.5) / step_y - 0.5)] * 2]
+        yuv = np.stack([_bilinear(plane, *point) for plane, point in zip(surface.planes, points, strict=True)])
         means = yuv.reshape(3, size[1], down, size[0], across).mean(axis=(2, 4))
         matrix = surface.to_rgb
         rgb = np.tensordot(matrix[:, :3], means, 1) + matrix[:, 3, None, None]

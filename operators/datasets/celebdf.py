@@ -52,7 +52,7 @@ def _listed(file: Path) -> set[str]:
     for line in filter(None, map(str.strip, file.read_text().splitlines())):
         genuine, _, video = line.partition(" ")
         folder = video.split("/")[0]
-        if FOLDERS.get(folder) != 1 - int(genuine):
+        if FOLDERS.get(folder) != {"1": 0, "0": 1}.get(genuine, -1):
             raise ConfigError(f"{file}: {line!r}: expected 1 before a genuine video and 0 before a fake one")
         names.add(video.strip().removesuffix(".mp4"))
     return names

@@ -133,7 +133,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
     """By name, where one that is a number stands for that number."""
-    return sorted(paths, key=lambda path: (len(path.stem) if path.stem.isdigit() else 0, path.name))
+    return sorted(paths, key=lambda path: (int(path.stem) if path.stem.isdecimal() else -1, path.name))
 
 
 def _stills(names: Sequence[T], content: Callable[[T], bytes], max_frames: int) -> Iterator[tuple[int, Image]]:

@@ -1,4 +1,4 @@
-"""What all commands print with, and how a user's mistake is told."""
+"""What all commands print with, and how a user's mistake is reported."""
 
 from __future__ import annotations
 

@@ -118,11 +118,11 @@ def _pillar() -> Image:
 def _hang(picture: Image, card: Image, x: float, y: float, tilt_deg: float) -> Image:
     """A new picture with the card on its string in front; edges are smooth, positions finer than a pixel."""
     height_px, width_px = card.shape[:2]
-    place = cv2.getRotationMatrix2D(((width_px - 1) / 2, (height_px - 1) / 2), tilt_deg, 1.0)
-    place[:, 2] += x - (width_px - 1) / 2, y - (height_px - 1) / 2
+    affine = cv2.getRotationMatrix2D(((width_px - 1) / 2, (height_px - 1) / 2), tilt_deg, 1.0)
+    affine[:, 2] += x - (width_px - 1) / 2, y - (height_px - 1) / 2
     size = (WIDTH, HEIGHT)
-    alpha = cv2.warpAffine(np.ones(card.shape[:2], np.float32), place, size)
-    moved = cv2.warpAffine(card, place, size, borderMode=cv2.BORDER_REPLICATE)
+    alpha = cv2.warpAffine(np.ones(card.shape[:2], np.float32), affine, size)
+    moved = cv2.warpAffine(card, affine, size, borderMode=cv2.BORDER_REPLICATE)
     nail = (round(x - y * np.tan(np.radians(tilt_deg))), 0)
     strung = cv2.line(picture.copy(), nail, (round(x), round(y)), (60, 66, 70), 1, cv2.LINE_AA)
     return np.asarray(cv2.blendLinear(moved, strung, alpha, 1 - alpha), np.uint8)

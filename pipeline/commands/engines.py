@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from engines import ConfigError, EngineError, open_engine
 from engines.card import PRECISIONS, Precision, Target, card_file, read_card
 from engines.files import sha256_of
 from pipeline.commands.console import console, plain_errors
+from pipeline.commands.progress import Bars
 from pipeline.models import catalog
 
 if TYPE_CHECKING:
@@ -59,8 +58,8 @@ def build_engine(
             return
         from engines.plans import plan_of
 
-        with _bar() as (bar, task):
-            plan = plan_of(made, platform, progress=partial(_show, bar, task))
+        with Bars() as bars:
+            plan = plan_of(made, platform, progress=bars.show)
         console.print(plan, highlight=False, soft_wrap=True)
         if platform.gpu:
             open_engine(made.with_suffix(".plan"))  # which compares it with the model
@@ -187,14 +186,3 @@ def _read_inputs(file: Path) -> dict[str, np.ndarray]:
             return dict(arrays)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file}: expected an .npz with an array for each input: {error}") from error
-
-
-@contextmanager
-def _bar() -> Iterator[tuple[Progress, TaskID]]:
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        yield bar, bar.add_task("building the plan", total=None)
-
-
-def _show(bar: Progress, task: TaskID, phase: str, done: int, steps: int) -> None:
-    bar.update(task, description=phase, completed=done, total=steps)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from engines import ConfigError
 from operators import find
 from operators.options import options_model
 from pipeline.commands.console import console, errors, plain_errors
+from pipeline.commands.progress import Bars
 from pipeline.config import Config, load
 
 STEP_FLAGS = ("style", "shape", "image", "scale", "cells", "threshold", "max_px", "every")
@@ -26,6 +26,7 @@ steps take them, and which values, the signatures say; a test compares their typ
 FLAGGED = ("deidentify.cover", "detect.blazeface", "detect.cascade", "detect.centerface", "detect.yunet")
 """The steps that these flags are for. Options of the same name elsewhere, as `every` of a forgery detector, mean
 something else."""
+STARTING = "starting"
 INCOMPLETE = 1
 """Exit code: at least one source could not be read to its end, or frames were withheld."""
 
@@ -88,7 +89,7 @@ def run(
             preview=preview,
         )
         _drive(started)
-        complete = _tell(started)
+        complete = _print_outcomes(started)
     raise typer.Exit(0 if complete else INCOMPLETE)
 
 
@@ -155,32 +156,18 @@ def _drive(started: Any) -> None:
         asked = True
         started.stop()
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[fps]}"),
-        TimeRemainingColumn(),
-    )
     before = signal.signal(signal.SIGINT, ask_to_stop)
     try:
-        with Progress(*columns, console=console, transient=True) as bars:
-            starting = bars.add_task("starting", total=None, fps="")
-            tasks: dict[int, TaskID] = {}
+        with Bars() as bars:
+            bars.show(STARTING, 0, None)
             for progress in started.drive():
                 if progress:
-                    bars.update(starting, visible=False)
+                    bars.remove(STARTING)
                 for item in progress:
-                    if item.number not in tasks:
-                        tasks[item.number] = bars.add_task(item.name, total=None, fps="")
-                    task = tasks[item.number]
-                    speed = bars.tasks[bars.task_ids.index(task)].speed
-                    bars.update(
-                        task,
-                        completed=item.shown,
-                        total=max(item.expected, item.shown) or None,
-                        fps=item.trouble or (f"{speed:.0f} fps" if speed else ""),
-                    )
+                    speed = bars.speed(item.number)
+                    note = item.trouble or (f"{speed:.0f} fps" if speed else "")
+                    total = max(item.expected, item.shown) or None
+                    bars.show(item.name, item.shown, total, note=note, key=item.number)
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here")
         sys.exit(130)
@@ -188,7 +175,7 @@ def _drive(started: Any) -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def _tell(started: Any) -> bool:
+def _print_outcomes(started: Any) -> bool:
     """Prints the table of the run; true if everything came out whole."""
     table = Table(title="streams", show_lines=False)
     for name in ("stream", "packets", "shown", "not shown", "withheld", "faces", "tracks", "fps", "CPU-ms/frame"):

@@ -59,7 +59,7 @@ def schema_text(kind: DocumentKind) -> str:
 
 
 def _type_of(kind: DocumentKind) -> Any:
-    # Here, for each brings its part of the program along, which no other command shall wait for.
+    # Here: each imports its part of the program, which no other command shall wait for.
     match kind:
         case DocumentKind.CONFIG:
             from pipeline.config import Config

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from engines import ConfigError
 from pipeline.commands.console import console, errors
+from pipeline.commands.progress import Bars
 from pipeline.config import load
 from pipeline.jail.protocol import readable
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 LONGEST_NAME = 60
+ONE_VIDEO = "the video that is screened"
 
 
 def screen(
@@ -31,23 +32,23 @@ def screen(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the reports.")] = Path("screening"),
     config: Annotated[str, typer.Option(help="YAML file, or the name of a packaged one.")] = "screen",
     model: Annotated[
-        list[Path] | None, typer.Option(help="Folder of a training run, in place of the networks that come along.")
+        list[Path] | None, typer.Option(help="Folder of a training run, instead of the networks that come along.")
     ] = None,
 ) -> None:
     """Looks for forged faces in videos, and writes a report on each.
 
-    A report is one HTML file for people, beside a JSON for programs; index.html and screen.json list them all.
+    A report is one HTML file for people and a JSON for programs; index.html and screen.json list them all.
     Reports that are there already, of the same bytes and with the same networks, are not made again.
 
     \b
     Exit codes:
     3    at least one video has an indication of a forgery
     1    none has, but one could not be read to its end
-    0    neither; screen.json tells "no_indication" from "nothing_said"
+    0    neither; screen.json distinguishes "no_indication" and "nothing_said"
     2    what was asked for cannot be done, and nothing was started
     130  interrupted; the same command goes on from there
     """
-    # Here, for they bring video and networks along, which no other command shall wait for.
+    # Here: they import video and networks, which no other command shall wait for.
     from pipeline.live.sources import LIVE, find_sources
     from pipeline.screening.batch import ScreeningBatch
     from pipeline.screening.networks import models_in, with_files
@@ -63,7 +64,7 @@ def screen(
     with Screener(chosen) as screener:
         batch = ScreeningBatch(output, screener, chosen, models, name=Path(config).stem)
         finished = _drive(batch, [Path(source) for source in sources])
-    _tell(batch)
+    _print_outcomes(batch)
     if not finished:
         errors.print("stopped; the same command goes on from here")
         sys.exit(130)
@@ -86,15 +87,12 @@ def trained(run: Path) -> TrainedNetworks:
 
 def _drive(batch: ScreeningBatch, paths: Sequence[Path]) -> bool:
     """Screens one video after the other, with progress; false if Ctrl-C came. The list is written in either case."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
-        with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bars:
-            whole = bars.add_task("videos", total=len(paths))
-            for path in paths:
-                one = bars.add_task(readable(path.name)[:LONGEST_NAME], total=None)
-                batch.add(path, partial(_move, bars, one))
-                bars.remove_task(one)
-                bars.advance(whole)
+        with Bars() as bars:
+            for number, path in enumerate(paths):
+                bars.show("videos", number, len(paths))
+                batch.add(path, partial(_show, bars, readable(path.name)[:LONGEST_NAME]))
+                bars.remove(ONE_VIDEO)
     except KeyboardInterrupt:
         return False
     finally:
@@ -102,11 +100,11 @@ def _drive(batch: ScreeningBatch, paths: Sequence[Path]) -> bool:
     return True
 
 
-def _move(bars: Progress, one: TaskID, done: int, expected: int) -> None:
-    bars.update(one, completed=done, total=max(done, expected) or None)
+def _show(bars: Bars, name: str, done: int, expected: int) -> None:
+    bars.show(name, done, max(done, expected) or None, key=ONE_VIDEO)
 
 
-def _tell(batch: ScreeningBatch) -> None:
+def _print_outcomes(batch: ScreeningBatch) -> None:
     table = Table()
     for name in ("video", "verdict", "score", "confidence", "report"):
         table.add_column(name, overflow="fold")

@@ -65,7 +65,9 @@ def train(
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
     to: Annotated[Path | None, typer.Option(help="Folder of the networks; the run's own by default.")] = None,
-    figures: Annotated[list[Path] | None, typer.Option(help="Reports of evaluate, for the cards; repeatable.")] = None,
+    figures: Annotated[
+        list[Path] | None, typer.Option(help="Reports of evaluate, put on the cards; repeatable.")
+    ] = None,
 ) -> None:
     """Writes a run's networks as ONNX with their cards, after comparing them with PyTorch."""
     with plain_errors():
@@ -88,11 +90,11 @@ def evaluate(
     ray_address: RayAddress = None,
     json: Json = None,
 ) -> None:
-    """Scores a data set beside Meso4 on the same crops. A set of genuine faces is given forgeries of every kind.
+    """Scores a data set, and has Meso4 score the same crops. A set of genuine faces is given forgeries of every kind.
 
     With --tta ACMF is also adapted to each video, without labels, from crops of its own training, as the paper's second
     stage does. That is transductive: it has seen what it scores. So it has a row and a figure of its own,
-    auc_video_tta, which is not to be set beside the AUC of a fixed network.
+    auc_video_tta, which is not to be compared with the AUC of a fixed network.
     """
     with plain_errors():
         wanted = {"set": data, "options": _pairs(data_option), "splits": [split], "per_clip": per_clip, "most": most}
@@ -159,7 +161,7 @@ def _pairs(given: list[str] | None) -> dict[str, Any]:
         try:
             pairs[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ConfigError(f"{item}: expected a YAML value behind = ({error})") from error
+            raise ConfigError(f"{item}: expected a YAML value after = ({error})") from error
     return pairs
 
 

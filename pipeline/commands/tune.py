@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from engines import ConfigError
 from pipeline.commands.console import console
+from pipeline.commands.progress import Bars
 from pipeline.config import Config, load
 from pipeline.live.steps import check, open_steps
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pipeline.live.dry_run import PacketClip, Trial
     from pipeline.tuning.goals import Score
     from pipeline.tuning.search import Tuner
+
+ATTEMPT = "the setting that is tried"
 
 
 def tune(
@@ -43,7 +46,7 @@ def tune(
     ] = None,
 ) -> None:
     """Searches intervals, resolutions, batch and threads for the cheapest setting that keeps recall and latency."""
-    # Here, for they bring video and networks along, which no other command shall wait for.
+    # Here: they import video and networks, which no other command shall wait for.
     from pipeline.tuning.goals import Slo, read_truth
     from pipeline.tuning.knobs import knobs, turned
     from pipeline.tuning.search import Tuner
@@ -57,8 +60,8 @@ def tune(
     taken = _read_clips(clips, frames, live)
     labels = None if truth is None else read_truth(truth, taken)
     longest_px = max(max(clip.head.width, clip.head.height) for clip in taken)
-    with _bar() as bar:
-        attempt = partial(_attempt, taken, bar, bar.add_task("", total=None))
+    with Bars() as bars:
+        attempt = partial(_attempt, taken, bars)
         tuner = Tuner(
             chosen,
             knobs(chosen, longest_px=longest_px),
@@ -70,21 +73,25 @@ def tune(
         best = tuner.search()
     console.print(_table(tuner))
     if misses := best.misses(tuner.slo):
-        behind = ", ".join(f"{name} by {fraction:.1%}" for name, fraction in misses.items())
-        raise ConfigError(
-            f"nothing that was tried holds what was asked for; nearest is {best.words}, behind in {behind}"
-        )
+        short = ", ".join(f"{name} by {fraction:.1%}" for name, fraction in misses.items())
+        raise ConfigError(f"nothing that was tried holds what was asked for; nearest is {best.words}, short of {short}")
     target.write_text(yaml_of(turned(chosen, tuner.knobs, best.setting), remarks(tuner, best, taken)))
     console.print(target, highlight=False, soft_wrap=True)
 
 
-def _attempt(clips: Sequence[PacketClip], bar: Progress, task: TaskID, config: Config, words: str) -> dict[str, Trial]:
+def _attempt(clips: Sequence[PacketClip], bars: Bars, config: Config, words: str) -> dict[str, Trial]:
     """Tries a config on every clip, with operators that are opened once."""
     from pipeline.live.dry_run import try_out
 
-    bar.reset(task, description=words, total=sum(len(clip.packets) for clip in clips))
+    total = sum(len(clip.packets) for clip in clips)
+    done = count(1)
+    bars.remove(ATTEMPT)
+
+    def moved() -> None:
+        bars.show(words, next(done), total, key=ATTEMPT)
+
     operators = open_steps(config)
-    return {clip.name: try_out(config, operators, clip, moved=partial(bar.advance, task)) for clip in clips}
+    return {clip.name: try_out(config, operators, clip, moved=moved) for clip in clips}
 
 
 def _read_clips(given: Sequence[str], frames: int, live: bool) -> list[PacketClip]:
@@ -111,7 +118,7 @@ def _table(tuner: Tuner) -> Table:
 def remarks(tuner: Tuner, best: Score, clips: Sequence[PacketClip]) -> list[str]:
     """What is worth knowing about a tuned config, as lines."""
     asked = ", ".join(f"{name} {value:.4g}" for name, value in tuner.slo.asked.items())
-    told = [
+    lines = [
         f"{name}: recall {score.recall:.4f}, {score.cpu_ms:.1f} CPU-ms per frame, p99 {score.latency_ms:.0f} ms with "
         f"look-ahead, {score.fps:.1f} fps per worker ({score.words})"
         for name, score in (("this", best), ("before", tuner.before), ("most thorough", tuner.truest))
@@ -119,7 +126,7 @@ def remarks(tuner: Tuner, best: Score, clips: Sequence[PacketClip]) -> list[str]
     return [
         f"Written by `facewarden tune` for {asked}, on {best.frames} frames with {best.faces} faces of",
         f"{', '.join(clip.name for clip in clips)}.",
-        *told,
+        *lines,
     ]
 
 
@@ -133,9 +140,3 @@ def yaml_of(config: Config, comments: Sequence[str]) -> str:
         lines += [f"    {name}: {json.dumps(step[name])}" for name in ("engines", "options") if step.get(name)]
     lines += [f"{name}: {json.dumps(value)}" for name, value in data.items()]
     return "\n".join(lines) + "\n"
-
-
-def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Its thread's own time is counted with the frames': twice a second suffices.
-    return Progress(*columns, console=console, transient=True, refresh_per_second=2)

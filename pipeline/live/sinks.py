@@ -177,7 +177,7 @@ def push(broker: Broker, stream: str, url: str, shown: str) -> Written:
     """Pushes a stream's masked video to an RTSP server, at the pace of its clock: in order, each frame at most once.
 
     A server that is lost is tried again, and the video goes on at the next keyframe. So does a sink that was killed,
-    behind what its former self has pushed.
+    after what its former self has pushed.
     """
     output: RtspPusher | None = None
     splicer, pace = Splicer(), _Pace()
@@ -234,7 +234,7 @@ class _Pace:
 
 
 def _records(broker: Broker, stream: str, *, once: bool = False) -> Iterator[StreamRecord]:
-    """All records of `masked`, from the first on; with `once`, from behind those that were yielded in a former life."""
+    """All records of `masked`, from the first on; with `once`, from after those that were yielded in a former life."""
     name = f"push.{stream}"
     writer = broker.writer(name) if once else None
     reached = broker.latest(INGEST, name) if once else None

@@ -67,7 +67,7 @@ class Model(Section):
 
     @property
     def full_card(self) -> Card:
-        """What is laid beside the file: `card` with what the entry itself says."""
+        """What is laid next to the file: `card` with what the entry itself says."""
         source = ", or ".join(map(str, self.sources)) + (" (patched)" if self.patch else "")
         entry = {"name": self.name, "task": self.task, "licence": self.licence, "sha256": self.sha256, "source": source}
         return Card.model_validate({**entry, **self.card})
@@ -79,7 +79,7 @@ class Model(Section):
 
     @property
     def present(self) -> bool:
-        """It lies there with the right size; whether every byte is right, `verify` tells."""
+        """It lies there with the right size; whether every byte is right, `verify` says."""
         return self.path.is_file() and self.path.stat().st_size == self.bytes
 
 

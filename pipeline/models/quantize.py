@@ -22,12 +22,12 @@ from pipeline.config import config_folder
 
 
 def write_at(precision: Precision, source: Path, *, target: Target = "cpu", pictures: Path | None = None) -> Path:
-    """The model beside `source` that computes in a precision; its card says what it was made of.
+    """The model next to `source` that computes in a precision; its card says what it was made of.
 
     Args:
         target: of int8: what it is for. For the CPU it has no plan, for TensorRT it is slow on the CPU.
         pictures: of int8: a labelled set to calibrate with and to judge on. Without it,
-            ranges are used that are shipped with what they were judged at, for the CPU.
+            ranges for the CPU are used that are shipped, with what they were judged at.
 
     Raises:
         ConfigError: int8 is asked for without pictures, and no ranges are shipped.
@@ -49,7 +49,7 @@ def write_at(precision: Precision, source: Path, *, target: Target = "cpu", pict
     else:
         made = with_precision(model, precision)
     content = made.SerializeToString()
-    if precision == "fp16":  # what ONNX Runtime can run beside the original; bfloat16 it cannot
+    if precision == "fp16":  # what ONNX Runtime can run as well as the original; bfloat16 it cannot
         _hold_to_tolerance(card, precision, open_engine(source), OpenEngine(f"{source} in fp16", OrtRuntime(content)))
     written = source.with_suffix(name)
     write_whole(written, content)

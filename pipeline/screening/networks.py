@@ -17,7 +17,7 @@ from pipeline.models.catalog import cache_folder, file_of, find_model, is_file, 
 JUDGES = "deepfake."
 """What the names of operators begin with that say whether a face is forged."""
 OF_NETWORKS = ("size", "frames", "centre")
-"""Options that belong to the networks that a config names, not to others in their place."""
+"""Options that belong to the networks that a config names, not to others that replace them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class JudgingNetwork:
         use: the operator.
         engine: its parameter.
         sha256: of the file that is run, which is the one that the card describes.
-        limits: what it may say: as its card tells, or as the step's own options do.
+        limits: what it may say: as its card says, or as the step's own options do.
     """
 
     use: str
@@ -46,7 +46,7 @@ class JudgingNetwork:
 
 @dataclass(frozen=True, slots=True)
 class TrainedNetworks:
-    """What a training of one's own puts in the place of a system's networks.
+    """Networks of a training of one's own, which replace those of a system.
 
     Attributes:
         use: the operator.
@@ -63,10 +63,10 @@ def with_files(config: Config, trained: Sequence[TrainedNetworks] = ()) -> Confi
     """The config with the files of all its networks: those that come with a system wherever they are installed.
 
     Args:
-        trained: what takes the place of the networks of its system.
+        trained: what replaces the networks of its system.
 
     Raises:
-        ConfigError: a network is missing; the message tells how to get it.
+        ConfigError: a network is missing; the message says how to get it.
     """
     steps = list(config.steps)
     for each in trained:
@@ -110,7 +110,7 @@ def _with_trained(steps: Sequence[Step], trained: TrainedNetworks) -> list[Step]
 
 
 def _options(step: Step, margin: float) -> dict[str, Any]:
-    """The step's options with other networks, cut for as these were trained; what they take they tell themselves."""
+    """The step's options with other networks, cut for as these were trained; what they take, they say themselves."""
     kept = {name: value for name, value in step.options.items() if name not in OF_NETWORKS}
     return {**kept, "margin": margin}
 
@@ -127,18 +127,18 @@ def _require(steps: Sequence[Step]) -> None:
     """Tells of everything that is missing at once."""
     wanted = models_of(steps)
     unpulled = [model.name for model in list_models() if model.name in wanted and not model.present]
-    told = []
+    faults = []
     if unpulled:
         names = " ".join(unpulled)
-        told.append(f"{names}: not in {cache_folder()}; `facewarden models pull {names}` fetches what is missing")
+        faults.append(f"{names}: not in {cache_folder()}; `facewarden models pull {names}` fetches what is missing")
     for step in steps:
         files = [Path(model) for model in step.engines.values() if model not in wanted]
         absent = [file for file in files if not file.is_file()]
         if absent:
             names = " ".join(file.name for file in absent)
-            told.append(f"{step.use}: {names}: not in {absent[0].parent}; {_remedy(step)}")
-    if told:
-        raise ConfigError("networks are missing\n" + "\n".join(told))
+            faults.append(f"{step.use}: {names}: not in {absent[0].parent}; {_remedy(step)}")
+    if faults:
+        raise ConfigError("networks are missing\n" + "\n".join(faults))
 
 
 def _remedy(step: Step) -> str:

@@ -24,7 +24,7 @@ from pipeline.live.frame_report import FORGED
 POINTS, SHOTS, TRACKS = 400, 6, 24
 CROP_PX = 160
 OTHERS = 0
-"""In place of the number of a track that was left out: those of others begin at 1."""
+"""Instead of the number of a track that was left out: those of others begin at 1."""
 BOX_MARGIN = 1.3
 """Of a crop around a box, where there is no mesh: so that it shows about as much."""
 GAZE = ("right_pitch", "right_yaw", "left_pitch", "left_yaw", "vergence", "eyes_agree")
@@ -46,9 +46,9 @@ class Series:
         row = np.array([time_s, *values], np.float64)
         if self._added == self._each * len(self._sums):
             self._halve()
-        place = self._added // self._each
-        self._sums[place] += np.nan_to_num(row)
-        self._counts[place] += np.isfinite(row)
+        slot = self._added // self._each
+        self._sums[slot] += np.nan_to_num(row)
+        self._counts[slot] += np.isfinite(row)
         self._added += 1
 
     def rows(self) -> NDArray[np.float64]:
@@ -93,8 +93,8 @@ class Album:
             self._each *= 2
             pairs = zip(self._best[0::2], self._best[1::2], strict=True)
             self._best = [max(pair, key=_rank) for pair in pairs]
-        place = self._added // self._each
-        self._best[place:] = [max([*self._best[place:], shot], key=_rank)]
+        slot = self._added // self._each
+        self._best[slot:] = [max([*self._best[slot:], shot], key=_rank)]
         self._added += 1
 
     def __iter__(self) -> Iterator[Shot]:
@@ -204,12 +204,12 @@ class Notes:
         data, box = frame.faces.data, frame.faces.boxes[row]
         mesh = data.get("mesh")
         if mesh is not None and np.isfinite(mesh[row]).all():
-            place = crops.squares(mesh[row : row + 1], CROP_PX, margin=self._margin)
-            rgb = crops.cut(frame.bgr, place, CROP_PX)[0, :, :, ::-1]
+            affine = crops.squares(mesh[row : row + 1], CROP_PX, margin=self._margin)
+            rgb = crops.cut(frame.bgr, affine, CROP_PX)[0, :, :, ::-1]
             evidence = _evidence(data, row)
         else:
-            place = crops.boxes_to_squares(box[None], CROP_PX, margin=BOX_MARGIN)
-            rgb = upright(crops.cut(frame.bgr, place, CROP_PX)[0, :, :, ::-1], frame.rotation)
+            affine = crops.boxes_to_squares(box[None], CROP_PX, margin=BOX_MARGIN)
+            rgb = upright(crops.cut(frame.bgr, affine, CROP_PX)[0, :, :, ::-1], frame.rotation)
             evidence = None
         sharpness = quality.measure(rgb[None])[0, quality.MEASURES.index("sharpness")]
         side = float(min(box[2] - box[0], box[3] - box[1]))

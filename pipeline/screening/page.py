@@ -109,7 +109,7 @@ def _render(template: str, **values: Any) -> str:
 def _timelines(tracks: Sequence[TrackNotes], limits: Mapping[str, VerdictLimits], seconds: float) -> list[Plot]:
     """For each system, the scores of the first tracks over the whole video; a track has one colour in all of them."""
     names = {track.number: f"track {track.number}" for track in tracks[:COLOURS]}
-    colours = {name: place for place, name in enumerate(names.values(), 1)}
+    colours = {name: number for number, name in enumerate(names.values(), 1)}
     plots = []
     for system, limit in limits.items():
         scored = [track for track in tracks[:COLOURS] if system in track.scores]
@@ -138,7 +138,7 @@ def _plots(track: TrackNotes, limits: Mapping[str, VerdictLimits], seconds: floa
 
 
 def _gaze_plots(rows: NDArray[np.float64], seconds: float) -> list[Plot]:
-    columns = {name: _points(rows, place) for place, name in enumerate(GAZE, 1)}
+    columns = {name: _points(rows, column) for column, name in enumerate(GAZE, 1)}
     if np.isfinite(columns["vergence"][1]).sum() < LEAST_POINTS:
         return []
     plots = []

@@ -1,6 +1,6 @@
 """Curves over time for a page: where lines, ticks and marks lie. How they look is the template's and the style sheet's.
 
-A plot is stretched to whatever room there is, its words are not: so all places are parts of a hundred.
+A plot is stretched to whatever room there is, its words are not: so all positions are parts of a hundred.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ANGLE_STEP = 15
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A place on an axis, in hundredths of its length from the left or the top, and what is written there."""
+    """A position on an axis, in hundredths of its length from the left or the top, and what is written there."""
 
     at: float
     label: str
@@ -76,8 +76,8 @@ def plot(
         low, high: the ends of the other axis; values beyond lie on its edge.
         y: where it is labelled.
         marks: horizontal lines by what they mean.
-        dashed: names of series that are told apart by more than colour.
-        colours: of series that have not that of their place.
+        dashed: names of series that differ by more than colour.
+        colours: of series that do not have the colour of their number.
     """
     span = max(seconds, 1e-3)
 
@@ -88,10 +88,10 @@ def plot(
         PlotCurve(name, _path(points, span, low, high), colours.get(name, number), name in dashed)
         for number, (name, points) in enumerate(series.items(), 1)
     )
-    told = [f"{name}: {_told(values, unit)}" for name, (_, values) in series.items()]
+    ranges = [f"{name}: {_range_of(values, unit)}" for name, (_, values) in series.items()]
     return Plot(
         caption,
-        f"{caption}, over {clock(seconds)}. {'; '.join(told)}",
+        f"{caption}, over {clock(seconds)}. {'; '.join(ranges)}",
         lines,
         _time_ticks(span),
         tuple(Tick(up(value), f"{value:g}{unit}") for value in y),
@@ -143,6 +143,6 @@ def _path(points: Samples, span: float, low: float, high: float) -> str:
     return "".join(parts)
 
 
-def _told(values: NDArray[np.float64], unit: str) -> str:
+def _range_of(values: NDArray[np.float64], unit: str) -> str:
     finite = values[np.isfinite(values)]
     return f"{finite.min():.2g} to {finite.max():.2g}{unit}" if len(finite) else "nothing measured"

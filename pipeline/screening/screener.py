@@ -68,7 +68,7 @@ class Screening:
 
     Attributes:
         head: how it is coded; without a codec if it could not be opened.
-        frames, looked: how many were decoded, and looked at by the steps behind the detector.
+        frames, looked: how many were decoded, and looked at by the steps after the detector.
         seconds: when the last frame was shown, from the first one on.
         lost: frames that could not be decoded, or that a step failed on, by why.
         reason: why the file could not be read to its end; empty if it was.
@@ -102,7 +102,7 @@ class Screener:
 
     def __init__(self, config: Config, steps: Mapping[str, Operator] | None = None) -> None:
         self._operators = dict(steps) if steps is not None else open_steps(config)
-        finders = [place for place, name in enumerate(self._operators) if name.startswith("detect.")]
+        finders = [number for number, name in enumerate(self._operators) if name.startswith("detect.")]
         if not finders:
             raise ConfigError("steps: expected a detect operator, got none; no face would be found")
         names = list(self._operators)
@@ -123,7 +123,7 @@ class Screener:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Some libraries want to be told, and raise at the interpreter's exit otherwise."""
+        """Some libraries want to be closed, and raise at the interpreter's exit otherwise."""
         for operator in self._operators.values():
             close = getattr(operator, "close", None)
             if close is not None:
@@ -159,7 +159,7 @@ class Screener:
         return Screening(pictures.head, pictures.shown, looked, seconds, lost, reason, notes, verdicts)
 
     def _look(self, frame: Frame, notes: Notes) -> bool:
-        """Takes a frame through the steps; those behind the detector see only what it has looked at."""
+        """Takes a frame through the steps; those after the detector see only what it has looked at."""
         for name in self._finding:
             (frame,) = self._operators[name]([frame])
         if not frame.examined:

@@ -37,7 +37,7 @@ def ablate(
     Args:
         sets: the other sets.
         leave_kinds_out: one kind of forgery is left out of each training, which is then measured on that kind alone
-            beside the genuine crops; otherwise the system's own `ABLATIONS` are trained.
+            together with the genuine crops; otherwise the system's own `ABLATIONS` are trained.
         only: these of the trainings; all if none is named.
 
     Raises:
@@ -69,14 +69,14 @@ def ablate(
             for of, shown in crops.items():
                 seen = _left_out(shown, variant)
                 scores = scores_of(variant.use, networks, seen)
-                beside = None if leave_kinds_out else first.get(of)
-                rows.append(training_row(what, Path(of).name, seen, scores, draws, beside))
+                before = None if leave_kinds_out else first.get(of)
+                rows.append(training_row(what, Path(of).name, seen, scores, draws, before))
                 first.setdefault(of, scores)
     return rows
 
 
 def _left_out(crops: CropSet, recipe: Recipe) -> CropSet:
-    """The kinds that a training left out, beside the genuine crops; all where it left none out, or there are none."""
+    """The kinds that a training left out, with the genuine crops; all where it left none out, or there are none."""
     rows = (crops.labels == 0) | np.isin(crops.kinds, recipe.without)
     return crops.where(np.flatnonzero(rows)) if recipe.without and (crops.labels[rows] == 1).any() else crops
 

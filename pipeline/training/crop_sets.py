@@ -97,11 +97,11 @@ def _known(clip: Clip) -> list[Any]:
 
 def _files(clips: Sequence[Clip]) -> str:
     """A hash that changes when a file of the clips does."""
-    told = []
+    known = []
     for path in sorted({path for clip in clips for path in clip.footage.files()}):
         at = path.stat() if path.exists() else None
-        told.append(f"{path.name} {at.st_size} {at.st_mtime_ns}" if at else path.name)
-    return sha256_of("\n".join(told).encode())
+        known.append(f"{path.name} {at.st_size} {at.st_mtime_ns}" if at else path.name)
+    return sha256_of("\n".join(known).encode())
 
 
 def finders(clips: Sequence[Clip]) -> list[Step]:
@@ -110,7 +110,7 @@ def finders(clips: Sequence[Clip]) -> list[Step]:
 
 
 def forged(genuine: Path, wanted: Forgeries, *, spread: Spread = map, on_progress: OnProgress) -> Path:
-    """The folder of a prepared set's genuine crops with forgeries behind them."""
+    """The folder of a prepared set's genuine crops, followed by forgeries."""
     recipe = {"name": f"{genuine.name}-forged", "made": MADE, **wanted.model_dump()}
     folder = folder_for(genuine.parent, recipe)
     if folder.is_dir():

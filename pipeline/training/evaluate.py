@@ -63,7 +63,7 @@ def evaluate(
     """Figures and rows of systems on one set.
 
     Args:
-        models: folders of runs, one for each system; without, what is committed beside the systems.
+        models: folders of runs, one for each system; without, what is committed with the systems.
         data: what differs from the data that the first system was trained on.
         shift: how strongly all crops are degraded before they are scored, 0..1.
         tta: systems that can are adapted to each clip besides, with crops of their training as the labelled source.
@@ -121,7 +121,7 @@ def like(data: Data, changes: Values) -> Data:
 
 
 def _chosen(names: Sequence[str], models: Sequence[Path]) -> dict[str, tuple[Recipe, Path]]:
-    """Of each system its recipe, and where its networks lie: in the folder of a run, or beside the system.
+    """Of each system its recipe, and where its networks lie: in the folder of a run, or in the system's.
 
     Raises:
         ConfigError: there is not one run of each system, one is named twice, or their crops are cut differently.

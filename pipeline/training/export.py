@@ -1,4 +1,4 @@
-"""From the folder of a run to networks with their cards, beside the run or beside their system."""
+"""From the folder of a run to networks with their cards, in the run's folder or in their system's."""
 
 from __future__ import annotations
 

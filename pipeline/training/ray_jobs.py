@@ -204,7 +204,7 @@ def _train(recipe: Recipe, data: Path, folder: Path, device: str, board: Any) ->
 
 
 class Board:
-    """Where a task writes how far it is, for the command line to read. A Ray actor."""
+    """Where a task writes how far it is; the command line reads it. A Ray actor."""
 
     def __init__(self) -> None:
         self._said: dict[str, tuple[int, int, dict[str, float]]] = {}

@@ -88,10 +88,10 @@ def load_recipe(path: Path | str, overrides: Mapping[str, Any] | None = None) ->
         ConfigError: it cannot be read, or says something that cannot be meant.
     """
     folder = config_folder() / "train"
-    places = [Path(path), folder / f"{path}.yaml", folder / f"{path}-{DEFAULT_VARIANT}.yaml"]
-    file = next((place for place in places if place.is_file()), None)
+    candidates = [Path(path), folder / f"{path}.yaml", folder / f"{path}-{DEFAULT_VARIANT}.yaml"]
+    file = next((each for each in candidates if each.is_file()), None)
     if file is None:
-        known = ", ".join(sorted(place.stem for place in folder.glob("*.yaml")))
+        known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
         raise ConfigError(f"no training {str(path)!r}: give a YAML file, or one of: {known or 'none'}")
     try:
         recipe = Recipe.model_validate({**yaml.safe_load(file.read_text()), **(overrides or {})})
@@ -160,7 +160,7 @@ def systems() -> list[str]:
 
 
 def options_of(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's options with models in place of their names.
+    """The recipe's options with models instead of their names.
 
     Raises:
         ConfigError: a model is not known, or not in the cache.

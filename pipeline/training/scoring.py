@@ -1,4 +1,4 @@
-"""What systems score crops of a set with, beside Meso4 on the same crops."""
+"""What systems score crops of a set with, and what Meso4 does on the same crops."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def score(crops: CropSet, engines: Mapping[str, Path], weights: Path | None) -> 
     """Scores the crops by systems whose networks are given, and by Meso4 where its weights are.
 
     Args:
-        engines: by a system's whole name, where its networks lie: a path that `_NETWORK.onnx` is put behind.
+        engines: by a system's whole name, where its networks lie: a path to which `_NETWORK.onnx` is added.
         weights: the folder of Meso4's weights.
     """
     systems, silent, called = {}, {}, {}
@@ -64,7 +64,7 @@ def scores_of(use: str, opened: Mapping[str, Engine], crops: CropSet) -> Array:
 def silent_of(use: str, opened: Mapping[str, Engine], crops: CropSet, scores: Array) -> Array:
     """Where a system that gave these scores would abstain at run time, `(n,)` bool.
 
-    The operator's module tells it by a function `abstains`, if it has one.
+    The operator's module says so by a function `abstains`, if it has one.
     """
     abstains = getattr(load_module(use, "operator"), "abstains", None)
     silent = np.asarray(abstains(opened, crops, scores), bool) if abstains else np.zeros(len(crops), bool)
@@ -124,7 +124,7 @@ def open_networks(stem: Path) -> dict[str, Engine]:
 
 
 def committed(use: str, variant: str) -> Path:
-    """Where the networks of a variant lie beside their system, without `_NETWORK.onnx`."""
+    """Where the networks of a variant lie in their system's folder, without `_NETWORK.onnx`."""
     return Path(operators.__file__).parent.joinpath(*use.split("."), variant)
 
 

@@ -16,9 +16,9 @@ from operators.metrics import Figure
 
 Row = dict[str, Any]
 ADAPTED = ", adapted to each"
-"""Behind the name of a system: its scores are transductive, for it has seen the unlabelled clips that it scores."""
+"""Follows the name of a system whose scores are transductive: it has seen the unlabelled clips that it scores."""
 LEARNED = ", kinds it has learned"
-"""Behind the name of a system: without the forgeries of kinds that its training had none of."""
+"""Follows the name of a system: without the forgeries of kinds that its training had none of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ def table(scored: Scored, *, draws: int = metrics.DRAWS, seed: int = 0) -> list[
 
 
 def by_kind(scored: Scored, *, draws: int = metrics.DRAWS, seed: int = 0) -> list[Row]:
-    """The AUC of each kind of forgery against all genuine crops, for each that scored."""
+    """The AUC of each kind of forgery against all genuine crops, of each that scored."""
     crops, rows = scored.crops, []
     for kind in np.unique(crops.kinds[crops.labels == 1]):
         of_it = (crops.labels == 0) | (crops.kinds == kind)
@@ -82,39 +82,39 @@ def by_kind(scored: Scored, *, draws: int = metrics.DRAWS, seed: int = 0) -> lis
 def figures(
     scored: Scored, rows: Sequence[Row], kinds: Sequence[Row], *, draws: int = metrics.DRAWS
 ) -> dict[str, float]:
-    """Single numbers with names that stay: of the first system plainly, of others with their name behind.
+    """Single numbers with names that stay: of the first system plainly, of others followed by their name.
 
     The gain is over the better Meso4, on the crops that the system spoke of.
     """
     first = next(iter(scored.systems))
-    told: dict[str, float] = {"crops": len(scored.crops), "groups": len(np.unique(scored.crops.groups))}
+    found: dict[str, float] = {"crops": len(scored.crops), "groups": len(np.unique(scored.crops.groups))}
     for name in scored.adapted:
         row = next(row for row in rows if row["what"] == f"{name}{ADAPTED}")
-        told |= _ends(f"auc_video_tta{'' if name == first else f'_{name}'}", row["auc"])
+        found |= _ends(f"auc_video_tta{'' if name == first else f'_{name}'}", row["auc"])
     for row in rows:
         if row["what"] == f"{first}{LEARNED}":
             for name in metrics.SUMMARY:
-                told |= _ends(f"{name}_learned", row[name])
+                found |= _ends(f"{name}_learned", row[name])
         if row["what"] not in scored.systems:
             continue
-        behind = ("" if row["what"] == first else f"_{row['what']}") + ("_video" if row["unit"] == "video" else "")
-        told[f"coverage{behind}"] = row["coverage"]
+        suffix = ("" if row["what"] == first else f"_{row['what']}") + ("_video" if row["unit"] == "video" else "")
+        found[f"coverage{suffix}"] = row["coverage"]
         for name in metrics.SUMMARY:
-            told |= _ends(f"{name}{behind}", row[name])
+            found |= _ends(f"{name}{suffix}", row[name])
     for row in kinds:
-        told |= _ends(f"auc_kind_{row['kind']}", row[first])
+        found |= _ends(f"auc_kind_{row['kind']}", row[first])
     for name, silent in scored.silent.items():
-        behind = "" if name == first else f"_{name}"
-        told |= _spoken(scored.crops, scored.systems[name], scored.called[name], ~silent, behind)
+        suffix = "" if name == first else f"_{name}"
+        found |= _spoken(scored.crops, scored.systems[name], scored.called[name], ~silent, suffix)
     if scored.baselines:
         ours = scored.systems[first]
         spoke = np.isfinite(ours)
         labels = scored.crops.labels[spoke]
         aucs = {name: metrics.auc(labels, values[spoke]) for name, values in scored.baselines.items()}
         best = max(aucs, key=lambda name: aucs[name])
-        told["auc_mesonet"] = aucs[best]
-        told |= _ends("auc_gain", _gain(scored.crops, ours, scored.baselines[best], draws))
-    return told
+        found["auc_mesonet"] = aucs[best]
+        found |= _ends("auc_gain", _gain(scored.crops, ours, scored.baselines[best], draws))
+    return found
 
 
 def training_row(what: str, of: str, crops: CropSet, scores: Array, draws: int, first: Array | None = None) -> Row:
@@ -123,28 +123,28 @@ def training_row(what: str, of: str, crops: CropSet, scores: Array, draws: int, 
     Args:
         what: what is special about the training.
         of: the set's name.
-        first: the scores of another training on the same crops, over which `auc_over_first` tells the gain.
+        first: the scores of another training on the same crops, over which `auc_over_first` is the gain.
     """
     videos = _videos(crops, scores)
-    told = _summary(*_frames(crops, scores), ("auc", "eer", "ece"), draws)
-    told["auc_video"] = _summary(*videos, ("auc",), draws)["auc"]
+    found = _summary(*_frames(crops, scores), ("auc", "eer", "ece"), draws)
+    found["auc_video"] = _summary(*videos, ("auc",), draws)["auc"]
     if first is not None and len(first) == len(scores):
-        told["auc_over_first"] = _gain(crops, scores, first, draws)
+        found["auc_over_first"] = _gain(crops, scores, first, draws)
     clips, coverage = int(np.isfinite(videos[1]).sum()), float(np.isfinite(scores).mean())
-    return {"what": what, "set": of, "cases": len(crops), "clips": clips, "coverage": coverage, **told}
+    return {"what": what, "set": of, "cases": len(crops), "clips": clips, "coverage": coverage, **found}
 
 
 def row_figures(rows: Sequence[Row]) -> dict[str, float]:
     """The AUC of each row with its interval, by stable names, and its gain; and its mean over the rows of each set."""
-    told: dict[str, float] = {}
+    found: dict[str, float] = {}
     for each in rows:
         name = f"{each['set']}_{each['what']}".replace(" ", "_")
-        told |= _ends(f"auc_{name}", each["auc"])
+        found |= _ends(f"auc_{name}", each["auc"])
         if "auc_over_first" in each:
-            told |= _ends(f"auc_over_first_{name}", each["auc_over_first"])
+            found |= _ends(f"auc_over_first_{name}", each["auc_over_first"])
     for of in {each["set"] for each in rows}:
-        told[f"auc_{of}_mean"] = float(np.mean([each["auc"].value for each in rows if each["set"] == of]))
-    return told
+        found[f"auc_{of}_mean"] = float(np.mean([each["auc"].value for each in rows if each["set"] == of]))
+    return found
 
 
 def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -157,20 +157,20 @@ def plain(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 def card_metrics(figures: Mapping[str, float | None]) -> dict[str, CardMetric | float]:
     """A report's figures for a card: those with an interval as one, and those that are not defined not at all."""
-    told: dict[str, CardMetric | float] = {}
+    found: dict[str, CardMetric | float] = {}
     for name, value in figures.items():
         if value is None or name.endswith(("_low", "_high")):
             continue
         low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
-        told[name] = value if low is None or high is None else CardMetric(value=value, low=low, high=high)
-    return told
+        found[name] = value if low is None or high is None else CardMetric(value=value, low=low, high=high)
+    return found
 
 
 def _measured(what: str, unit: str, columns: tuple[Array, Array, Array], draws: int, seed: int) -> Row:
     """A row of the table, of labels, scores and groups `(n,)`."""
-    told = _summary(*columns, metrics.SUMMARY, draws, seed)
+    found = _summary(*columns, metrics.SUMMARY, draws, seed)
     _, values, _ = columns
-    return {"what": what, "unit": unit, "cases": len(values), "coverage": float(np.isfinite(values).mean()), **told}
+    return {"what": what, "unit": unit, "cases": len(values), "coverage": float(np.isfinite(values).mean()), **found}
 
 
 def _summary(
@@ -191,13 +191,13 @@ def _gain(crops: CropSet, scores: Array, others: Array, draws: int) -> Figure:
     return metrics.gain(metrics.auc, *columns, draws=draws)
 
 
-def _spoken(crops: CropSet, scores: Array, called: Array, spoke: Array, behind: str) -> dict[str, float]:
+def _spoken(crops: CropSet, scores: Array, called: Array, spoke: Array, suffix: str) -> dict[str, float]:
     """How many crops a system would have spoken of at run time, and how it does on these by what it would have said."""
     labels, wrong = crops.labels[spoke], called[spoke] != (crops.labels[spoke] == 1)
     return {
-        f"spoken{behind}": float(spoke.mean()),
-        f"auc_spoken{behind}": metrics.auc(labels, scores[spoke]),
-        f"error_spoken{behind}": float(wrong.mean()) if len(wrong) else np.nan,
+        f"spoken{suffix}": float(spoke.mean()),
+        f"auc_spoken{suffix}": metrics.auc(labels, scores[spoke]),
+        f"error_spoken{suffix}": float(wrong.mean()) if len(wrong) else np.nan,
     }
 
 

@@ -13,7 +13,7 @@ from pipeline.training.recipe import Recipe
 
 
 def train(recipe: Recipe, workspace: Workspace, ray_address: str | None, on_progress: OnProgress) -> list[Path]:
-    """The networks of a whole training, in the folder of its run, with what each phase took beside them."""
+    """The networks of a whole training, in the folder of its run, with what each phase took."""
     folder, recipe = workspace.run_of(recipe), with_own_forgeries(recipe, workspace)
     with Cluster(ray_address) as cluster:
         ray_jobs.train(recipe, folder, workspace, cluster, on_progress)

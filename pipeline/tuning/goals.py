@@ -90,15 +90,15 @@ class Score:
     failed: int
 
     def misses(self, slo: Slo) -> dict[str, float]:
-        """By how much it stays behind, as a fraction of what was asked for; empty if it holds everything."""
-        behind = {
+        """By how much it falls short, as a fraction of what was asked for; empty if it holds everything."""
+        short = {
             "recall": 1 - self.recall / slo.recall,
             "latency_ms": self.latency_ms / slo.latency_ms - 1,
             "fps": 1 - self.fps / slo.fps if slo.fps else 0.0,
             "cpu_ms": self.cpu_ms / slo.cpu_ms - 1,
             "failed frames": float(self.failed),
         }
-        return {name: fraction for name, fraction in behind.items() if fraction > 0}
+        return {name: fraction for name, fraction in short.items() if fraction > 0}
 
 
 def read_truth(path: Path, clips: Sequence[PacketClip]) -> Truth:

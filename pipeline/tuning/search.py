@@ -2,7 +2,7 @@
 
 The search begins at the config as it is and goes to the best of its neighbours, which differ from it in one knob by one
 value, until none is better. It looks at a few dozen settings where a grid would have hundreds, and each is tried on all
-frames: whether a slow period keeps the faces, a few frames cannot tell.
+frames: whether a slow period keeps the faces, a few frames cannot show.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Tuner:
             self.slo = replace(self.slo, recall=max(best.recall - TOLERANCE, TOLERANCE))
         while True:
             around = [self._evaluate(setting) for setting in neighbours(self.knobs, best.setting)]
-            nearest = min([best, *around], key=self._rank)
+            # Where no step helps, the thorough setting, which was tried first, may still hold everything.
+            nearest = min([best, *around, self.truest], key=self._rank)
             if not self._better(nearest, best):
                 return best
             best = nearest
@@ -92,8 +93,8 @@ class Tuner:
         return sum(score.misses(self.slo).values()), score.cpu_ms
 
     def _better(self, one: Score, other: Score) -> bool:
-        (behind, cost), (other_behind, other_cost) = self._rank(one), self._rank(other)
-        return behind < other_behind or (behind == other_behind and cost < (1 - WORTH) * other_cost)
+        (short, cost), (other_short, other_cost) = self._rank(one), self._rank(other)
+        return short < other_short or (short == other_short and cost < (1 - WORTH) * other_cost)
 
     def _look_thoroughly(self) -> None:
         setting = thorough(self.knobs)

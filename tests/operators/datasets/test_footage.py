@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines import FrameError
-from operators.datasets.footage import Archived, Footage, VideoFile, footage_of, spread
+from operators.datasets.footage import (
+    Archived,
+    Footage,
+    ImageFiles,
+    VideoFile,
+    footage_in,
+    footage_of,
+    in_order,
+    spread,
+)
 from tests.operators.datasets import trees
 
 
@@ -78,3 +87,50 @@ def test_what_is_no_footage(tmp_path: Path) -> None:
 
     assert footage_of(tmp_path / "notes.txt") is None
     assert footage_of(tmp_path / "empty") is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 6)), unique_by=lambda pair: pair[0]))
+def test_names_that_are_numbers_are_in_the_order_of_numbers(padded: list[tuple[int, int]]) -> None:
+    """However many zeros stand before them."""
+    paths = [Path(f"{number:0{width}}.png") for number, width in padded]
+
+    assert [int(path.stem) for path in in_order(paths)] == sorted(number for number, _ in padded)
+
+
+def test_other_names_are_in_the_order_of_letters_and_before_numbers() -> None:
+    paths = [Path(name) for name in ("0.png", "b10.png", "cover.png", "b9.png", "7.jpg")]
+
+    assert [path.stem for path in in_order(paths)] == ["b10", "b9", "cover", "0", "7"]
+
+
+def test_what_lies_in_a_folder(tmp_path: Path) -> None:
+    trees.names(tmp_path, "b.mp4", "c/0.PNG", "c/notes.txt", "empty/notes.txt", "d.avi", "notes.txt")
+
+    assert footage_in(tmp_path) == [
+        ("b", VideoFile(tmp_path / "b.mp4")),
+        ("c", ImageFiles((tmp_path / "c" / "0.PNG",))),
+    ]
+    assert footage_in(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("footage", "read"),
+    [
+        (VideoFile(Path("a.mp4")), ["a.mp4"]),
+        (ImageFiles((Path("0.png"), Path("1.png"))), ["0.png", "1.png"]),
+        (Archived(Path("a.tar"), ("0.png", "1.png")), ["a.tar"]),
+    ],
+    ids=["video", "pictures", "archive"],
+)
+def test_what_is_read_for_a_clip(footage: Footage, read: list[str]) -> None:
+    assert [str(file) for file in footage.files()] == read
+
+
+@pytest.mark.parametrize("content", [None, b"no archive"], ids=["missing", "text"])
+def test_an_archive_that_is_none(content: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "clips.tar"
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(FrameError, match=r"clips\.tar: expected a tar archive"):
+        list(Archived(file, ("0.png",)).frames())

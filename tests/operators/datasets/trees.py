@@ -42,6 +42,19 @@ def short_video(path: Path, frames: int = 6) -> None:
     video(path, [shade(number) for number in range(frames)])
 
 
+def names(root: Path, *paths: str) -> None:
+    """Empty files: readers list them without opening them."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+
+
+def table(path: Path, *rows: Sequence[object]) -> None:
+    """A CSV file; the first row names the columns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{','.join(map(str, row))}\n" for row in rows))
+
+
 def pictures(folder: Path, count: int = 3) -> None:
     """`0.png`, `1.png`, ... without leading zeros."""
     folder.mkdir(parents=True, exist_ok=True)

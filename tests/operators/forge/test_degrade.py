@@ -1,4 +1,4 @@
-"""Degradation treats all pictures of one call alike; codecs keep the shape."""
+"""Degradation treats all pictures of one call alike."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from operators.forge.codec import h264
-from operators.forge.degrade import degrade, jpeg
+from operators.forge.degrade import _levels, _light, degrade, jpeg
 from tests.operators.forge.faces import made_face
 
 FACE = made_face(0).pixels
@@ -24,9 +24,46 @@ def test_equal_pictures_stay_equal(seed: int, strength: float) -> None:
 
 
 def test_no_strength_leaves_pictures() -> None:
-    (same,) = degrade([FACE], np.random.default_rng(0), strength=0)
+    for seed in range(20):
+        (same,) = degrade([FACE], np.random.default_rng(seed), strength=0, codec=True)
+        np.testing.assert_array_equal(same, FACE)
 
-    np.testing.assert_array_equal(same, FACE)
+
+def test_the_same_chance_degrades_the_same_and_leaves_what_it_was_given() -> None:
+    given = FACE.copy()
+
+    first, again, other = (degrade([given], np.random.default_rng(seed))[0] for seed in (1, 1, 2))
+
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    np.testing.assert_array_equal(given, FACE)
+
+
+def test_some_are_compressed_as_video_if_asked_for() -> None:
+    def degraded(codec: bool) -> list[NDArray[np.uint8]]:
+        return [degrade([FACE], np.random.default_rng(seed), codec=codec)[0] for seed in range(40)]
+
+    changed = [(one != other).any() for one, other in zip(degraded(False), degraded(True), strict=True)]
+
+    assert 10 < sum(changed) < 38  # seven tenths are compressed
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [(-3.0, 0), (0.4, 0), (1.5, 2), (254.6, 255), (300.0, 255)],
+)
+def test_levels_are_rounded_and_kept_within_bounds(value: float, level: int) -> None:
+    assert _levels(np.array([value])).tolist() == [level]
+
+
+def test_light_keeps_black_to_white_in_order() -> None:
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+
+    for seed in range(10):
+        (lit,) = _light([ramp], np.random.default_rng(seed), 1.0)
+        assert (np.diff(lit[0].astype(int), axis=0) >= 0).all() and lit.shape == ramp.shape
+    (same,) = _light([ramp], np.random.default_rng(0), 0.0)
+    np.testing.assert_array_equal(same, ramp)
 
 
 def test_strength_degrades() -> None:
@@ -37,20 +74,14 @@ def test_strength_degrades() -> None:
     assert 0 < error(0.3) < error(1.0)
 
 
-@pytest.mark.parametrize("intra", [True, False])
-@pytest.mark.parametrize("size", [(64, 64), (63, 65)], ids=["even", "odd"])
-def test_h264_keeps_the_shape_and_loses_more_at_a_higher_crf(size: tuple[int, int], intra: bool) -> None:
-    frames = np.stack([np.roll(FACE, shift, axis=1)[: size[0], : size[1]] for shift in range(4)])
-
-    good, bad = (h264(frames, crf, intra=intra) for crf in (10, 40))
-
-    assert good.shape == bad.shape == frames.shape
-    loss = [np.abs(made.astype(int) - frames).mean() for made in (good, bad)]
-    assert loss[0] < loss[1] < 60
-
-
 def test_jpeg_keeps_colours_in_their_order() -> None:
     red = np.zeros((16, 16, 3), np.uint8)
     red[:, :, 0] = 200
 
     assert np.abs(jpeg(red, 95).astype(int) - red).max() < 8
+
+
+def test_jpeg_loses_more_at_a_lower_quality() -> None:
+    loss = [np.abs(jpeg(FACE, quality).astype(int) - FACE).mean() for quality in (95, 60, 20)]
+
+    assert 0 < loss[0] < loss[1] < loss[2]

@@ -9,7 +9,7 @@ from pipeline.commands.progress import Bars
 
 def shown(bars: Bars) -> list[tuple[str, float, float | None, str]]:
     """What each bar says: what is done, how far it is, of how much, and with which figures."""
-    return [(task.description, task.completed, task.total, task.fields["said"]) for task in bars._progress.tasks]
+    return [(task.description, task.completed, task.total, task.fields["note"]) for task in bars._progress.tasks]
 
 
 def test_there_is_one_bar_for_each_thing_with_its_latest_figures() -> None:

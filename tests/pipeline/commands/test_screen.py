@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from engines import ConfigError
 from pipeline.commands.app import app
 from pipeline.commands.console import console
-from pipeline.commands.screen import _drive, _make, _tell, trained
+from pipeline.commands.screen import _drive, _make, _print_outcomes, trained
 from pipeline.screening.batch import INDICATION, LIST
 from pipeline.screening.report import ScreeningList, ScreeningReport
 from tests.clips import Clips, h264, portrait, write
@@ -170,7 +170,7 @@ def test_the_table_of_verdicts_obeys_no_name(
     ]
     batch.again = 1
 
-    _tell(batch)
+    _print_outcomes(batch)
 
     printed = capsys.readouterr().out
     lines = [line for line in printed.splitlines() if line.startswith("│")]

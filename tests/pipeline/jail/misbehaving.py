@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pipeline.jail.protocol import FAILED, Channel
@@ -22,19 +23,28 @@ def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
     elif act == "hang":
         time.sleep(60)
     elif act == "crash":
+        channel.send(1, b"last words")
         ctypes.string_at(0)
     elif act == "raise":
         raise LookupError("a bug")
+    elif act == "exit":
+        os._exit(7)
     elif act == "give up":
         channel.send(FAILED, b"not for \x1b[31mme\x1b[0m")
     elif act == "allocate":
         bytearray(4 << 30)
+    elif act == "read":
+        channel.send(1, Path(settings["path"]).read_bytes())
     elif act == "write":
         _try(channel, lambda: os.write(os.open(settings["path"], os.O_CREAT | os.O_WRONLY), b"pictures"))
     elif act == "open":
         _try(channel, lambda: [os.open("/dev/null", os.O_RDONLY) for _ in range(100)])
     elif act == "environment":
         channel.send(1, " ".join(sorted(os.environ)).encode())
+    elif act == "print":
+        for _ in range(1000):  # as C libraries do: 1 MB into a pipe that nobody reads
+            ctypes.CDLL(None).dprintf(2, b"x" * 1000)
+        channel.send(1, b"printed")
     elif act == "boast":
         os.write(_socket(channel).fileno(), struct.pack("<BI", 1, 1 << 31))
         time.sleep(60)

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.brokers import PACKETS, BrokerError, Message, Record
+from pipeline.brokers import PACKETS, BrokerError, Fenced, Message, Record
 from pipeline.wire import End, Head, Ledger, Packet, StreamRecord, StreamState
 
 
@@ -49,15 +49,20 @@ class ScriptedMember:
     def poll(self, timeout_s: float, *, max_bytes: int = 0) -> list[Record]:  # noqa: ARG002
         self.polls += 1
         found = []
-        for stream in self._records.keys() - self.lost:
+        for stream in self.streams():
             for offset in range(self._next[stream], len(self._records[stream])):
                 value = self._records[stream][offset].SerializeToString()
                 found.append(Record(PACKETS, stream, offset, offset + 1, value))
             self._next[stream] = len(self._records[stream])
         return sorted(found, key=lambda record: record.stream)
 
+    def more(self, stream: str, records: Sequence[StreamRecord]) -> None:
+        """Has `packets` hold these too."""
+        self._records[stream] += records
+
     def streams(self) -> frozenset[str]:
-        return frozenset(self._records.keys() - self.lost)
+        ended = {commit.stream for commit in self.commits if commit.ended}
+        return frozenset(self._records.keys() - self.lost - ended)
 
     def state(self, stream: str) -> bytes | None:
         stored = self.stored(stream)
@@ -71,8 +76,12 @@ class ScriptedMember:
         self, stream: str, messages: Sequence[Message], state: bytes, *, resume_offset: int, ended: bool = False
     ) -> None:
         if self.refusals:
-            self.rewind(stream)
-            raise self.refusals.pop(0)
+            refusal = self.refusals.pop(0)
+            if isinstance(refusal, Fenced):
+                self.lost.add(stream)
+            else:
+                self.rewind(stream)
+            raise refusal
         self.commits.append(Commit(stream, tuple(messages), StreamState.FromString(state), resume_offset, ended))
 
     def send(self, stream: str, messages: Sequence[Message]) -> None:

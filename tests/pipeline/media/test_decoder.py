@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 
 import av
@@ -16,8 +18,7 @@ from operators.frame import PIXEL_FORMATS
 from pipeline.jail.parent import JailLimits
 from pipeline.jail.protocol import Received
 from pipeline.media import Decoded, Decoder, Undecodable, decoder_child, slot_count
-from pipeline.media.buffers import packet_of
-from pipeline.media.formats import nearest_format
+from pipeline.media.decoder import _SlotRing
 from pipeline.wire import Head, Packet
 from tests.clips import Clips
 from tests.hostile import HostileFiles
@@ -101,31 +102,6 @@ def test_full_range_is_told_and_not_squeezed(clips: Clips) -> None:
     _, picture = next(frames(head, packets))
 
     assert picture.full_range
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "nearest"),
-    [
-        ("yuvj420p", (64, 48), "yuv420p"),
-        ("yuv420p", (63, 48), "yuv444p"),
-        ("yuv420p", (64, 47), "yuv444p"),
-        ("yuv422p", (64, 47), "yuv422p"),
-        ("yuv440p", (64, 48), "yuv444p"),
-        ("yuv411p", (64, 48), "yuv422p"),
-        ("yuv410p", (64, 48), "yuv420p"),
-        ("nv12", (64, 48), "yuv420p"),
-        ("p010le", (64, 48), "yuv420p10le"),
-        ("yuv422p12le", (64, 48), "yuv422p10le"),
-        ("yuva444p12le", (64, 48), "yuv444p10le"),
-        ("gray", (64, 48), "yuv420p"),
-        ("gray10le", (64, 48), "yuv420p10le"),
-        ("pal8", (64, 48), "yuv420p"),
-        ("bgra", (64, 48), "yuv420p"),
-        ("gbrp10le", (64, 48), "yuv420p10le"),
-    ],
-)
-def test_the_nearest_format(name: str, size: tuple[int, int], nearest: str) -> None:
-    assert nearest_format(av.VideoFormat(name, *size), *size) == nearest
 
 
 def test_pictures_belong_to_their_holder_until_they_are_released(clips: Clips) -> None:
@@ -246,19 +222,124 @@ def test_a_caller_that_holds_all_pictures_is_waited_for(clips: Clips) -> None:
         assert decoder.receive(0.05) == []
 
 
-def test_nonsense_from_the_child_is_an_error_too(clips: Clips) -> None:
-    head, _ = demux(clips("h264_plain").path)
+WANT, WANT_DEEP = (
+    Received(decoder_child.WANT, decoder_child.WANT_FIELDS.pack(64, 48, name)) for name in (b"yuv420p", b"yuv420p10le")
+)
 
-    for kind, payload in [
-        (decoder_child.PICTURE, b"short"),
-        (decoder_child.PICTURE, decoder_child.PICTURE_FIELDS.pack(0, 99, 0, False, False, 1)),
-        (decoder_child.WANT, decoder_child.WANT_FIELDS.pack(1 << 20, 1 << 20, b"yuv420p")),
-        (decoder_child.WANT, decoder_child.WANT_FIELDS.pack(64, 48, b"\xff")),
-    ]:
-        with Decoder(head, slots=4) as decoder:
-            decoder._jail._inbox.append(Received(kind, payload))
-            with pytest.raises(FrameError, match="h264 decoder: its child process"):
-                decoder.receive(1)
+
+def given_picture(*, ring: int = 0, slot: int = 0, number: int = 0) -> Received:
+    fields = decoder_child.PICTURE_FIELDS.pack(ring, slot, number, False, True, 6)
+    return Received(decoder_child.PICTURE, fields)
+
+
+def wanted(width: int, height: int, name: bytes) -> Received:
+    return Received(decoder_child.WANT, decoder_child.WANT_FIELDS.pack(width, height, name))
+
+
+@pytest.fixture
+def decoder(clips: Clips) -> Iterator[Decoder]:
+    """A decoder with four slots, into whose inbox a test puts what a hostile child may say."""
+    head, _ = demux(clips("h264_plain").path)
+    with Decoder(head, slots=4) as decoder:
+        yield decoder
+
+
+NOT_OWNED = "gave a picture that it does not own"
+NONSENSE = "sent something else than it should"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        pytest.param([given_picture()], NOT_OWNED, id="no memory yet"),
+        pytest.param([WANT, given_picture(slot=1), given_picture(slot=1)], NOT_OWNED, id="one slot twice"),
+        pytest.param([WANT, given_picture(slot=4)], NOT_OWNED, id="a slot too many"),
+        pytest.param([WANT, given_picture(ring=1)], NOT_OWNED, id="memory to come"),
+        pytest.param([WANT, WANT_DEEP, given_picture(ring=0)], NOT_OWNED, id="memory given up"),
+        pytest.param([wanted(1 << 20, 1 << 20, b"yuv420p")], "asked for pictures of 1048576x1048576", id="too large"),
+        pytest.param([wanted(0, 48, b"yuv420p")], "asked for pictures of 0x48", id="no width"),
+        pytest.param([wanted(64, 48, b"nv12")], "asked for pictures of 64x48", id="no layout of ours"),
+        pytest.param([wanted(64, 48, b"\xff")], "asked for pictures of 64x48", id="no name"),
+        *(
+            pytest.param([Received(kind, b"short")], NONSENSE, id=f"short message {kind}")
+            for kind in (decoder_child.PICTURE, decoder_child.WANT, decoder_child.DONE, decoder_child.BROKEN)
+        ),
+    ],
+)
+def test_a_child_that_does_not_keep_to_the_protocol_is_ended(
+    decoder: Decoder, said: list[Received], reason: str
+) -> None:
+    decoder._jail._inbox += said
+
+    with pytest.raises(FrameError, match=f"h264 decoder: its child process {reason}"):
+        decoder.receive(1)
+
+    assert decoder._jail.closed
+
+
+def test_slots_are_numbered_over_all_memory_and_old_memory_goes_with_its_last_picture(decoder: Decoder) -> None:
+    decoder._jail._inbox += [WANT, given_picture(slot=2), WANT_DEEP, given_picture(ring=1, slot=3, number=7)]
+
+    old, new = decoder.receive(1)
+
+    assert isinstance(old, Decoded) and isinstance(new, Decoded)
+    assert (old.slot, new.slot, new.number) == (2, 4 + 3, 7)
+    assert (old.picture.format.name, new.picture.format.name) == ("yuv420p", "yuv420p10le")
+    assert (new.picture.full_range, new.picture.matrix) == (True, 6)
+    assert decoder.free == 3
+    decoder.release(old.slot)
+    assert list(decoder._rings) == [1]
+    decoder.release(new.slot)
+    assert (list(decoder._rings), decoder.free) == ([1], 4)
+
+
+def test_memory_that_holds_no_picture_goes_at_once(decoder: Decoder) -> None:
+    decoder._jail._inbox += [WANT, WANT_DEEP]
+
+    assert decoder.receive(1) == []
+    assert list(decoder._rings) == [1]
+
+
+def test_a_child_can_change_neither_the_size_of_the_memory_nor_its_seals() -> None:
+    ring = _SlotRing(0, 4, PIXEL_FORMATS["yuv420p"], 64, 48)
+
+    for size in (0, 1 << 20):
+        with pytest.raises(PermissionError):  # to shrink it would kill the parent by SIGBUS
+            os.ftruncate(ring.descriptor, size)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(ring.descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    os.close(ring.descriptor)
+
+
+def test_only_the_packet_whose_turn_it_is_counts_as_decoded(decoder: Decoder) -> None:
+    os.kill(decoder.pid, signal.SIGSTOP)
+    for number in (5, 6):
+        decoder.send(Packet(number=number))
+    done = [Received(decoder_child.DONE, decoder_child.DONE_FIELDS.pack(number, 3_000_000)) for number in (6, 9, 5)]
+
+    decoder._jail._inbox += done[:2]
+    decoder.receive(0)
+    assert (decoder.under_way, decoder.decoded, decoder.suspect) == (2, 0, 5)
+
+    decoder._jail._inbox += done[2:]
+    decoder.receive(0)
+    assert (decoder.under_way, decoder.decoded, decoder.suspect) == (1, 1, 6)
+    assert decoder.cpu_ms == 3
+
+
+def test_a_child_that_talks_without_end_does_not_hold_its_parent(decoder: Decoder) -> None:
+    decoder._jail._inbox += [Received(decoder_child.DONE, decoder_child.DONE_FIELDS.pack(0, 0))] * 3000
+
+    assert decoder.receive(0) == []
+    assert len(decoder._jail._inbox) == 3000 - 4 * 512
+
+
+def test_a_complaint_of_the_child_is_fit_for_a_log(decoder: Decoder) -> None:
+    decoder._jail._inbox.append(
+        Received(decoder_child.BROKEN, decoder_child.BROKEN_FIELDS.pack(3) + b"no \x1b[31mred\n")
+    )
+
+    assert decoder.receive(1) == [Undecodable(3, "no  [31mred ")]
 
 
 def test_nothing_is_left_in_shared_memory(clips: Clips) -> None:
@@ -292,14 +373,6 @@ def test_slots_follow_memory() -> None:
     assert slot_count(deep, memory_bytes=128 << 20) == 21
     assert slot_count(Head(width=4, height=4, pixel_format="bgra"), memory_bytes=1 << 30) == 512
     assert slot_count(full_hd, memory_bytes=0) == 4
-
-
-def test_bytes_behind_a_packet_are_zero() -> None:
-    packet = packet_of(b"abc")
-
-    assert bytes(packet) == b"abc"
-    assert packet.size == 3
-    assert packet_of(b"").size == 0
 
 
 def test_cpu_time_is_told(clips: Clips) -> None:

@@ -9,13 +9,17 @@ import threading
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engines import StreamError
 from pipeline.jail.parent import JailLimits
+from pipeline.jail.protocol import Received
 from pipeline.media import Demuxer
-from pipeline.wire import Packet, StreamRecord, fraction
+from pipeline.media.demuxer import without_password
+from pipeline.media.demuxer_child import ENDED, RECORD
+from pipeline.wire import AudioTrack, End, Head, Packet, Rational, StreamRecord, fraction
 from tests.clips import Clips
 from tests.hostile import HostileFiles
 from tests.pipeline.media.passing import demux
@@ -156,6 +160,69 @@ def test_a_killed_child_ends_the_stream(clips: Clips) -> None:
 
         with pytest.raises(StreamError, match="SIGKILL"):
             list(demuxer)
+
+
+def said(kind: int = RECORD, **fields: Any) -> Received:
+    return Received(kind, StreamRecord(**fields).SerializeToString())
+
+
+def good_head(**changes: Any) -> Head:
+    good = {"codec": "h264", "width": 64, "height": 48, "pixel_format": "yuv420p", "time_base": Rational(num=1, den=25)}
+    return Head(**{**good, "audio": [AudioTrack(track=1, codec="aac")], **changes})
+
+
+SOUND = said(packet=Packet(track=1, data=b"x"))
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([SOUND], id="a packet before the head"),
+        pytest.param([said(head=good_head()), said(head=good_head())], id="two heads"),
+        pytest.param([said(head=good_head()), said(packet=Packet(track=2))], id="a track that is not in the head"),
+        pytest.param([said(head=good_head()), said(end=End())], id="an end of its own"),
+        pytest.param([said(head=good_head(codec="ffv1"))], id="a codec that is not listed"),
+        pytest.param([said(head=good_head(pixel_format="yuv420q"))], id="no such pixel format"),
+        pytest.param([said(head=good_head(width=8192, height=8192))], id="too large"),
+        pytest.param([said(head=Head(codec="h264", time_base=Rational(num=1, den=25)))], id="no size"),
+        pytest.param([said(head=good_head(time_base=Rational(num=-1, den=25)))], id="time goes back"),
+        pytest.param([said(head=good_head(time_base=Rational(num=0, den=0)))], id="no time base"),
+        pytest.param([said(head=good_head(rate=Rational(num=-25, den=1)))], id="a rate below zero"),
+        pytest.param([said(7, head=good_head())], id="another kind of message"),
+        pytest.param([Received(RECORD, b"\xff\xff")], id="no record"),
+    ],
+)
+def test_what_a_hostile_child_says_is_not_believed(clips: Clips, messages: list[Received]) -> None:
+    with Demuxer(str(clips("mp4_aac").path)) as demuxer:
+        demuxer._jail._inbox += [*messages, Received(ENDED, b"")]
+
+        with pytest.raises(StreamError, match="its child process sent something else than it should"):
+            list(demuxer)
+
+        assert demuxer._jail.closed
+
+
+def test_what_an_honest_child_says_is_passed_on_until_it_ends(clips: Clips) -> None:
+    with Demuxer(str(clips("mp4_aac").path)) as demuxer:
+        demuxer._jail._inbox += [said(head=good_head()), SOUND, Received(ENDED, b""), SOUND]
+
+        head, packet = demuxer
+
+        assert (head.head.codec, packet.packet.data) == ("h264", b"x")
+        assert list(demuxer) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("a/b@c.mp4", "a/b@c.mp4"),
+        ("rtsp://cam/door", "rtsp://cam/door"),
+        ("rtsp://me:p@ss@cam:554/door", "rtsp://cam:554/door"),
+        ("rtsps://me@cam", "rtsps://cam"),
+    ],
+)
+def test_a_source_is_named_without_its_password(source: str, shown: str) -> None:
+    assert without_password(source) == shown
 
 
 def test_a_source_that_says_nothing_is_given_up(tmp_path: Path) -> None:

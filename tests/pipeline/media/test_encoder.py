@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import av.filter
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engines import ConfigError, FrameError
 from operators.frame import PIXEL_FORMATS, Picture
 from pipeline.media import Encoder, EncoderClock, masked_head, working_encoder
+from pipeline.media.buffers import samples
 from pipeline.media.encoder import ENCODERS, options_of, works
 from pipeline.wire import AudioTrack, Color, Head, Packet, Rational
 
@@ -61,6 +69,12 @@ def test_low_latency_holds_nothing_back() -> None:
     assert encoder.flush() == []
 
 
+def test_a_keyframe_that_is_asked_for_needs_nothing_before_it_even_where_gops_are_open() -> None:
+    packets = encoded(20, options={"x264-params": "open-gop=1"})
+
+    assert [b"\0\0\1\x65" in p.data for p in packets if p.key] == [True, True]  # a NAL unit of type 5, an IDR
+
+
 def test_the_picture_is_copied() -> None:
     encoder = Encoder(HEAD, PIXEL_FORMATS["yuv420p"], 64, 48)
     scratch = picture(0)
@@ -76,6 +90,25 @@ def test_the_picture_is_copied() -> None:
     packets += encoder.flush()
 
     assert packets == encoded(20)
+
+
+def test_a_frame_that_somebody_still_reads_is_not_overwritten() -> None:
+    encoder = Encoder(HEAD, PIXEL_FORMATS["yuv420p"], 64, 48)
+    tick = Fraction(1, 90000)
+    reader = av.filter.Graph()  # holds on to frames, as hardware encoders do
+    source = reader.add_buffer(width=64, height=48, format=av.VideoFormat("yuv420p"), time_base=tick)
+    source.link_to(reader.add("buffersink"))
+    reader.configure()
+    frame = encoder._filled(picture(0))
+    frame.pts, frame.time_base = 0, tick
+    reader.push(frame)
+    held = reader.pull()
+
+    encoder._filled(picture(9))
+
+    assert isinstance(held, av.VideoFrame)
+    assert np.array_equal(samples(held.planes[0], np.uint8), picture(0).planes[0])
+    assert not np.array_equal(picture(0).planes[0], picture(9).planes[0])
 
 
 @pytest.mark.parametrize(
@@ -119,9 +152,25 @@ def test_options_reach_the_encoder() -> None:
     assert sum(len(p.data) for p in encoded(20, crf=45)) < sum(len(p.data) for p in encoded(20, crf=15))
 
 
-def test_an_option_without_a_value_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected key=value, got 'tune'"):
-        options_of(["tune"])
+@pytest.mark.parametrize(
+    ("texts", "options"),
+    [
+        ([], {}),
+        (["tune=film"], {"tune": "film"}),
+        (["x264-params=keyint=4:scenecut=0", "bf=0"], {"x264-params": "keyint=4:scenecut=0", "bf": "0"}),
+        (["tune=film", "tune=grain"], {"tune": "grain"}),
+        (["tune="], {"tune": ""}),
+    ],
+    ids=["none", "one", "a value with marks in it", "the last one counts", "empty"],
+)
+def test_options_are_read_from_texts(texts: list[str], options: dict[str, str]) -> None:
+    assert options_of(texts) == options
+
+
+@pytest.mark.parametrize("text", ["tune", "=film", ""])
+def test_an_option_without_a_name_or_a_value_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"expected key=value, got '{text}'"):
+        options_of([text])
 
 
 def test_the_head_tells_a_sink_all() -> None:
@@ -135,14 +184,41 @@ def test_the_head_tells_a_sink_all() -> None:
     assert head.timed
 
 
-def test_colors_of_rgb_sources_are_what_they_were_converted_to() -> None:
-    source = Head(
-        pixel_format="bgra", time_base=HEAD.time_base, color=Color(range=2, primaries=2, transfer=2, matrix=0)
-    )
-
+def test_a_head_for_a_sink_takes_nothing_over_that_is_not_true_of_it() -> None:
+    source = Head(epoch=7, bits_per_coded_sample=24, reorder_depth=0, clock_may_jump=True, timed=False)
+    source.time_base.CopyFrom(HEAD.time_base)
     encoder = Encoder(source, PIXEL_FORMATS["yuv420p"], 64, 48)
 
-    assert (encoder.color.range, encoder.color.matrix) == (1, 6)
+    head = masked_head(source, encoder)
+
+    assert (head.epoch, head.bits_per_coded_sample, head.reorder_depth) == (0, 0, encoder.reorder_depth)
+    assert (head.timed, head.clock_may_jump) == (True, False)
+    assert head.rate == Rational(num=25, den=1)  # where the source does not say
+    assert source.epoch == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "color", "encoded_range", "matrix"),
+    [
+        ("bgra", Color(range=2, matrix=0), 1, 6),
+        ("gbrp", Color(range=2, matrix=1), 1, 6),
+        ("pal8", Color(range=2, matrix=2), 1, 6),
+        ("yuv444p", Color(range=2, matrix=0), 1, 6),
+        ("yuvj420p", Color(range=0, matrix=5), 2, 5),
+        ("yuv420p10le", Color(range=1, matrix=9), 1, 9),
+        ("", Color(range=2, matrix=0), 2, 0),
+    ],
+    ids=["RGB", "planar RGB", "palette", "RGB in YUV's planes", "JPEG", "HDR", "unknown"],
+)
+def test_colours_are_the_source_s_but_where_rgb_was_converted(
+    name: str, color: Color, encoded_range: int, matrix: int
+) -> None:
+    source = Head(pixel_format=name, time_base=HEAD.time_base, color=color)
+    source.color.primaries, source.color.transfer = 9, 16
+
+    encoded = Encoder(source, PIXEL_FORMATS["yuv420p"], 64, 48).color
+
+    assert (encoded.range, encoded.matrix, encoded.primaries, encoded.transfer) == (encoded_range, matrix, 9, 16)
 
 
 def test_the_clock_goes_on_over_units() -> None:
@@ -155,6 +231,50 @@ def test_the_clock_goes_on_over_units() -> None:
 
     assert [p.dts for p in packets] == [-20, -10, 0, 10, 20, 30, 40, 50]
     assert all(p.dts <= p.pts for p in packets)
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [([100], [80]), ([0], [-20]), ([0, 40], [-80, -40]), ([0, 30, 10, 20], [-20, -10, 0, 10])],
+    ids=["one picture lasts its duration", "at zero", "two pictures say their distance", "the first two of many"],
+)
+def test_the_first_unit_begins_two_pictures_early(unit: list[int], expected: list[int]) -> None:
+    packets = [Packet(pts=pts, duration=10) for pts in unit]
+
+    EncoderClock().stamp(packets)
+
+    assert [p.dts for p in packets] == expected
+
+
+@st.composite
+def units(draw: st.DrawFn) -> list[list[int]]:
+    """Times of showing in decoding order: each P-picture comes before the one or two B-pictures shown before it."""
+    time, made = 0, []
+    for lengths in draw(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=5), min_size=1, max_size=5)):
+        unit = []
+        for length in lengths:
+            group = []
+            for _ in range(length):
+                time += draw(st.integers(1, 50))
+                group.append(time)
+            unit += [group[-1], *group[:-1]]
+        made.append(unit)
+    return made
+
+
+@given(units())
+def test_decoding_times_grow_and_are_never_after_the_times_of_showing(made: list[list[int]]) -> None:
+    clock, packets = EncoderClock(), []
+    for unit in made:
+        run = [Packet(pts=pts, duration=1) for pts in unit]
+        clock.stamp(run)
+        clock = EncoderClock.from_bytes(clock.to_bytes())
+        packets += run
+
+    times = [packet.dts for packet in packets]
+    assert all(earlier < later for earlier, later in pairwise(times))
+    assert all(packet.dts <= packet.pts for packet in packets)
+    assert times[2:] == sorted(packet.pts for packet in packets)[:-2]
 
 
 def test_an_empty_unit_leaves_the_clock_alone() -> None:

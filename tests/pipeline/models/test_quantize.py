@@ -1,3 +1,5 @@
+"""A model at another precision has a card that says what it was made of, and holds what the first card asks for."""
+
 from __future__ import annotations
 
 import shutil
@@ -7,13 +9,15 @@ import numpy as np
 import pytest
 
 from engines import ConfigError, EngineError, open_engine
-from engines.card import Int8Calibration, Judged, read_card, write_card
+from engines.card import Int8Calibration, Judged, Precision, Tolerance, read_card, write_card
+from engines.files import sha256_of
 from engines.int8 import exact_here
 from pipeline.config import load
 from pipeline.live.steps import check
 from pipeline.models.catalog import find_model
 from pipeline.models.fetch import pull
 from pipeline.models.quantize import write_at
+from tests.engines.small_network import small_model, write_onnx
 from tests.model_files import model_file
 
 exact = pytest.mark.skipif(not exact_here(), reason="shipped ranges were judged for CPUs with VNNI")
@@ -26,6 +30,52 @@ def centerface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FACEWARDEN_CACHE", str(tmp_path))
     shutil.copy(file, tmp_path)
     return pull(["centerface"])[0]
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_a_network_is_written_beside_the_first_with_a_card_of_its_own(tmp_path: Path, precision: Precision) -> None:
+    source = write_onnx(tmp_path)
+
+    written = write_at(precision, source)
+
+    first, second = read_card(source), read_card(written)
+    assert written == tmp_path / f"small.{precision}.onnx"
+    assert (second.precision, second.made_from) == (precision, first.sha256)
+    assert second.sha256 == sha256_of(written.read_bytes())
+    assert (second.name, second.plan, second.calibration) == (first.name, first.plan, None)
+
+
+def test_a_network_of_half_precision_gives_nearly_the_same(tmp_path: Path) -> None:
+    source = write_onnx(tmp_path)
+    given = {"a": np.array([[1, 2, 3]], np.float32), "b": np.array([[10, 20, 0.1]], np.float32)}
+
+    outputs = open_engine(write_at("fp16", source))(**given)
+
+    assert np.allclose(outputs["sum"], [[11, 22, 3.1]], rtol=1e-3)
+    assert np.allclose(outputs["moved"], [[1, 3, 5]], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("precision", "tolerance", "complaint"),
+    [
+        ("fp16", {"fp16": Tolerance(absolute=0, relative=0)}, "small in fp16"),
+        ("fp16", {"bf16": Tolerance(absolute=1, relative=1)}, "small: its card has no tolerance for fp16"),
+        ("int8", {}, "its card has no calibration with a gate, so it is not quantised"),
+    ],
+    ids=["too far off", "no tolerance", "no calibration"],
+)
+def test_what_does_not_hold_is_not_written(
+    tmp_path: Path, precision: Precision, tolerance: dict[Precision, Tolerance], complaint: str
+) -> None:
+    model = small_model()
+    model.graph.initializer[0].float_data[0] = 2.0001  # which is 2 in half precision
+    source = write_onnx(tmp_path, model)
+    write_card(source, read_card(source).model_copy(update={"tolerance": tolerance}))
+
+    with pytest.raises(EngineError, match=complaint):
+        write_at(precision, source)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json", "small.onnx"]
 
 
 @exact

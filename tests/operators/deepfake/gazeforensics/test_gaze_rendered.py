@@ -15,7 +15,7 @@ def test_stills_become_videos_for_a_system_that_looks_at_these() -> None:
     stills = crop_set(8, 48)
     genuine = stills.where(np.flatnonzero(stills.labels == 0))
 
-    made, again = (rendered(genuine, head="small", size=32, kinds=("opposed", "swap"), most=12) for _ in range(2))
+    made, again = (rendered(genuine, head="small", size=32, kinds=("opposed", "swap"), max_clips=12) for _ in range(2))
 
     names, frames = np.unique(made.clips, return_counts=True)
     assert len(names) == 12 and (frames == 8).all()

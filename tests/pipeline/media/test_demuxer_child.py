@@ -1,0 +1,201 @@
+"""The child's side of the demuxer: which stream is the video, what is told of it, and that no packet is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+
+from pipeline.media import demuxer_child
+from pipeline.media.demuxer_child import ENDED
+from pipeline.wire import Head, Packet, StreamRecord, fraction
+from tests.clips import Clips
+from tests.pipeline.media.serving import serving
+
+Track = Callable[[Any], Any]
+LIMITS = {"timeout_s": 10.0, "max_pixels": 1 << 20, "max_packet_bytes": 1 << 20}
+
+
+def said(path: Path, **changes: Any) -> tuple[Head | None, list[Packet], str]:
+    """The head, the packets, and why it ended: empty if the source did."""
+    settings = {"source": str(path), "audio": True, "live": False, "options": {}, **LIMITS, **changes}
+    records = []
+    with serving(demuxer_child.serve, settings) as channel:
+        while (message := channel.receive()).kind == demuxer_child.RECORD:
+            records.append(StreamRecord.FromString(message.payload))
+    reason = "" if message.kind == ENDED else message.payload.decode()
+    return (records[0].head if records else None), [record.packet for record in records[1:]], reason
+
+
+def video(size: tuple[int, int], *, codec: str = "mpeg4", rate: int = 25, cover: bool = False) -> Track:
+    """A track of three grey pictures; a cover belongs to the sound of an album."""
+
+    def add(container: Any) -> Any:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        if cover:
+            stream.disposition = Disposition.attached_pic
+
+        def packets() -> list[Any]:
+            made: list[Any] = []
+            for pts in range(1 if cover else 3):
+                frame = av.VideoFrame.from_ndarray(np.full((*size[::-1], 3), 90, np.uint8), format="rgb24")
+                frame.pts, frame.time_base = pts, Fraction(1, rate)
+                made += stream.encode(frame)
+            return [*made, *stream.encode(None)]
+
+        return packets
+
+    return add
+
+
+def sound(codec: str, rate: int = 48000) -> Track:
+    """A track of 2048 silent samples."""
+
+    def add(container: Any) -> Any:
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+
+        def packets() -> list[Any]:
+            made: list[Any] = []
+            for pts in (0, 1024):
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), format="s16", layout="mono")
+                frame.sample_rate, frame.pts, frame.time_base = rate, pts, Fraction(1, rate)
+                made += stream.encode(frame)
+            return [*made, *stream.encode(None)]
+
+        return packets
+
+    return add
+
+
+def file_of(path: Path, *tracks: Track) -> Path:
+    with av.open(str(path), "w") as container:
+        for packets in [track(container) for track in tracks]:
+            container.mux(packets())
+    return path
+
+
+def test_the_largest_video_is_taken(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "two.mkv", video((64, 48)), video((128, 96)), video((96, 64)))
+
+    head, packets, reason = said(path)
+
+    assert head is not None and (head.width, head.height) == (128, 96)
+    assert (len(packets), reason) == (3, "")
+
+
+def test_cover_art_is_never_the_video(tmp_path: Path) -> None:
+    cover = video((320, 240), codec="mjpeg", cover=True)
+
+    head, packets, _ = said(file_of(tmp_path / "film.mp4", video((64, 48)), cover))
+    _, _, reason = said(file_of(tmp_path / "song.mp4", sound("aac"), cover))
+
+    assert head is not None and (head.codec, head.width) == ("mpeg4", 64)
+    assert len(packets) == 3
+    assert reason == "has no video stream"
+
+
+@pytest.mark.parametrize(
+    ("tracks", "changes", "reason"),
+    [
+        ([video((64, 48), codec="ffv1")], {}, "holds ffv1 video; expected one of av1, gif, h263,"),
+        (
+            [video((64, 48), codec="libx264")],
+            {"max_pixels": 3071},
+            "has pictures of 64x48; at most 3071",
+        ),
+        ([video((64, 48))], {"max_packet_bytes": 9}, "; at most 9 are taken"),
+        ([sound("flac")], {}, "has no video stream"),
+    ],
+    ids=["codec", "pixels", "packet", "sound"],
+)
+def test_what_is_not_taken_is_named(tmp_path: Path, tracks: list[Track], changes: dict[str, Any], reason: str) -> None:
+    _, packets, said_reason = said(file_of(tmp_path / "file.mkv", *tracks), **changes)
+
+    assert reason in said_reason
+    assert packets == []
+
+
+def test_a_video_that_is_not_decoded_gives_way_to_a_smaller_one(tmp_path: Path) -> None:
+    head, _, _ = said(file_of(tmp_path / "file.mkv", video((128, 96), codec="ffv1"), video((64, 48))))
+
+    assert head is not None and (head.codec, head.width) == ("mpeg4", 64)
+
+
+@pytest.mark.parametrize("codec", ["aac", "alac", "pcm_alaw", "flac", "tta"])
+def test_the_header_of_a_sound_track_is_a_file_to_mux_from(tmp_path: Path, codec: str) -> None:
+    suffix = "mkv" if codec in ("flac", "tta") else "mov"
+    path = file_of(tmp_path / f"file.{suffix}", video((64, 48)), sound(codec, 32000))
+
+    head, packets, _ = said(path)
+
+    assert head is not None
+    (track,) = head.audio
+    (tmp_path / "header").write_bytes(track.header)
+    with av.open(str(tmp_path / "header")) as container:
+        (stream,) = container.streams
+        assert isinstance(stream, av.AudioStream)
+        assert (stream.codec.canonical_name, stream.rate, stream.channels) == (codec, 32000, 1)
+    assert (track.track, track.codec) == (1, codec)
+    assert fraction(track.time_base).denominator in (1000, 32000)
+    assert {packet.track for packet in packets} == {0, 1}
+
+
+def test_sound_tracks_are_numbered_in_the_order_of_the_file(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "file.mkv", sound("mp2"), video((64, 48)), sound("flac"))
+
+    head, packets, _ = said(path)
+    silent, pictures, _ = said(path, audio=False)
+
+    assert head is not None and [(track.track, track.codec) for track in head.audio] == [(1, "mp2"), (2, "flac")]
+    assert {packet.track for packet in packets} == {0, 1, 2}
+    assert silent is not None and not silent.audio
+    assert {packet.track for packet in pictures} == {0}
+
+
+@pytest.mark.parametrize("name", ["h264_open_gop", "vp9_hidden_frames", "mp4_aac", "mpeg1", "hevc_open_gop"])
+def test_looking_ahead_loses_no_packet(clips: Clips, name: str) -> None:
+    path = clips(name).path
+
+    _, packets, _ = said(path)
+
+    with av.open(str(path)) as container:
+        plain = [(p.stream.type == "audio", p.pts, p.dts, bytes(p)) for p in container.demux() if p.size]
+    assert [(p.track == 1, p.pts, p.dts, p.data) for p in packets] == plain
+
+
+def test_a_camera_is_not_read_ahead_and_promises_no_number_of_frames(clips: Clips) -> None:
+    path = clips("rotated").path
+
+    recorded, _, _ = said(path)
+    live, packets, _ = said(path, live=True)
+
+    assert recorded is not None and (recorded.frames_expected, recorded.rotation) == (48, 90)
+    assert live is not None and (live.frames_expected, live.rotation) == (0, 0)  # only a decoded picture says it
+    assert len(packets) == 48
+
+
+@pytest.mark.parametrize(
+    ("name", "expected", "jumps"),
+    [("h264_plain", 60, False), ("gif", 24, False), ("vp8", 48, False), ("mpeg1", 48, True), ("raw_h264", 0, False)],
+)
+def test_the_number_of_frames_is_guessed_from_the_duration_where_it_is_not_said(
+    clips: Clips, name: str, expected: int, jumps: bool
+) -> None:
+    head, _, _ = said(clips(name).path)
+
+    assert head is not None
+    assert abs(head.frames_expected - expected) <= 2
+    assert head.clock_may_jump is jumps
+
+
+def test_the_rate_of_a_bare_stream_is_what_its_codec_says(tmp_path: Path) -> None:
+    head, _, _ = said(file_of(tmp_path / "bare.h264", video((64, 48), codec="libx264", rate=30)))
+
+    assert head is not None and (fraction(head.rate), head.timed) == (Fraction(30), False)  # FFmpeg's reader says 25
