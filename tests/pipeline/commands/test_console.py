@@ -26,7 +26,7 @@ def raising(error: BaseException) -> Result:
 def test_all_errors_of_the_project_end_in_the_same_way(kind: type[FacewardenError]) -> None:
     done = raising(kind("no such file; name one that is there"))
 
-    assert (done.exit_code, done.stdout) == (WRONG, "")
+    assert (done.exit_code, done.stdout) == (WRONG, "") == (2, "")  # the code that scripts know
     assert done.stderr == "error: no such file; name one that is there\n"
 
 

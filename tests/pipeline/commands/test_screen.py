@@ -81,11 +81,11 @@ def test_from_uploads_to_reports(tmp_path: Path, config: Path, hostile: HostileF
     done = screen(uploads, "-o", out, "--config", config)
 
     assert done.exit_code == INDICATION, done.output
-    told = json.loads((out / LIST).read_text())
-    assert told["counts"] == {"indication": 1, "nothing_said": 1, "no_indication": 0, "incomplete": 1}
-    face, letter = told["videos"]
+    written = json.loads((out / LIST).read_text())
+    assert written["counts"] == {"indication": 1, "nothing_said": 1, "no_indication": 0, "incomplete": 1}
+    face, letter = written["videos"]
     report = ScreeningReport.model_validate_json((out / face["json"]).read_bytes())
-    assert report.source.sha256 == ScreeningList.model_validate(told).videos[0].source.sha256
+    assert report.source.sha256 == ScreeningList.model_validate(written).videos[0].source.sha256
     assert (face["words"], face["confidence"], letter["words"]) == (
         "indication of a forgery", "moderate", "nothing can be said",
     )  # fmt: skip
@@ -112,13 +112,13 @@ def test_names_that_are_no_text(tmp_path: Path, config: Path, hostile: HostileFi
 
 
 @pytest.mark.parametrize(
-    ("video", "told"),
+    ("video", "message"),
     [("rtsp://camera/1", "is not screened"), ("nowhere/*.mp4", "no such file"), ("/dev/video0", "is not screened")],
 )
-def test_what_cannot_be_screened(tmp_path: Path, video: str, told: str) -> None:
+def test_what_cannot_be_screened(tmp_path: Path, video: str, message: str) -> None:
     done = screen(video, "-o", tmp_path / "out")
 
-    assert done.exit_code == 2 and told in done.stderr
+    assert done.exit_code == 2 and message in done.stderr
     assert not (tmp_path / "out").exists()
 
 

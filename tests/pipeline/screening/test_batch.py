@@ -71,11 +71,11 @@ def test_a_report_is_not_made_twice_and_the_list_holds_all(tmp_path: Path, clips
 
     assert len(pages) == 2 and again.again == 1
     assert {file: file.stat().st_mtime_ns for file in pages} == pages
-    told = json.loads((again.folder / LIST).read_text())
-    assert [(row["source"]["name"], row["complete"], bool(row["html"])) for row in told["videos"]] == [
+    written = json.loads((again.folder / LIST).read_text())
+    assert [(row["source"]["name"], row["complete"], bool(row["html"])) for row in written["videos"]] == [
         ("plain.mp4", True, True), ("letter.mp4", False, True), ("missing.mp4", False, False),
     ]  # fmt: skip
-    assert told["counts"] == {"indication": 1, "nothing_said": 2, "no_indication": 0, "incomplete": 2}
+    assert written["counts"] == {"indication": 1, "nothing_said": 2, "no_indication": 0, "incomplete": 2}
     assert (again.folder / INDEX).read_text().count("href=") == 2
     assert {stat.S_IMODE(file.stat().st_mode) for file in again.folder.iterdir()} == {0o600}
 

@@ -222,13 +222,13 @@ class Fickle:
     ids=["one", "as many as are kept", "one more", "many more"],
 )
 def test_of_many_reasons_for_lost_frames_five_are_kept(clips: Clips, reasons: int, counts: list[int]) -> None:
-    told = screened(clips("h264_plain").path, {"detect.twin": Finder(), "x": Fickle(reasons), **steps()})
+    found = screened(clips("h264_plain").path, {"detect.twin": Finder(), "x": Fickle(reasons), **steps()})
 
-    assert list(told.lost.values()) == counts
-    assert [why for why in told.lost if why != "other failures"] == [
+    assert list(found.lost.values()) == counts
+    assert [why for why in found.lost if why != "other failures"] == [
         f"ValueError: reason {number}" for number in range(min(reasons, 5))
     ]
-    assert ("other failures" in told.lost) == (reasons > 5)
+    assert ("other failures" in found.lost) == (reasons > 5)
 
 
 def test_how_far_it_is_and_how_many_frames_are_expected(clips: Clips) -> None:

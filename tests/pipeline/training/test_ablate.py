@@ -34,9 +34,9 @@ def test_trainings_that_differ_in_one_thing_are_one_table(faceforensics: Path, t
     options = {"trunk": "xception-mini", "size": 48, "epochs": 0.5, "batch": 4, "fac_epochs": 0}
     data = Data(set=str(faceforensics), options={"kinds": ["Deepfakes"]}, size=64, per_clip=2)
     recipe = Recipe(use="deepfake.acmf", variant="tiny", data=data, options=options)
-    place = jobs.Workspace(None, tmp_path / "runs", "cpu", tmp_path / "crops")
+    workspace = jobs.Workspace(None, tmp_path / "runs", "cpu", tmp_path / "crops")
 
-    found = ablate(recipe, [], place, only=["as configured", "no masking"], draws=20)
+    found = ablate(recipe, [], workspace, only=["as configured", "no masking"], draws=20)
 
     figures, rows = row_figures(found), plain(found)
     assert [row["what"] for row in rows] == ["as configured", "no masking"]

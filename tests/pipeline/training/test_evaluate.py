@@ -41,39 +41,41 @@ TEST = {"splits": ["test"]}
 
 
 @pytest.mark.parametrize(
-    ("system", "told"),
+    ("system", "message"),
     [("acmf", "expected the folder of a training run"), ("gazeforensics", "none of deepfake.gazeforensics has")],
 )
-def test_adaptation_needs_weights_and_a_system_that_can(system: str, told: str) -> None:
-    place = jobs.Workspace(None, Path())
+def test_adaptation_needs_weights_and_a_system_that_can(system: str, message: str) -> None:
+    workspace = jobs.Workspace(None, Path())
 
-    with pytest.raises(ConfigError, match=told):
-        evaluate([system], [], {"set": "x"}, place, tta=True, draws=2)
+    with pytest.raises(ConfigError, match=message):
+        evaluate([system], [], {"set": "x"}, workspace, tta=True, draws=2)
 
 
 @pytest.mark.parametrize(
-    ("names", "runs", "told"),
+    ("names", "runs", "message"),
     [
         (["acmf", "acmf-paper"], [], "expected different systems"),
         (["gazeforensics", "acmf-paper"], [], "look at the same crops"),
         (["gazeforensics"], ["acmf-run"], "expected a run of deepfake.gazeforensics, got one of deepfake.acmf"),
     ],
 )
-def test_systems_that_are_not_evaluated_together(names: list[str], runs: list[str], told: str, tmp_path: Path) -> None:
+def test_systems_that_are_not_evaluated_together(
+    names: list[str], runs: list[str], message: str, tmp_path: Path
+) -> None:
     (tmp_path / "acmf-run").mkdir()
     (tmp_path / "acmf-run" / jobs.RECIPE).write_text(RECIPE.model_dump_json())
-    place, folders = jobs.Workspace(None, Path()), [tmp_path / run for run in runs]
+    workspace, folders = jobs.Workspace(None, Path()), [tmp_path / run for run in runs]
 
-    with pytest.raises(ConfigError, match=told):
-        evaluate(names, folders, {"set": "x"}, place, draws=2)
+    with pytest.raises(ConfigError, match=message):
+        evaluate(names, folders, {"set": "x"}, workspace, draws=2)
 
 
 def test_figures_of_degraded_pictures_have_names_of_their_own(faceforensics: Path, tmp_path: Path) -> None:
     """On a card they would pass for those of pictures as they are."""
     data = {"set": str(faceforensics), "options": {"kinds": ["FaceSwap"]}, "splits": ["test"], "per_clip": 1}
-    place = jobs.Workspace(None, tmp_path, "cpu", tmp_path / "crops")
+    workspace = jobs.Workspace(None, tmp_path, "cpu", tmp_path / "crops")
 
-    found = evaluate(["acmf"], [], data, place, shift=1, draws=2)
+    found = evaluate(["acmf"], [], data, workspace, shift=1, draws=2)
 
     assert {"shifted_auc", "shifted_ece_even"} <= found.figures.keys()
     assert all(name.startswith("shifted_") for name in found.figures)
@@ -108,7 +110,7 @@ def test_a_set_with_forgeries_is_taken_as_it_is(tmp_path: Path, workspace: jobs.
 
 
 class Forging(Here):
-    """Gives these crops for what is to be prepared, and forges as it is told to."""
+    """Gives these crops for what is to be prepared, and forges by itself."""
 
     def __init__(self, crops: CropSet) -> None:
         super().__init__(lambda _: crops)

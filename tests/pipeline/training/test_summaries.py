@@ -66,26 +66,26 @@ def test_kinds_are_each_against_all_genuine_crops() -> None:
 
 def test_figures_keep_their_names() -> None:
     made = scored()
-    told = figures(made, table(made, draws=30), by_kind(made, draws=30), draws=30)
+    found = figures(made, table(made, draws=30), by_kind(made, draws=30), draws=30)
 
     assert {"auc", "auc_low", "auc_high", "auc_mesonet", "auc_gain", "auc_gain_low", "auc_video", "auc_bad"} <= set(
-        told
+        found
     )
-    assert told["auc"] == 1.0 and told["coverage"] == pytest.approx(1 - 1 / CLIPS)
-    assert told["auc_gain"] == pytest.approx(1 - told["auc_mesonet"])
-    assert told["auc_kind_swap"] == 1.0 and told["crops"] == N and told["groups"] == 4
+    assert found["auc"] == 1.0 and found["coverage"] == pytest.approx(1 - 1 / CLIPS)
+    assert found["auc_gain"] == pytest.approx(1 - found["auc_mesonet"])
+    assert found["auc_kind_swap"] == 1.0 and found["crops"] == N and found["groups"] == 4
 
 
 def test_the_gain_is_over_the_better_baseline_and_has_an_interval() -> None:
     made = scored()
     spoke = np.isfinite(made.systems["good"])
 
-    told = figures(made, table(made, draws=30), [], draws=30)
+    found = figures(made, table(made, draws=30), [], draws=30)
 
     aucs = [auc(made.crops.labels[spoke], values[spoke]) for values in made.baselines.values()]
-    assert told["auc_mesonet"] == max(aucs) > min(aucs)
-    assert told["auc_gain"] == pytest.approx(told["auc"] - told["auc_mesonet"])
-    assert 0 < told["auc_gain_low"] <= told["auc_gain"] <= told["auc_gain_high"]
+    assert found["auc_mesonet"] == max(aucs) > min(aucs)
+    assert found["auc_gain"] == pytest.approx(found["auc"] - found["auc_mesonet"])
+    assert 0 < found["auc_gain_low"] <= found["auc_gain"] <= found["auc_gain_high"]
 
 
 def test_what_is_spoken_of_is_judged_by_what_would_be_said() -> None:
@@ -95,11 +95,11 @@ def test_what_is_spoken_of_is_judged_by_what_would_be_said() -> None:
     silent, called = np.array([False, False, True, False]), scores >= 0.9
     made = Scored(crops, {"one": scores}, {}, {"one": silent}, {"one": called})
 
-    told = figures(made, table(made, draws=2), [], draws=2)
+    found = figures(made, table(made, draws=2), [], draws=2)
 
-    assert (told["spoken"], told["auc_spoken"]) == (0.75, 1.0)
-    assert told["error_spoken"] == pytest.approx(1 / 3)
-    assert told["selective_error_70"] == 0  # of the three surest at 0.5: 0.95, 0.2 and 0.7
+    assert (found["spoken"], found["auc_spoken"]) == (0.75, 1.0)
+    assert found["error_spoken"] == pytest.approx(1 / 3)
+    assert found["selective_error_70"] == 0  # of the three surest at 0.5: 0.95, 0.2 and 0.7
 
 
 def test_kinds_that_the_training_had_have_a_row_and_figures_of_their_own() -> None:
@@ -110,11 +110,11 @@ def test_kinds_that_the_training_had_have_a_row_and_figures_of_their_own() -> No
     made = Scored(crops, {"one": np.array([0.1, 0.9, 0.2, 0.1])}, {}, learned=["swap", "eyes"])
 
     rows = table(made, draws=5)
-    told = figures(made, rows, [], draws=5)
+    found = figures(made, rows, [], draws=5)
 
     assert [(row["what"], row["cases"]) for row in rows] == [("one", 4), (f"one{LEARNED}", 3)]
-    assert (told["auc"], told["auc_learned"]) == (0.625, 1.0)
-    assert told["ece_even_learned"] < told["ece_even"]
+    assert (found["auc"], found["auc_learned"]) == (0.625, 1.0)
+    assert found["ece_even_learned"] < found["ece_even"]
 
 
 @pytest.mark.parametrize("learned", [(), ("swap", "iris"), ("something else",)])
@@ -129,12 +129,12 @@ def test_what_was_adapted_has_a_row_and_a_figure_of_its_own() -> None:
     made = replace(plain, adapted={"good": 1 - plain.systems["good"]})
 
     rows = table(made, draws=5)
-    told, before = (figures(one, table(one, draws=5), [], draws=5) for one in (made, plain))
+    found, before = (figures(one, table(one, draws=5), [], draws=5) for one in (made, plain))
 
     of_it = [row for row in rows if row["what"] == f"good{ADAPTED}"]
     assert [(row["unit"], row["cases"], row["auc"].value) for row in of_it] == [("video", CLIPS, 0.0)]
-    assert told["auc_video_tta"] == 0.0 and told["auc_video_tta_low"] == 0.0
-    assert {name: value for name, value in told.items() if "tta" not in name} == pytest.approx(before, nan_ok=True)
+    assert found["auc_video_tta"] == 0.0 and found["auc_video_tta_low"] == 0.0
+    assert {name: value for name, value in found.items() if "tta" not in name} == pytest.approx(before, nan_ok=True)
 
 
 def test_figures_become_a_card_with_intervals() -> None:

@@ -87,7 +87,7 @@ def test_from_videos_to_the_table(faceforensics: Path, tmp_path: Path) -> None:
     kinds = "kinds=[Deepfakes, FaceSwap]"
 
     trained = facewarden(tmp_path, "train", "tiny.yaml", "--data", faceforensics, "--data-option", kinds)
-    told = facewarden(
+    printed = facewarden(
         tmp_path, "evaluate", "acmf", "--model", "runs/acmf-tiny", "--data", faceforensics, "--data-option", kinds,
         "--draws", "50", "--tta", "--json", "report.json",
     )  # fmt: skip
@@ -95,8 +95,8 @@ def test_from_videos_to_the_table(faceforensics: Path, tmp_path: Path) -> None:
     assert all(phase in trained for phase in ("landmarks", "training", "export", "all"))
     card = read_card(tmp_path / "runs/acmf-tiny/tiny_detector.onnx")
     assert card.seed == 0 and "faceforensics" in card.recipe.lower() and card.metrics
-    assert "Deepfakes" in told and "FaceSwap" in told and "video" in told and "adapted to" in told
+    assert "Deepfakes" in printed and "FaceSwap" in printed and "video" in printed and "adapted to" in printed
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["figures"]["groups"] == 1 and report["figures"]["crops"] >= 6
-    told_of = {"auc", "auc_low", "auc_video", "eer_video", "auc_video_tta", "auc_kind_FaceSwap", "error_spoken"}
-    assert told_of <= report["figures"].keys()
+    expected = {"auc", "auc_low", "auc_video", "eer_video", "auc_video_tta", "auc_kind_FaceSwap", "error_spoken"}
+    assert expected <= report["figures"].keys()
