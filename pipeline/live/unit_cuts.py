@@ -36,7 +36,7 @@ class UnitCuts:
             forced: it begins a new epoch.
         """
         cut = forced or self._may_cut(key, time_s, low_latency)
-        if cut:
+        if cut or self._began_s is None:
             self._frames, self._began_s = 0, time_s
         self._frames += 1
         return cut

@@ -143,7 +143,7 @@ def test_a_unit_ends_with_what_operators_remember_of_the_frames_before() -> None
     stage.arrive(UNIT_FRAMES + 8, key=True)
 
     cuts = {each.number: each.cut for each in stage.ahead.window if each.cut is not None}
-    assert cuts == {40: {"count": b"40"}}  # the keyframe at 30 comes too early
+    assert cuts == {30: {"count": b"30"}}  # the first keyframe after a second of 25 frames
 
 
 # -- packets -------------------------------------------------------------------------------------------

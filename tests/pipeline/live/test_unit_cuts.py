@@ -82,3 +82,11 @@ def test_no_unit_is_longer_than_what_a_crash_may_repeat(
         assert not cut or key or forced or low_latency or longest == LONGEST_UNIT
 
     assert longest <= (LIVE_UNIT if low_latency else LONGEST_UNIT)
+
+
+def test_a_second_is_counted_from_the_first_frame_on() -> None:
+    cuts = UnitCuts()
+
+    slow = [cuts.before(key=True, time_s=Fraction(7 + number, 5), low_latency=True) for number in range(12)]
+
+    assert [number for number, cut in enumerate(slow) if cut] == [5, 10]
