@@ -90,6 +90,14 @@ def test_points_come_back_into_the_crop_they_were_taken_from(
     np.testing.assert_allclose(back[0], inside, atol=0.01)
 
 
+def test_irises_do_not_move_the_square() -> None:
+    staring = MESH.copy()
+    staring[crops.CONTOUR :] += 100
+
+    assert np.array_equal(crops.squares(staring[None], 64), crops.squares(MESH[None], 64))
+    assert crops.CONTOUR == 468
+
+
 def test_each_face_has_its_own_affine() -> None:
     """Points of 478 x 3, as a mesh has them; what is third is left out."""
     affines = np.array([[[1, 0, 5], [0, 1, 7]], [[2, 0, 0], [0, 2, 0]]], np.float64)

@@ -162,14 +162,16 @@ def test_how_far_a_face_that_is_not_compared_may_move(
 def test_a_face_that_is_kept_already_stays_so_and_the_input_is_left_alone(
     keep: Keep, person: NDArray[np.uint8]
 ) -> None:
+    keep(confirmed := [met(person, 0), met(person, 1)])
     faces = Faces.of([FACE, FACE], tracks=[5, -1], kept=[True, False], seen=[False, True])
-    frame = replace(frame_of(person), faces=faces)
+    frame = replace(frame_of(person, 2), faces=faces)
 
     (done,) = keep([frame])
 
     assert done.faces.kept.tolist() == [True, False]
     assert done.faces is not frame.faces
     assert frame.faces.kept.tolist() == [True, False]
+    assert kept(confirmed) == [False, False]
 
 
 def test_without_photos_nobody_is_kept(models: tuple[Path, Path], person: NDArray[np.uint8]) -> None:

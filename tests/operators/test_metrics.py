@@ -107,6 +107,21 @@ def test_bins_by_hand(scores: list[float], labels: list[int], error: float) -> N
     assert metrics.calibration_error(np.array(labels), np.array(scores, float), bins=10) == pytest.approx(error)
 
 
+def test_there_are_15_bins_unless_asked_otherwise() -> None:
+    """0.25 and 0.3 are in one of five bins, and in two of fifteen."""
+    labels, scores = np.array([1, 0]), np.array([0.25, 0.3])
+
+    assert metrics.calibration_error(labels, scores) == pytest.approx((0.75 + 0.3) / 2)
+    assert metrics.even_calibration_error(labels, scores) == pytest.approx((0.75 + 0.3) / 2)
+    assert metrics.calibration_error(labels, scores, bins=5) == pytest.approx(0.5 - 0.275)
+
+
+def test_a_half_counts_as_forged() -> None:
+    _, risk = metrics.risk_coverage(np.array([1, 0]), np.array([0.5, 0.5]))
+
+    assert risk.tolist() == [0, 0.5]
+
+
 @given(st.integers(0, 1000))
 def test_a_blind_detector_is_at_chance_and_a_turned_one_at_the_other_end(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -198,16 +213,17 @@ def test_groups_are_drawn_as_wholes() -> None:
 
 
 def test_the_interval_is_the_middle_95_of_100() -> None:
-    """Of ten groups, one forged: how many of it are drawn is binomial, 0 to 3 in the middle 95 %."""
-    labels = np.repeat([1, *[0] * 9], 4)
+    """Of ten groups, two are forged: how many of these are drawn is binomial, 0 to 5 in the middle 95 % and 0 to 4 in
+    the middle 90 %."""
+    labels = np.repeat([1, 1, *[0] * 8], 4)
 
     def share(drawn: NDArray[np.int64], _: NDArray[np.float64]) -> float:
         return float(drawn.mean())
 
     found = metrics.interval(share, labels, labels.astype(float), np.repeat(np.arange(10), 4), draws=4000)
 
-    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.0, 0.3))
-    assert str(found) == "0.100 [0.000, 0.300]"
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0, 0.5))
+    assert str(found) == "0.200 [0.000, 0.500]"
 
 
 def test_draws_without_a_value_are_left_out() -> None:

@@ -117,6 +117,21 @@ def test_a_frame_between_is_looked_at_when_asked_for() -> None:
     assert done[1] is frames[1]
 
 
+@pytest.mark.parametrize(("nms", "found"), [(0.8, 1), (0.85, 2)])
+def test_how_far_faces_may_overlap(nms: float, found: int) -> None:
+    """The same face in two neighbouring cells, 4 of 40 pixels apart: an overlap of 36 / 44."""
+
+    def twice(**inputs: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
+        maps = OneFace()(**inputs)
+        for array in maps.values():
+            array[..., 20, 11] = array[..., 20, 10]
+        return maps
+
+    (done,) = CenterFace(twice, nms=nms)([frame_of(black(800, 608))])
+
+    assert len(done.faces) == found
+
+
 def test_no_frames_ask_no_network() -> None:
     engine = OneFace()
 
