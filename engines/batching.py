@@ -48,7 +48,12 @@ class Request:
 
     @cached_property
     def kind(self) -> tuple[Any, ...]:
-        """Equal for requests that can be one batch: the network, names, dtypes, and shapes but for the rows."""
+        """Equal for requests that can be one batch: the network, names, dtypes, and shapes but for the rows.
+
+        >>> small, large = (Request("net", "a", {"x": np.zeros((rows, 3))}, 0.0) for rows in (1, 4))
+        >>> small.kind == large.kind
+        True
+        """
         arrays = sorted((name, array.dtype.str, array.shape[1:]) for name, array in self.inputs.items())
         return self.network, *arrays
 

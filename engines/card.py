@@ -74,6 +74,10 @@ class Gate(Section):
 
         Raises:
             EngineError: with both figures.
+
+        >>> Gate(metric="recall", max_drop=0.005).require(Judged(fp32=0.9, int8=0.89))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        engines.EngineError: int8 is refused: recall fell from 0.9000 to 0.8900; expected a drop of at most 0.005; ...
         """
         if judged.fp32 - judged.int8 > self.max_drop:
             raise EngineError(
@@ -154,7 +158,11 @@ class Card(Section):
 
 
 def card_file(model: Path) -> Path:
-    """Where the card of a model file lies."""
+    """Where the card of a model file lies.
+
+    >>> str(card_file(Path("models/centerface.onnx")))
+    'models/centerface.json'
+    """
     return model.with_suffix(".json")
 
 

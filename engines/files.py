@@ -21,5 +21,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def sha256_of(content: bytes) -> str:
-    """In hexadecimal."""
+    """In hexadecimal.
+
+    >>> sha256_of(b"abc")[:8]
+    'ba7816bf'
+    """
     return hashlib.sha256(content).hexdigest()

@@ -26,6 +26,9 @@ class Difference:
         largest: of |a - b|.
         at: the largest |b|, to read `largest` against.
         excess: the largest |a - b| / (absolute + relative * |b|): above 1 it is outside the tolerance.
+
+    >>> Difference("boxes", largest=0.01, at=2.0, excess=0.5).agrees
+    True
     """
 
     output: str
@@ -65,6 +68,11 @@ def require_parity(name: Path | str, found: Iterable[Difference], tolerance: Tol
 
     Raises:
         EngineError: with each output that does.
+
+    >>> apart = Difference("boxes", largest=0.5, at=2.0, excess=20.0)
+    >>> require_parity("net.onnx", [apart], Tolerance(absolute=0.01, relative=0.01))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    engines.EngineError: net.onnx is refused: expected outputs within ..., got 'boxes' by 0.5 at values up to 2; ...
     """
     wrong = [
         f"{each.output!r} by {each.largest:.3g} at values up to {each.at:.3g}" for each in found if not each.agrees
@@ -103,6 +111,10 @@ def draw_inputs(
 
     Args:
         shapes: of inputs whose axes are free; the number of rows in it is not used.
+
+    >>> tensors = {"image": Tensor.of("image", "float32", (None, 3, 8, 8))}
+    >>> [inputs["image"].shape for inputs in draw_inputs(tensors)]
+    [(1, 3, 8, 8), (3, 3, 8, 8)]
     """
     rng = np.random.default_rng(seed)
     for rows in batches:

@@ -84,6 +84,10 @@ def at_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
 
     Raises:
         EngineError: an operator cannot be converted.
+
+    >>> model = onnx.ModelProto(opset_import=[onnx.helper.make_opsetid("", 17)])
+    >>> at_opset(model, 13) is model
+    True
     """
     if any(each.version >= opset for each in model.opset_import if each.domain in ("", "ai.onnx")):
         return model
@@ -121,7 +125,13 @@ def _round(tensor: TensorProto, source: TensorProto) -> None:
 
 
 def precision_of(model: onnx.ModelProto) -> Precision:
-    """What a model computes in, read from its nodes and weights."""
+    """What a model computes in, read from its nodes and weights.
+
+    >>> model = onnx.ModelProto()
+    >>> weight = model.graph.initializer.add(data_type=TensorProto.FLOAT16)
+    >>> precision_of(onnx.ModelProto()), precision_of(model)
+    ('fp32', 'fp16')
+    """
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         return "int8"
     types = {tensor.data_type for tensor in model.graph.initializer}

@@ -21,7 +21,13 @@ MOST_REMEMBERED = 256
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Which sizes one axis of a tensor may have, `most` None for without limit."""
+    """Which sizes one axis of a tensor may have, `most` None for without limit.
+
+    >>> [str(axis) for axis in (Axis(), Axis(1, 8), Axis(3, 3))]
+    ['any', '1..8', '3']
+    >>> Axis(1, 8).admits(4), Axis(1, 8).admits(9)
+    (True, False)
+    """
 
     least: int = 1
     most: int | None = None
@@ -51,17 +57,30 @@ class Tensor:
 
     @classmethod
     def of(cls, name: str, dtype: Any, shape: Sequence[int | None]) -> Tensor:
-        """From a shape in which None, or a number below 0, stands for a free axis."""
+        """From a shape in which None, or a number below 0, stands for a free axis.
+
+        >>> str(Tensor.of("image", "float32", (None, 3, None, 64)))
+        'float32 (any, 3, any, 64)'
+        """
         axes = tuple(Axis() if size is None or size < 0 else Axis(size, size) for size in shape)
         return cls(name, np.dtype(dtype), axes)
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """Sizes of the axes, None where free."""
+        """Sizes of the axes, None where free.
+
+        >>> Tensor.of("image", "float32", (-1, 3, 64, 64)).shape
+        (None, 3, 64, 64)
+        """
         return tuple(axis.least if axis.fixed else None for axis in self.axes)
 
     def admits(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
-        """Whether an array is right but for its batch, which is split or padded to fit."""
+        """Whether an array is right but for its batch, which is split or padded to fit.
+
+        >>> image = Tensor.of("image", "float32", (1, 3, 64, 64))
+        >>> image.admits(np.dtype("float32"), (5, 3, 64, 64)), image.admits(np.dtype("float32"), (1, 1, 64, 64))
+        (True, False)
+        """
         rank_and_rows = len(shape) == len(self.axes) and shape[0] > 0
         sizes = zip(self.axes[1:], shape[1:], strict=False)
         return dtype == self.dtype and rank_and_rows and all(axis.admits(size) for axis, size in sizes)

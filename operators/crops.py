@@ -47,7 +47,11 @@ def squares(meshes: NDArray[np.floating[Any]], size: int, *, margin: float = 1.1
 
 
 def boxes_to_squares(boxes: NDArray[np.floating[Any]], size: int, *, margin: float = 1.0) -> Affines:
-    """The same around boxes `(n, 4)` xyxy, for networks that want what a detector found and no more."""
+    """The same around boxes `(n, 4)` xyxy, for networks that want what a detector found and no more.
+
+    >>> boxes_to_squares(np.array([[10, 20, 14, 28]]), 8).tolist()
+    [[[1.0, 0.0, 8.0], [0.0, 1.0, 20.0]]]
+    """
     boxes = np.asarray(boxes, np.float64).reshape(-1, 4)
     middle = (boxes[:, :2] + boxes[:, 2:]) / 2 - 0.5  # edges of pixels to their middles
     scale = margin * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) / size
@@ -62,6 +66,10 @@ def cut(image: NDArray[np.uint8], to_picture: Affines, size: int) -> NDArray[np.
 
     A pixel is the mean of bilinear samples, as many along each side as it covers pixels of the picture. What lies
     outside of the picture repeats its border.
+
+    >>> image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1).repeat(3, axis=2)
+    >>> cut(image, np.array([[[1.0, 0, 1], [0, 1, 1]]]), 2)[0, :, :, 0].tolist()
+    [[5, 6], [9, 10]]
     """
     crops = np.empty((len(to_picture), size, size, 3), np.uint8)
     for crop, affine in zip(crops, to_picture, strict=True):
@@ -76,14 +84,23 @@ def cut(image: NDArray[np.uint8], to_picture: Affines, size: int) -> NDArray[np.
 
 
 def points_to_crop(points: NDArray[np.floating[Any]], to_picture: Affines) -> NDArray[np.float32]:
-    """Points `(n, k, 2 or 3)` of the pictures as x, y `(n, k, 2)` in their crops."""
+    """Points `(n, k, 2 or 3)` of the pictures as x, y `(n, k, 2)` in their crops.
+
+    >>> points_to_crop(np.array([[[12.0, 24.0]]]), boxes_to_squares(np.array([[10, 20, 14, 28]]), 8)).tolist()
+    [[[4.0, 4.0]]]
+    """
     linear, offset = to_picture[:, :, :2], to_picture[:, None, :, 2]
     away = np.asarray(points, np.float64)[..., :2] - offset
     return np.asarray(np.einsum("nij,nkj->nki", np.linalg.inv(linear), away), np.float32)
 
 
 def resize(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Crops `(n, s, s, 3)` at another size: the mean of areas when reduced, else bilinear."""
+    """Crops `(n, s, s, 3)` at another size: the mean of areas when reduced, else bilinear.
+
+    >>> crop = np.array([[0, 2], [4, 6]], np.uint8)[None, :, :, None].repeat(3, axis=3)
+    >>> resize(crop, 1).tolist()
+    [[[[3, 3, 3]]]]
+    """
     if crops.shape[1] == size:
         return crops
     how = cv2.INTER_AREA if size < crops.shape[1] else cv2.INTER_LINEAR
@@ -92,7 +109,11 @@ def resize(crops: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def batches(pixels: NDArray[np.uint8], size: int, max_rows: int = 32) -> Iterator[NDArray[np.uint8]]:
-    """Crops `(n, s, s, 3)`, which may lie on disk, at that size and in their order, at most so many at a time."""
+    """Crops `(n, s, s, 3)`, which may lie on disk, at that size and in their order, at most so many at a time.
+
+    >>> [len(batch) for batch in batches(np.zeros((5, 8, 8, 3), np.uint8), 8, max_rows=2)]
+    [2, 2, 1]
+    """
     for first in range(0, len(pixels), max_rows):
         yield resize(np.asarray(pixels[first : first + max_rows]), size)
 
@@ -100,6 +121,11 @@ def batches(pixels: NDArray[np.uint8], size: int, max_rows: int = 32) -> Iterato
 def to_input(
     crops: NDArray[np.uint8], *, mean: Sequence[float] = (0, 0, 0), std: Sequence[float] = (1, 1, 1)
 ) -> NDArray[np.float32]:
-    """`(n, 3, s, s)` float32 of crops `(n, s, s, 3)`: `(value / 255 - mean) / std`, what networks are given."""
+    """`(n, 3, s, s)` float32 of crops `(n, s, s, 3)`: `(value / 255 - mean) / std`, what networks are given.
+
+    >>> white = to_input(np.full((1, 2, 4, 3), 255, np.uint8), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    >>> white.shape, white.max().item()
+    ((1, 3, 2, 4), 1.0)
+    """
     scaled = (crops.astype(np.float32) / 255 - np.asarray(mean, np.float32)) / np.asarray(std, np.float32)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))

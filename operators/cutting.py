@@ -112,7 +112,13 @@ def _cut(image: Image, faces: Faces, clip: Clip, index: int, cutting: Cutting) -
 
 
 def turned_away(mesh: Array) -> float:
-    """How far a face looks aside: 0 towards the camera, 1 with the tip of the nose over the edge of the face."""
+    """How far a face looks aside: 0 towards the camera, 1 with the tip of the nose over the edge of the face.
+
+    >>> mesh = np.zeros((478, 3))
+    >>> mesh[[234, 454, 1], 0] = [0, 100, 75]  # both edges of the face, and the tip of the nose
+    >>> turned_away(mesh)
+    0.5
+    """
     left, right, nose = mesh[454, 0], mesh[234, 0], mesh[1, 0]
     half = abs(left - right) / 2
     return float(abs(nose - (left + right) / 2) / max(half, 1e-6))

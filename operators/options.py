@@ -46,6 +46,10 @@ def options_model(function: Callable[..., Any]) -> type[OptionSection]:
 
     Raises:
         TypeError: a parameter has no annotation.
+
+    >>> def soften(*, cells: PositiveCount = 4) -> None: ...
+    >>> options_model(soften).model_json_schema()["properties"]["cells"]["minimum"]
+    1
     """
     hints = typing.get_type_hints(function.__init__ if inspect.isclass(function) else function, include_extras=True)
     meaning = described(function)
@@ -69,6 +73,10 @@ def read_options(function: Callable[..., Any], given: Mapping[str, Any], *, wher
 
     Raises:
         ConfigError: one is unknown, missing, or of a wrong type or value.
+
+    >>> def soften(*, cells: PositiveCount = 4) -> None: ...
+    >>> read_options(soften, {}, where="soften").cells
+    4
     """
     model = options_model(function)
     try:
@@ -78,12 +86,20 @@ def read_options(function: Callable[..., Any], given: Mapping[str, Any], *, wher
 
 
 def names_file(hint: Any) -> bool:
-    """Whether values of this type are files."""
+    """Whether values of this type are files.
+
+    >>> names_file(Path | None), names_file(str)
+    (True, False)
+    """
     return Path in (hint, *typing.get_args(hint))
 
 
 def described(function: Callable[..., Any]) -> dict[str, str]:
-    """What the docstring says under `Args` about each parameter."""
+    """What the docstring says under `Args` about each parameter.
+
+    >>> described(read_options)
+    {'where': 'what the options are of, for people.'}
+    """
     entries: dict[str, str] = {}
     names: list[str] = []
     for line in (inspect.getdoc(function) or "").partition("\nArgs:\n")[2].splitlines():

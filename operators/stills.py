@@ -41,14 +41,22 @@ def read_image(file: Path, flags: int = cv2.IMREAD_COLOR) -> Array | None:
 
 
 def picture_of(image: Array) -> Picture:
-    """A `(h, w, 3)` uint8 BGR image as decoders give it: yuv420p, limited range; odd sizes repeat the last line."""
+    """A `(h, w, 3)` uint8 BGR image as decoders give it: yuv420p, limited range; odd sizes repeat the last line.
+
+    >>> [plane.shape for plane in picture_of(np.zeros((3, 5, 3), np.uint8)).planes]
+    [(4, 6), (2, 3), (2, 3)]
+    """
     height, width = image.shape[:2]
     even = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     return planar(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420))
 
 
 def planar(stacked: Array) -> Picture:
-    """A picture of the planes of yuv420p one below the other, `(h + h / 2, w)` uint8, h and w even."""
+    """A picture of the planes of yuv420p one below the other, `(h + h / 2, w)` uint8, h and w even.
+
+    >>> [plane.shape for plane in planar(np.zeros((6, 4), np.uint8)).planes]
+    [(4, 4), (2, 2), (2, 2)]
+    """
     height, width = len(stacked) * 2 // 3, stacked.shape[1]
     luma, chroma = height * width, height * width // 4
     y, u, v = np.split(stacked.reshape(-1), [luma, luma + chroma])
@@ -57,7 +65,11 @@ def planar(stacked: Array) -> Picture:
 
 
 def frame_of(image: Array, index: int = 0, *, stream: str = "still", rotation: int = 0) -> Frame:
-    """A frame that shows a `(h, w, 3)` uint8 BGR image."""
+    """A frame that shows a `(h, w, 3)` uint8 BGR image.
+
+    >>> frame_of(np.zeros((4, 4, 3), np.uint8), index=50).time_s
+    2.0
+    """
     return Frame(stream, index, index / 25, picture_of(image), rotation=rotation)
 
 

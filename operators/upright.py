@@ -20,26 +20,42 @@ def upright(image: NDArray[np.uint8], rotation: int) -> NDArray[np.uint8]:
 
 
 def points_to_coded(points: Array, rotation: int, width: int, height: int) -> Array:
-    """Points `(..., 2)` of the upright picture, as x y in the coded one of that width and height."""
+    """Points `(..., 2)` of the upright picture, as x y in the coded one of that width and height.
+
+    >>> points_to_coded(np.array([0, 0]), 90, 640, 480).tolist()
+    [640, 0]
+    """
     x, y = points[..., 0], points[..., 1]
     turned = ((x, y), (width - y, x), (width - x, height - y), (y, height - x))[_quarters(rotation)]
     return np.stack(turned, axis=-1)
 
 
 def points_to_upright(points: Array, rotation: int, width: int, height: int) -> Array:
-    """Points `(..., 2)` of the coded picture of that width and height, as x y in the upright one."""
+    """Points `(..., 2)` of the coded picture of that width and height, as x y in the upright one.
+
+    >>> points_to_upright(np.array([640, 0]), 90, 640, 480).tolist()
+    [0, 0]
+    """
     x, y = points[..., 0], points[..., 1]
     turned = ((x, y), (y, width - x), (width - x, height - y), (height - y, x))[_quarters(rotation)]
     return np.stack(turned, axis=-1)
 
 
 def boxes_to_coded(boxes: Array, rotation: int, width: int, height: int) -> Array:
-    """Boxes `(n, 4)` xyxy of the upright picture, in the coded one."""
+    """Boxes `(n, 4)` xyxy of the upright picture, in the coded one.
+
+    >>> boxes_to_coded(np.array([[0, 0, 10, 20]]), 90, 640, 480).tolist()
+    [[620, 0, 640, 10]]
+    """
     return _ordered(points_to_coded(boxes.reshape(-1, 2, 2), rotation, width, height))
 
 
 def boxes_to_upright(boxes: Array, rotation: int, width: int, height: int) -> Array:
-    """Boxes `(n, 4)` xyxy of the coded picture, in the upright one."""
+    """Boxes `(n, 4)` xyxy of the coded picture, in the upright one.
+
+    >>> boxes_to_upright(np.array([[620, 0, 640, 10]]), 90, 640, 480).tolist()
+    [[0, 0, 10, 20]]
+    """
     return _ordered(points_to_upright(boxes.reshape(-1, 2, 2), rotation, width, height))
 
 

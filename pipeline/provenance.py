@@ -33,7 +33,12 @@ class FiguresReport(Section):
 
     @property
     def numbers(self) -> dict[str, int | float]:
-        """The figures that are defined."""
+        """The figures that are defined.
+
+        >>> figures = {"fps": 30, "auc": None}
+        >>> FiguresReport(command="", commit="", machine="", seed=None, figures=figures, rows=()).numbers
+        {'fps': 30}
+        """
         return {name: value for name, value in self.figures.items() if value is not None}
 
 

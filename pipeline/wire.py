@@ -30,12 +30,21 @@ from pipeline.facewarden_pb2 import Verdict as VerdictMessage
 
 
 def fraction(value: Rational) -> Fraction:
-    """The number, 0 where nothing was set."""
+    """The number, 0 where nothing was set.
+
+    >>> fraction(Rational(num=30000, den=1001)), fraction(Rational())
+    (Fraction(30000, 1001), Fraction(0, 1))
+    """
     return Fraction(value.num, value.den) if value.den else Fraction(0)
 
 
 def rational(value: Fraction | None) -> Rational:
-    """The message, 0/1 for None."""
+    """The message, 0/1 for None.
+
+    >>> rate = rational(Fraction(50, 2))
+    >>> rate.num, rate.den
+    (25, 1)
+    """
     value = value or Fraction(0)
     return Rational(num=value.numerator, den=value.denominator)
 

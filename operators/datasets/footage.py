@@ -132,7 +132,11 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:
-    """By name, where one that is a number stands for that number."""
+    """By name, where one that is a number stands for that number.
+
+    >>> [path.name for path in in_order([Path("10.png"), Path("9.png"), Path("cover.png")])]
+    ['cover.png', '9.png', '10.png']
+    """
     return sorted(paths, key=lambda path: (int(path.stem) if path.stem.isdecimal() else -1, path.name))
 
 

@@ -24,6 +24,11 @@ def offsets(points: NDArray[Any]) -> NDArray[np.float64]:
 
     Args:
         points: `(n, 478, 2 or 3)`, in pixels of whatever picture.
+
+    >>> mesh = np.zeros((1, 478, 2))
+    >>> mesh[0, [RIGHT_EYE[1], LEFT_EYE[1], RIGHT_IRIS, LEFT_IRIS]] = [[10, 0], [10, 0], [7, 0], [5, 0]]
+    >>> offsets(mesh).tolist()
+    [[[0.2, 0.0], [0.0, 0.0]]]
     """
     xy = np.asarray(points, np.float64)[..., :2]
     found = []
@@ -39,7 +44,11 @@ def offsets(points: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def angles(offset: NDArray[Any]) -> NDArray[np.float64]:
-    """Pitch and yaw in degrees `(..., 2)` of offsets `(..., 2)` across and down: against the head, not the camera."""
+    """Pitch and yaw in degrees `(..., 2)` of offsets `(..., 2)` across and down: against the head, not the camera.
+
+    >>> angles(np.array([RADIUS / 2, 0])).round(3).tolist()
+    [0.0, 30.0]
+    """
     return np.degrees(np.arcsin(np.clip(np.asarray(offset)[..., ::-1] / RADIUS, -MOST, MOST)))
 
 
@@ -47,6 +56,9 @@ def vergence(gaze: NDArray[Any]) -> NDArray[np.float64]:
     """Degrees `(n,)` by which the eyes turn towards each other, of angles `(n, 2, 2)`; below 0 they diverge.
 
     The right eye is on the left of the picture: eyes that converge look right there and left here.
+
+    >>> vergence(np.array([[[0, 5], [0, -5]]])).tolist()
+    [10.0]
     """
     return np.asarray(gaze[:, 0, 1] - gaze[:, 1, 1], np.float64)
 
@@ -55,6 +67,10 @@ def agreement(gaze: NDArray[Any]) -> float:
     """How alike both eyes move over the frames of a track, -1..1: the correlation of their steps in angles `(n, 2, 2)`.
 
     NaN with fewer than four frames, or eyes that do not move.
+
+    >>> eye = np.array([[0, 0], [1, 3], [0, 5], [2, 1]])
+    >>> round(agreement(np.stack([eye, eye], 1)), 3), round(agreement(np.stack([eye, -eye], 1)), 3)
+    (1.0, -1.0)
     """
     steps = np.diff(np.asarray(gaze, np.float64), axis=0)
     right, left = steps[:, 0].ravel(), steps[:, 1].ravel()

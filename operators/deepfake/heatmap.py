@@ -17,6 +17,10 @@ def overlay(
     Args:
         strongest: the evidence that is shown in the strongest colour. One number for all crops of a track, else a map
             without any evidence would look like one with much.
+
+    >>> crop = np.full((4, 4, 3), 50, np.uint8)
+    >>> bool((overlay(crop, np.zeros((2, 2)), strongest=1) == crop).all())
+    True
     """
     size = (crop.shape[1], crop.shape[0])
     fine = cv2.resize(np.asarray(evidence, np.float32), size, interpolation=cv2.INTER_CUBIC)

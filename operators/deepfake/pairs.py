@@ -116,7 +116,12 @@ class Ahead(Generic[Batch]):
 
 
 def halves(groups: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """True for about half of the rows, whole groups each: what is calibrated on one half is checked on the other."""
+    """True for about half of the rows, whole groups each: what is calibrated on one half is checked on the other.
+
+    >>> half = halves(np.array(["anna", "ben", "anna", "ben"]))
+    >>> bool(half[0] == half[2]), bool(half[1] == half[3])
+    (True, True)
+    """
     names, inverse = np.unique(groups, return_inverse=True)
     chosen = np.random.default_rng(0).permutation(len(names)) < len(names) // 2
     return np.asarray(chosen[inverse], np.bool_)

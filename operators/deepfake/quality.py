@@ -42,6 +42,9 @@ def measure(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
     sharpness: log of the Laplacian's variance. flatness: the part of the pixels that equal their neighbours to within a
     level, as where compression has left nothing but a block's mean. noise: its deviation, in levels (Immerkaer 1996).
     contrast and brightness: deviation and mean of the grey levels.
+
+    >>> measure(np.full((1, 8, 8, 3), 100, np.uint8)).round(3).tolist()  # nothing but one flat grey
+    [[0.0, 1.0, 0.0, 0.0, 100.0]]
     """
     rows = np.zeros((len(crops), len(MEASURES)))
     for row, crop in zip(rows, crops, strict=True):
@@ -65,13 +68,21 @@ _IMMERKAER = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
 def ranges(measured: NDArray[np.float64], *, outside: float = 0.005) -> dict[str, UsualRange]:
-    """What of each measure `(n, 5)` is usual: all but a fraction `outside` at either end."""
+    """What of each measure `(n, 5)` is usual: all but a fraction `outside` at either end.
+
+    >>> ranges(np.tile(np.arange(101.0)[:, None], 5), outside=0.1)["noise"]
+    (10.0, 90.0)
+    """
     low, high = np.quantile(measured, (outside, 1 - outside), axis=0)
     return {name: (float(a), float(b)) for name, a, b in zip(MEASURES, low, high, strict=True)}
 
 
 def faults(measured: NDArray[np.float64], usual: Mapping[str, UsualRange]) -> list[str]:
-    """For each crop, why it should not be judged by what was measured `(n, 5)`; empty if it may be."""
+    """For each crop, why it should not be judged by what was measured `(n, 5)`; empty if it may be.
+
+    >>> faults(np.array([[1.0, 0, 0, 0, 0], [5.0, 0, 0, 0, 0]]), {"sharpness": (2.0, 8.0)})
+    ['the face is blurred', '']
+    """
     return [_fault(row, usual) for row in measured]
 
 
@@ -91,6 +102,9 @@ def placing_faults(
     Args:
         min_px: the shorter side of a box.
         max_yaw: how far the head may be turned, in degrees.
+
+    >>> placing_faults(np.array([[0, 0, 20, 30]]), np.zeros((1, 478, 3)), None, min_px=24, max_yaw=60)
+    ['the face is too small']
     """
     faults = []
     for row, (box, mesh) in enumerate(zip(boxes, meshes, strict=True)):
@@ -104,5 +118,9 @@ def placing_faults(
 
 
 def head_turn(pose: NDArray[Any]) -> float:
-    """Degrees between where a head `(4, 4)` faces, left or right, and the camera."""
+    """Degrees between where a head `(4, 4)` faces, left or right, and the camera.
+
+    >>> head_turn(np.eye(4)), head_turn(np.eye(4)[[2, 1, 0, 3]])
+    (0.0, 90.0)
+    """
     return float(np.degrees(np.arctan2(abs(pose[0, 2]), pose[2, 2])))

@@ -47,7 +47,11 @@ class VerdictLimits:
 
     @classmethod
     def of(cls, metrics: Mapping[str, CardMetric | float]) -> Self:
-        """From a card's metrics, by the names that `figures` gives."""
+        """From a card's metrics, by the names that `figures` gives.
+
+        >>> VerdictLimits.of({"threshold_fake": 0.8, "auc": CardMetric(value=0.9, low=0.85, high=0.95)}).skill
+        0.85
+        """
 
         def number(name: str, default: float) -> float:
             value = metrics.get(name, default)
@@ -62,17 +66,30 @@ class VerdictLimits:
         return cls(number("threshold_fake", 1.0), number("threshold_real", 0.0), number("auc", 0.0), usual)
 
     def figures(self) -> dict[str, float]:
-        """The same as numbers by name, as a card holds them; the skill is measured later, by `evaluate`."""
+        """The same as numbers by name, as a card holds them; the skill is measured later, by `evaluate`.
+
+        >>> VerdictLimits(fake=0.8, real=0.3, usual={"noise": (1.0, 4.0)}).figures()
+        {'threshold_fake': 0.8, 'threshold_real': 0.3, 'noise_low': 1.0, 'noise_high': 4.0}
+        """
         ends = {f"{name}_{end}": pair[i] for name, pair in self.usual.items() for i, end in enumerate(("low", "high"))}
         return {"threshold_fake": self.fake, "threshold_real": self.real, **ends}
 
     @property
     def skilled(self) -> bool:
-        """Whether it may speak at all: not if it was measured to be no better than chance."""
+        """Whether it may speak at all: not if it was measured to be no better than chance.
+
+        >>> VerdictLimits(skill=0.8).skilled, VerdictLimits(skill=0.49).skilled
+        (True, False)
+        """
         return not 0 < self.skill <= CHANCE
 
     def judge(self, probability: float) -> tuple[str, str]:
-        """The words for a calibrated probability, and why it is no verdict, one of them empty."""
+        """The words for a calibrated probability, and why it is no verdict, one of them empty.
+
+        >>> limits = VerdictLimits(fake=0.8, real=0.3, skill=0.85)
+        >>> limits.judge(0.9), limits.judge(0.5)
+        (('indication of a forgery', ''), ('', 'the score lies between the two thresholds'))
+        """
         if not self.skilled:
             return "", UNSKILLED
         if probability >= self.fake:
@@ -82,7 +99,11 @@ class VerdictLimits:
         return "", BETWEEN
 
     def between(self, probabilities: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Of which of `(n,)` nothing can be said; NaN is among them."""
+        """Of which of `(n,)` nothing can be said; NaN is among them.
+
+        >>> VerdictLimits(fake=0.8, real=0.3).between(np.array([0.1, 0.5, 0.9])).tolist()
+        [False, True, False]
+        """
         return ~((probabilities >= self.fake) | (probabilities <= self.real)) | (not self.skilled)
 
     def _strength(self) -> str:
@@ -93,6 +114,9 @@ def thresholds(probabilities: NDArray[Any], labels: NDArray[Any], *, errors: flo
     """Where `fake` and `real` must lie for a fraction `errors` of genuine, and of forged, to be called wrongly.
 
     If the classes are so well apart that the two would cross, both lie where they meet.
+
+    >>> thresholds(np.array([0.1, 0.2, 0.6, 0.4, 0.8, 0.9]), np.array([0, 0, 0, 1, 1, 1]), errors=0)
+    (0.6, 0.4)
     """
     fake = float(np.quantile(probabilities[labels == 0], 1 - errors))
     real = float(np.quantile(probabilities[labels == 1], errors))
@@ -163,7 +187,14 @@ class TrackScore:
 
     @property
     def probability(self) -> float:
-        """Of the mean log odds: frames of a track are too much alike to count as independent."""
+        """Of the mean log odds: frames of a track are too much alike to count as independent.
+
+        >>> track = TrackScore()
+        >>> for index, score in enumerate((0.8, 0.8, 0.2, 0.2)):
+        ...     track.add(score, "", index, latest=0)
+        >>> round(track.probability, 3)
+        0.5
+        """
         count = len(self.recent) or self.judged
         return float(1 / (1 + np.exp(-self.evidence / count))) if count else float("nan")
 
@@ -242,7 +273,12 @@ class Standings:
 
 
 def suspicion(verdict: Verdict) -> tuple[int, float]:
-    """What sorts verdicts: an indication lies above a score that is neither, that above calm, and silence below all."""
+    """What sorts verdicts: an indication lies above a score that is neither, that above calm, and silence below all.
+
+    >>> calm, silent = Verdict("a/1", "net", 0.1, (), CALM), Verdict("a/2", "net", None, (TOO_FEW,))
+    >>> suspicion(calm) > suspicion(silent)
+    True
+    """
     if verdict.probability is None:
         return (2 if BETWEEN in verdict.reasons else 0), 0.0
     return (1 if verdict.words == CALM else 3), verdict.probability
@@ -252,6 +288,10 @@ def of_video(stream: str, model: str, tracks: Sequence[Verdict]) -> Verdict:
     """A video is as suspicious as its most suspicious track; without one that could be judged, nothing is said.
 
     Nor is it called calm where another track's score is neither: that one is more suspicious than those that are calm.
+
+    >>> calm, worse = (Verdict("a/1", "net", 0.1, (), CALM), Verdict("a/2", "net", 0.9, (), "indication of a forgery"))
+    >>> of_video("a", "net", [calm, worse]).reasons
+    ('track 2',)
     """
     worst = max(tracks, key=suspicion, default=None)
     if worst is None or worst.probability is None:

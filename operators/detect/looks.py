@@ -12,7 +12,13 @@ from operators.upright import boxes_to_coded, points_to_coded, upright
 
 
 class Period:
-    """Which frames are looked at: those whose index is a multiple of `every`, and those asked for."""
+    """Which frames are looked at: those whose index is a multiple of `every`, and those asked for.
+
+    >>> from operators.stills import frame_of
+    >>> period = Period(3)
+    >>> [period.due(frame_of(np.zeros((2, 2, 3), np.uint8), index)) for index in range(4)]
+    [True, False, False, True]
+    """
 
     def __init__(self, every: int) -> None:
         self._every, self._asked = every, set[str]()
@@ -27,13 +33,22 @@ class Period:
 
 
 def upright_size(frame: Frame) -> tuple[int, int]:
-    """Width and height of the picture as it is shown."""
+    """Width and height of the picture as it is shown.
+
+    >>> from operators.stills import frame_of
+    >>> upright_size(frame_of(np.zeros((480, 640, 3), np.uint8), rotation=90))
+    (480, 640)
+    """
     width, height = frame.picture.width, frame.picture.height
     return (height, width) if frame.rotation % 180 == 90 else (width, height)
 
 
 def on_grid(width: float, height: float, stride: int) -> tuple[int, int]:
-    """A size stretched up to multiples of the stride, at least one of it."""
+    """A size stretched up to multiples of the stride, at least one of it.
+
+    >>> on_grid(100, 60, 32)
+    (128, 64)
+    """
     across, down = (max(1, -(-round(side) // stride)) * stride for side in (width, height))
     return across, down
 
@@ -53,6 +68,11 @@ def to_faces(frame: Frame, seen: tuple[int, int], boxes: Array, scores: Array, l
         boxes: `(n, 4)` x1 y1 x2 y2 in the network's pixels; they may reach out of the picture.
         scores: `(n,)`.
         landmarks: `(n, 5, 2)` in the network's pixels.
+
+    >>> from operators.stills import frame_of
+    >>> frame, landmarks = frame_of(np.zeros((480, 640, 3), np.uint8)), np.zeros((1, 5, 2))
+    >>> to_faces(frame, (320, 240), np.array([[10, 10, 30, 40]]), np.array([0.9]), landmarks).boxes.tolist()
+    [[20.0, 20.0, 60.0, 80.0]]
     """
     width, height = upright_size(frame)
     to_picture = np.array([width / seen[0], height / seen[1]], np.float32)
@@ -63,13 +83,22 @@ def to_faces(frame: Frame, seen: tuple[int, int], boxes: Array, scores: Array, l
 
 
 def suppress(boxes: Array, scores: Array, iou: float) -> NDArray[np.int64]:
-    """Rows of the boxes `(n, 4)` x1 y1 x2 y2 to keep, best first: of two that overlap by more, the lesser goes."""
+    """Rows of the boxes `(n, 4)` x1 y1 x2 y2 to keep, best first: of two that overlap by more, the lesser goes.
+
+    >>> boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [20, 20, 30, 30]])
+    >>> suppress(boxes, np.array([0.8, 0.9, 0.7]), iou=0.5).tolist()
+    [1, 2]
+    """
     sides = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
     return np.asarray(cv2.dnn.NMSBoxes(sides.tolist(), scores.tolist(), 0.0, iou), np.int64).reshape(-1)
 
 
 def left_first(landmarks: Array) -> Array:
-    """Orders each pair of eyes and mouth corners `(n, 5, 2)` from left to right."""
+    """Orders each pair of eyes and mouth corners `(n, 5, 2)` from left to right.
+
+    >>> left_first(np.array([[[30, 10], [10, 10], [20, 20], [25, 30], [15, 30]]]))[0, :, 0].tolist()
+    [10, 30, 20, 15, 25]
+    """
     ordered = landmarks.copy()
     for left in (0, 3):
         pair = ordered[:, left : left + 2]

@@ -54,7 +54,12 @@ def recall(opener: Opener, engine: Engine, pictures: Sequence[Labelled]) -> floa
 
 
 def match(labels: Array, boxes: Array, scores: Array) -> NDArray[np.bool_]:
-    """Which of the labels `(n, 4)` are found: best-scored boxes `(m, 4)` choose first, each label is chosen once."""
+    """Which of the labels `(n, 4)` are found: best-scored boxes `(m, 4)` choose first, each label is chosen once.
+
+    >>> labels = np.array([[0.0, 0, 10, 10], [20, 20, 30, 30]])
+    >>> match(labels, np.array([[0.0, 0, 10, 9], [0, 0, 9, 10]]), np.array([0.9, 0.8])).tolist()
+    [True, False]
+    """
     found = np.zeros(len(labels), np.bool_)
     overlap = iou(labels, boxes)
     for best in np.argsort(-scores):

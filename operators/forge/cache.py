@@ -26,7 +26,11 @@ MASK_FRACTION = 4
 
 
 def need_donors(kinds: Sequence[str]) -> bool:
-    """Whether any of the kinds is made with another person's face."""
+    """Whether any of the kinds is made with another person's face.
+
+    >>> need_donors(["iris", "swap"]), need_donors(["iris"])
+    (True, False)
+    """
     return not NEEDS_DONOR.isdisjoint(kinds)
 
 

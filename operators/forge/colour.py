@@ -19,6 +19,10 @@ def matched(pixels: Pixels, to: Pixels, mask: Mask, amount: float = 1.0) -> NDAr
     Args:
         pixels, to: `(s, s, 3)` uint8, R first.
         amount: 0 leaves the colours, 1 matches them.
+
+    >>> dark, light = np.full((2, 2, 3), 100, np.uint8), np.full((2, 2, 3), 200, np.uint8)
+    >>> matched(dark, light, np.ones((2, 2), np.float32))[0, 0].round().tolist()
+    [200.0, 200.0, 200.0]
     """
     ours, theirs = _lab(pixels), _lab(to)
     weight = mask[:, :, None] / max(float(mask.sum()), 1.0)
@@ -28,7 +32,11 @@ def matched(pixels: Pixels, to: Pixels, mask: Mask, amount: float = 1.0) -> NDAr
 
 
 def jittered(pixels: Pixels, rng: Rng, amount: float = 1.0) -> NDArray[np.float32]:
-    """A picture in another colour balance, brightness and contrast: L, a and b each stretched and shifted."""
+    """A picture in another colour balance, brightness and contrast: L, a and b each stretched and shifted.
+
+    >>> jittered(np.full((2, 2, 3), 100, np.uint8), np.random.default_rng(0), amount=0)[0, 0].round().tolist()
+    [100.0, 100.0, 100.0]
+    """
     lab = _lab(pixels)
     middle = lab.mean(axis=(0, 1))
     stretch = np.exp(rng.normal(0, 0.08, 3) * amount)
@@ -37,7 +45,13 @@ def jittered(pixels: Pixels, rng: Rng, amount: float = 1.0) -> NDArray[np.float3
 
 
 def resampled(pixels: NDArray[Any], factor: float) -> NDArray[np.float32]:
-    """A picture reduced to a fraction of its size, and enlarged again; above 1 it is sharpened as much."""
+    """A picture reduced to a fraction of its size, and enlarged again; above 1 it is sharpened as much.
+
+    >>> checks = np.indices((16, 16)).sum(axis=0) % 2 * 200
+    >>> half = resampled(checks, 0.5)
+    >>> round(half.min().item(), 3), round(half.max().item(), 3)
+    (100.0, 100.0)
+    """
     pixels = np.asarray(pixels, np.float32)
     if factor > 1:
         return np.clip(

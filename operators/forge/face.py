@@ -49,6 +49,11 @@ def lay_over(face: GenuineFace, changed: NDArray[Any], mask: NDArray[np.floating
     """The changed picture `(s, s, 3)` 0..255 over the genuine one, in the weights `(s, s)` 0..1 of the mask.
 
     Weights are rounded to 1/255 before they are used, so that the mask shows all that was done.
+
+    >>> face = GenuineFace(np.zeros((1, 2, 3), np.uint8), np.zeros((478, 2)))
+    >>> forged = lay_over(face, np.full((1, 2, 3), 100), np.array([[0.0, 1.0]]))
+    >>> forged.pixels[0, :, 0].tolist(), forged.mask.tolist()
+    ([0, 100], [[0, 255]])
     """
     levels = np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
     weight = levels[:, :, None].astype(np.float32) / 255

@@ -76,5 +76,11 @@ def soft_hull(points: Points, of: Sequence[int], size: int, *, grow: float, feat
 
 
 def blurred(image: NDArray[Any], sigma: float) -> Mask:
-    """By a Gaussian of that standard deviation in pixels."""
+    """By a Gaussian of that standard deviation in pixels.
+
+    >>> spot = np.zeros((9, 9))
+    >>> spot[4, 4] = 100
+    >>> round(float(blurred(spot, 1.0)[4, 4]))  # 100 / (2 pi)
+    16
+    """
     return np.asarray(cv2.GaussianBlur(image, (0, 0), max(sigma, 0.3)), np.float32)

@@ -35,7 +35,12 @@ def warp(pixels: Pixels, points: Points, onto: Points) -> Pixels:
 
 
 def similarity(points: Points, onto: Points) -> NDArray[np.float64]:
-    """The `(2, 3)` turn, scale and shift that brings `points (k, 2)` closest to `onto (k, 2)`."""
+    """The `(2, 3)` turn, scale and shift that brings `points (k, 2)` closest to `onto (k, 2)`.
+
+    >>> corners = np.array([[0.0, 0], [1, 0], [0, 1]])
+    >>> (similarity(corners, 2 * corners + (5, 7)).round(6) + 0.0).tolist()
+    [[2.0, 0.0, 5.0], [0.0, 2.0, 7.0]]
+    """
     middle, target = points.mean(axis=0), onto.mean(axis=0)
     a, b = ((points - middle) @ (1, 1j), (onto - target) @ (1, 1j))
     factor = np.vdot(a, b) / np.vdot(a, a)
@@ -44,5 +49,9 @@ def similarity(points: Points, onto: Points) -> NDArray[np.float64]:
 
 
 def apply(affine: NDArray[Any], points: Points) -> NDArray[np.float64]:
-    """Points `(k, 2)` moved by a `(2, 3)` affine."""
+    """Points `(k, 2)` moved by a `(2, 3)` affine.
+
+    >>> apply(np.array([[2, 0, 5], [0, 2, 7]]), np.array([[1, 1]])).tolist()
+    [[7, 9]]
+    """
     return np.asarray(points @ affine[:, :2].T + affine[:, 2])

@@ -22,12 +22,22 @@ LUMA_WEIGHTS = {
 
 
 def colour_of(picture: Picture, cover: Cover) -> Array:
-    """A solid cover's colour in the picture's planes, `(3,)`, rounded."""
+    """A solid cover's colour in the picture's planes, `(3,)`, rounded.
+
+    >>> from operators.stills import picture_of
+    >>> colour_of(picture_of(np.zeros((2, 2, 3), np.uint8)), Cover((0, 0, 2, 2), color=(255, 255, 255))).tolist()
+    [235.0, 128.0, 128.0]
+    """
     return np.asarray(np.rint(np.ravel(to_planes(np.array([[cover.color]], np.float32), picture))))
 
 
 def to_planes(bgr: Array, picture: Picture) -> tuple[Array, Array, Array]:
-    """Y, U, V of `(h, w, 3)` float32 BGR 0..255, in the matrix, range and depth of the picture, not rounded."""
+    """Y, U, V of `(h, w, 3)` float32 BGR 0..255, in the matrix, range and depth of the picture, not rounded.
+
+    >>> from operators.stills import picture_of
+    >>> [plane.item() for plane in to_planes(np.zeros((1, 1, 3)), picture_of(np.zeros((2, 2, 3), np.uint8)))]
+    [16.0, 128.0, 128.0]
+    """
     matrix = picture.matrix
     if matrix == 2:
         matrix = 1 if picture.height >= HD_LINES else 6

@@ -34,7 +34,11 @@ def paint(frame: Frame) -> None:
 
 
 def plain(cover: Cover) -> Cover:
-    """A cover that costs least and hides no less: a box of one colour with hard edges."""
+    """A cover that costs least and hides no less: a box of one colour with hard edges.
+
+    >>> plain(Cover((0, 0, 9, 9), style="mosaic", feather=0.2)).style
+    'solid'
+    """
     return replace(cover, style="solid", shape="box", feather=0.0, pixels=None)
 
 

@@ -17,6 +17,13 @@ def check_covered(frame: Frame) -> None:
 
     Raises:
         FrameError: one does not, or a box is not four finite numbers in order.
+
+    >>> from operators.frame import Faces
+    >>> from operators.stills import picture_of
+    >>> shown = Frame("walk", 0, 0.0, picture_of(np.zeros((40, 40, 3), np.uint8)), Faces.of([[4, 4, 9, 9]]))
+    >>> check_covered(shown)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    engines.FrameError: walk, frame 0: expected a cover over the face at 4.0 4.0 9.0 9.0, got 0 covers elsewhere; ...
     """
     if not frame.covers and frame.faces.kept.all():
         return

@@ -32,7 +32,13 @@ class CoverRegion(NamedTuple):
 
 
 def region_of(picture: Picture, cover: Cover) -> CoverRegion | None:
-    """Where a cover lies, None if that is outside of the picture."""
+    """Where a cover lies, None if that is outside of the picture.
+
+    >>> import numpy as np
+    >>> from operators.stills import picture_of
+    >>> region_of(picture_of(np.zeros((90, 160, 3), np.uint8)), Cover((11, 10, 31, 30))).inner
+    Rect(x1=10, y1=10, x2=32, y2=30)
+    """
     box = x1, y1, x2, y2 = _at_least_a_pixel(cover.box)
     inner = _visible(picture, box)
     if inner is None:
@@ -44,7 +50,11 @@ def region_of(picture: Picture, cover: Cover) -> CoverRegion | None:
 
 
 def grid_of(box: Box, cover: Cover, inner: Rect) -> tuple[int, int]:
-    """How many cells across and down `inner`: as many as the box has, less where it reaches out of the picture."""
+    """How many cells across and down `inner`: as many as the box has, less where it reaches out of the picture.
+
+    >>> grid_of((0, 0, 40, 40), Cover((0, 0, 40, 40), cells=4), Rect(0, 0, 20, 40))
+    (2, 4)
+    """
     x1, y1, x2, y2 = box
     sides = ((inner.x2 - inner.x1, x2 - x1), (inner.y2 - inner.y1, y2 - y1))
     across, down = (int(min(cover.cells * seen / max(side, seen), seen / MIN_CELL_PX)) for seen, side in sides)
@@ -74,17 +84,30 @@ def _visible(picture: Picture, box: Box) -> Rect | None:
 
 
 def touched(box: Box) -> Rect:
-    """The pixels that a box touches, those beyond the right and lower edge of the picture too."""
+    """The pixels that a box touches, those beyond the right and lower edge of the picture too.
+
+    >>> touched((-3.5, 0.2, 7.1, 8))
+    Rect(x1=0, y1=0, x2=8, y2=8)
+    """
     x1, y1, x2, y2 = (max(side, 0) for side in box)
     return Rect(math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2))
 
 
 def window(rect: Rect, step: tuple[int, int]) -> tuple[slice, slice]:
-    """Rows and columns of a plane whose samples are `step` pixels wide and high."""
+    """Rows and columns of a plane whose samples are `step` pixels wide and high.
+
+    >>> window(Rect(2, 4, 7, 8), (2, 2))
+    (slice(2, 4, None), slice(1, 4, None))
+    """
     return slice(rect.y1 // step[1], -(-rect.y2 // step[1])), slice(rect.x1 // step[0], -(-rect.x2 // step[0]))
 
 
 def shape_of(rect: Rect, step: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of that window.
+
+    >>> shape_of(Rect(2, 4, 7, 8), (2, 2))
+    (2, 3)
+    """
     rows, columns = window(rect, step)
     return rows.stop - rows.start, columns.stop - columns.start
 

@@ -19,7 +19,13 @@ REPEATED_PX = 160 * 160
 
 
 def weights_of(picture: Picture, box: Box, cover: Cover, outer: Rect, step: tuple[int, int]) -> tuple[Array, Array]:
-    """How much each sample of a plane within `outer` gets of the cover, and keeps of itself: OPAQUE together."""
+    """How much each sample of a plane within `outer` gets of the cover, and keeps of itself: OPAQUE together.
+
+    >>> from operators.stills import picture_of
+    >>> picture, cover = picture_of(np.zeros((2, 4, 3), np.uint8)), Cover((0, 0, 2, 2), shape="box")
+    >>> weights_of(picture, cover.box, cover, Rect(0, 0, 4, 2), (1, 1))[0].tolist()
+    [[255, 255, 0, 0], [255, 255, 0, 0]]
+    """
     x1, y1, x2, y2 = box
     within = x1 - outer.x1, y1 - outer.y1, x2 - outer.x1, y2 - outer.y1
     size = outer.x2 - outer.x1, outer.y2 - outer.y1

@@ -16,7 +16,11 @@ Headers = Mapping[str, bytes]
 
 
 def split(value: bytes, headers: Headers, limit: int = MAX_MESSAGE_BYTES) -> Iterator[tuple[bytes, Headers]]:
-    """Chunks of at most `limit` bytes, each with its headers. A value that fits is returned unchanged, as one chunk."""
+    """Chunks of at most `limit` bytes, each with its headers. A value that fits is returned unchanged, as one chunk.
+
+    >>> [(part, headers["chunk"]) for part, headers in split(b"abcde", {}, limit=2)]
+    [(b'ab', b'0/3'), (b'cd', b'1/3'), (b'e', b'2/3')]
+    """
     if len(value) <= limit:
         yield value, headers
         return
@@ -27,7 +31,11 @@ def split(value: bytes, headers: Headers, limit: int = MAX_MESSAGE_BYTES) -> Ite
 
 
 def begins(headers: Headers) -> bool:
-    """Whether these are the headers of the first chunk of a value, or of a whole value."""
+    """Whether these are the headers of the first chunk of a value, or of a whole value.
+
+    >>> begins({}), begins({"chunk": b"0/3"}), begins({"chunk": b"1/3"})
+    (True, True, False)
+    """
     return headers.get(CHUNK, b"0/").startswith(b"0/")
 
 
@@ -41,7 +49,13 @@ class Joiner:
         self._headers: Headers = {}
 
     def add(self, offset: int, value: bytes, headers: Headers) -> Record | None:
-        """Adds the next chunk. Returns the whole value if this was its last chunk."""
+        """Adds the next chunk. Returns the whole value if this was its last chunk.
+
+        >>> joiner = Joiner("packets", "walk")
+        >>> joiner.add(5, b"ab", {"chunk": b"0/2"})
+        >>> joiner.add(6, b"c", {"chunk": b"1/2"}).value
+        b'abc'
+        """
         numbering = headers.get(CHUNK)
         if numbering is None:
             self._parts = []

@@ -261,7 +261,12 @@ def outgoing(settings: Settings, stream: str, messages: Sequence[Message]) -> li
 
 
 def hand_out(queue: deque[Record], max_bytes: int) -> list[Record]:
-    """Takes records from the queue until they have `max_bytes` or more; at least one if `max_bytes` is positive."""
+    """Takes records from the queue until they have `max_bytes` or more; at least one if `max_bytes` is positive.
+
+    >>> queue = deque(Record("packets", "walk", offset, offset + 1, b"abcd") for offset in range(5))
+    >>> [record.offset for record in hand_out(queue, max_bytes=6)]
+    [0, 1]
+    """
     records: list[Record] = []
     while queue and max_bytes > 0:
         records.append(queue.popleft())

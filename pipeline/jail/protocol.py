@@ -56,6 +56,11 @@ class Channel:
 
 
 def pack(kind: int, *parts: bytes) -> bytes:
+    """The bytes of a message, whose payload is the parts joined.
+
+    >>> unpack(bytearray(pack(1, b"ab", b"c")))
+    Received(kind=1, payload=b'abc')
+    """
     return b"".join((_HEADER.pack(kind, sum(map(len, parts))), *parts))
 
 
@@ -64,6 +69,10 @@ def unpack(unread: bytearray, *, longest: int = 1 << 32) -> Received | None:
 
     Raises:
         ValueError: a message longer than that is announced.
+
+    >>> unread = bytearray(pack(1, b"abc") + pack(2, b"de")[:-1])
+    >>> unpack(unread), unpack(unread)
+    (Received(kind=1, payload=b'abc'), None)
     """
     if len(unread) < _HEADER.size:
         return None
@@ -80,10 +89,18 @@ def unpack(unread: bytearray, *, longest: int = 1 << 32) -> Received | None:
 
 
 def printable(text: bytes) -> str:
-    """Words of a child that may be hostile, fit for a log."""
+    """Words of a child that may be hostile, fit for a log.
+
+    >>> printable(b"bad" + bytes([27]) + b"[2J")
+    'bad [2J'
+    """
     return "".join(c if c.isprintable() else " " for c in text[:500].decode("utf-8", "replace"))
 
 
 def readable(words: str) -> str:
-    """Words of a stranger, such as a file's name, fit for a terminal and a page: what is no text is a question mark."""
+    """Words of a stranger, such as a file's name, fit for a terminal and a page: what is no text is a question mark.
+
+    >>> readable("walk" + chr(27) + ".mp4")
+    'walk?.mp4'
+    """
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in words)

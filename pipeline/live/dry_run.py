@@ -231,5 +231,9 @@ def try_out(
 
 
 def record_of(number: int, value: bytes) -> Record:
-    """As a member polls it."""
+    """As a member polls it.
+
+    >>> record_of(3, b"packet").next_offset
+    4
+    """
     return Record(PACKETS, "trial", number, number + 1, value)

@@ -18,7 +18,11 @@ FORGED = "forged_"
 
 
 def message_of(verdict: Verdict) -> VerdictMessage:
-    """A verdict as it travels."""
+    """A verdict as it travels.
+
+    >>> message_of(Verdict("walk/1", "net", 0.75)).probability
+    0.75
+    """
     return VerdictMessage(
         subject=verdict.subject,
         model=verdict.model,

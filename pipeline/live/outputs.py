@@ -27,6 +27,10 @@ def plan(sources: Sequence[str], output: str | None, run_id: str) -> list[Planne
 
     Raises:
         ConfigError: one output file for several sources, or an output that would overwrite a source.
+
+    >>> [planned] = plan(["clips/walk.mkv"], "masked", "run1")
+    >>> planned.source.stream, planned.output
+    ('run1.0000.walk', 'masked/walk_anonymized.mkv')
     """
     single = output is not None and is_single(output)
     if single and len(sources) > 1:
@@ -48,7 +52,11 @@ def plan(sources: Sequence[str], output: str | None, run_id: str) -> list[Planne
 
 
 def is_single(output: str) -> bool:
-    """A file or a URL, and not a folder."""
+    """A file or a URL, and not a folder.
+
+    >>> is_single("masked.mp4"), is_single("masked"), is_single("rtsp://server/live")
+    (True, False, True)
+    """
     return Path(output).suffix.lower() in VIDEO_SUFFIXES or bool(LIVE.match(output))
 
 

@@ -41,6 +41,9 @@ class ResumePoint:
         settled_below, settled: packets that are accounted for, all below a number and some above it.
         operators: what operators remember, by step.
         ended: all of the stream is committed.
+
+    >>> ResumePoint.from_bytes(ResumePoint(next_index=7, settled=(9,)).to_bytes()).settled
+    (9,)
     """
 
     next_index: int = 0
@@ -112,7 +115,14 @@ class DecodeMarks:
         self._marks.append(mark)
 
     def resume_at(self, border: int) -> DecodeMark:
-        """Where to begin, when packets below the border are settled."""
+        """Where to begin, when packets below the border are settled.
+
+        >>> marks = DecodeMarks(DecodeMark(0, 0, Head()))
+        >>> for number in (10, 20, 30):
+        ...     marks.add(DecodeMark(number, number, Head()))
+        >>> marks.resume_at(25).number
+        10
+        """
         while len(self._marks) > 2 and self._marks[2].number <= border:
             self._marks.popleft()
         return self._marks[0]

@@ -70,7 +70,11 @@ def find_sources(arguments: Sequence[str]) -> list[str]:
 
 
 def shown_name(source: str) -> str:
-    """What people and files may see of a source or an output: a URL without user, password and query."""
+    """What people and files may see of a source or an output: a URL without user, password and query.
+
+    >>> shown_name("rtsp://user:secret@camera.local/live?token=1")
+    'rtsp://camera.local/live'
+    """
     scheme, separator, rest = source.partition("://")
     if not separator:
         return source

@@ -113,6 +113,10 @@ def read_line(line: str | bytes) -> FrameLine | VerdictLine | EndLine:
 
     Raises:
         ValidationError: it is none of this format.
+
+    >>> [line] = LinesOfStream("walk.mp4").of(VerdictRecord(end=End()))
+    >>> read_line(line.to_json()) == line
+    True
     """
     return REPORT_LINE.validate_json(line)
 
@@ -129,7 +133,12 @@ class LinesOfStream:
         self._dated: dict[str, Any] = {"epoch": 0, "utc": None}
 
     def of(self, record: VerdictRecord) -> Iterator[FrameLine | VerdictLine | EndLine]:
-        """A line for each frame and verdict of a record, and for the end if it is the last."""
+        """A line for each frame and verdict of a record, and for the end if it is the last.
+
+        >>> record = VerdictRecord(frames=[FrameReport(index=7, fate="FATE_MASKED")], end=End())
+        >>> [line.type for line in LinesOfStream("walk.mp4").of(record)]
+        ['frame', 'end']
+        """
         for report in record.frames:
             self._dated = {"epoch": report.epoch, "utc": iso_utc(report.utc_us)}
             yield self._frame(report)

@@ -25,7 +25,11 @@ def packet_of(data: bytes) -> AvPacket:
 
 
 def words(error: av.FFmpegError | ValueError) -> str:
-    """What FFmpeg says went wrong, without its number and without the URL, in which a password may be."""
+    """What FFmpeg says went wrong, without its number and without the URL, in which a password may be.
+
+    >>> words(ValueError("Invalid data"))
+    'invalid data'
+    """
     said = error.strerror if isinstance(error, av.FFmpegError) else str(error)
     return (said or str(error)).lower()
 

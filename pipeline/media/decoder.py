@@ -83,7 +83,11 @@ def _slot_bytes(layout: PixelFormat, width: int, height: int) -> int:
 
 
 def slot_count(head: Head, *, memory_bytes: int) -> int:
-    """How many pictures of the stream fit: 4 to 512."""
+    """How many pictures of the stream fit: 4 to 512.
+
+    >>> slot_count(Head(width=1920, height=1080), memory_bytes=1), slot_count(Head(), memory_bytes=1 << 30)
+    (4, 512)
+    """
     return max(_FEWEST_SLOTS, min(_MOST_SLOTS, memory_bytes // _expected_bytes(head)))
 
 

@@ -129,6 +129,10 @@ def _checked(source: str) -> str:
 
 
 def without_password(source: str) -> str:
-    """The source's name as people may see it."""
+    """The source's name as people may see it.
+
+    >>> without_password("rtsp://user:secret@camera.local/live")
+    'rtsp://camera.local/live'
+    """
     scheme, mark, rest = source.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if mark else source

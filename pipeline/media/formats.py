@@ -40,7 +40,11 @@ VIDEO_CODECS = frozenset(DECODERS)
 
 
 def is_pixel_format(name: str) -> bool:
-    """FFmpeg knows a layout of that name."""
+    """FFmpeg knows a layout of that name.
+
+    >>> is_pixel_format("yuv420p"), is_pixel_format("yuv421p")
+    (True, False)
+    """
     try:
         VideoFormat(name)
     except ValueError:
@@ -53,6 +57,9 @@ def nearest_format(source: VideoFormat, width: int, height: int) -> str:
 
     RGB, palettes and gray become 4:2:0, since hardly any player shows 4:4:4. Odd sizes keep all their
     chroma, because x264 takes no 4:2:0 of odd size.
+
+    >>> nearest_format(VideoFormat("rgb24"), 640, 480), nearest_format(VideoFormat("yuv422p12le"), 640, 480)
+    ('yuv420p', 'yuv422p10le')
     """
     suffix = "10le" if max(component.bits for component in source.components) > 8 else ""
     if source.is_rgb or source.has_palette or len(source.components) < 3:

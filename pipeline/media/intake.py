@@ -236,7 +236,12 @@ class Intake:
 
 
 def without_data(packet: Packet) -> Packet:
-    """What is needed of a packet once it was sent to the decoder."""
+    """What is needed of a packet once it was sent to the decoder.
+
+    >>> slim = without_data(Packet(number=3, pts=90, data=b"slices"))
+    >>> slim.pts, slim.data
+    (90, b'')
+    """
     slim = Packet(number=packet.number, duration=packet.duration, key=packet.key, discard=packet.discard)
     slim.received_us = packet.received_us
     if packet.HasField("pts"):

@@ -27,7 +27,11 @@ _LARGEST_TIMESCALE = (1 << 31) - 1
 
 def container_for(head: Head, path: Path | str) -> str:
     """`mp4`, `mov` or `matroska`: by the path's suffix, and by what can hold the audio. mp4 where nothing speaks
-    against it."""
+    against it.
+
+    >>> container_for(Head(), "walk.mp4"), container_for(Head(), "walk.mkv")
+    ('mp4', 'matroska')
+    """
     suffix = Path(path).suffix.lower()
     if suffix in (".mkv", ".webm"):
         return "matroska"

@@ -94,7 +94,11 @@ def list_models() -> list[Model]:
 
 
 def is_file(model: str) -> bool:
-    """Whether that is a file, not the name of a model."""
+    """Whether that is a file, not the name of a model.
+
+    >>> is_file("models/yunet.onnx"), is_file("yunet")
+    (True, False)
+    """
     return "/" in model or Path(model).suffix in SUFFIXES or Path(model).is_file()
 
 
@@ -126,7 +130,11 @@ def find_model(name: str) -> Path:
 
 
 def models_of(steps: Iterable[Step]) -> list[str]:
-    """Names of the models that steps need, sorted; files are none."""
+    """Names of the models that steps need, sorted; files are none.
+
+    >>> models_of([Step(use="detect.yunet", engines={"detector": "yunet", "other": "own/net.onnx"})])
+    ['yunet']
+    """
     return sorted({model for step in steps for model in step.engines.values() if not is_file(model)})
 
 

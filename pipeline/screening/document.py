@@ -116,7 +116,11 @@ def summary(report: ScreeningReport, source: ListedFile, *, html: str, document:
 
 
 def confidence(limits: VerdictLimits) -> Confidence:
-    """How far a detector's words can be trusted, in a word, by the skill that was measured."""
+    """How far a detector's words can be trusted, in a word, by the skill that was measured.
+
+    >>> [confidence(VerdictLimits(fake=0.8, real=0.3, skill=skill)) for skill in (0, 0.4, 0.8, 0.95)]
+    ['not measured', 'none', 'moderate', 'high']
+    """
     if not limits.skill:
         return "not measured"
     words, _ = limits.judge(limits.fake)

@@ -78,6 +78,10 @@ def plot(
         marks: horizontal lines by what they mean.
         dashed: names of series that differ by more than colour.
         colours: of series that do not have the colour of their number.
+
+    >>> ramp = np.array([0.0, 1.0])
+    >>> plot("Score", {"anna": (ramp, ramp)}, seconds=1, low=0, high=1, y=(0, 1)).lines[0].path
+    'M0.00 100.00h0L100.00 0.00'
     """
     span = max(seconds, 1e-3)
 
@@ -100,7 +104,11 @@ def plot(
 
 
 def angle_range(values: Sequence[NDArray[np.float64]]) -> float:
-    """A whole step of degrees that reaches over all values, to either side."""
+    """A whole step of degrees that reaches over all values, to either side.
+
+    >>> angle_range([np.array([3.0, -20.0])])
+    30.0
+    """
     finite = np.concatenate([np.abs(v[np.isfinite(v)]) for v in values]) if values else np.zeros(0)
     return float(ANGLE_STEP * max(1, np.ceil(finite.max(initial=0) / ANGLE_STEP)))
 

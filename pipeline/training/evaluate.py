@@ -113,7 +113,11 @@ def evaluated_crops(
 
 
 def like(data: Data, changes: Values) -> Data:
-    """Data for evaluation, cut as in training; what was left out of training is not left out of another set."""
+    """Data for evaluation, cut as in training; what was left out of training is not left out of another set.
+
+    >>> like(Data(set="dfdc", size=96, turned=0.5), {"set": "celebdf"}).turned
+    1.0
+    """
     if changes.get("set", data.set) == data.set:
         return changed_data(data, changes)
     everything = {"options": {}, "whole": False, "turned": 1.0, "most": 0, "per_clip": 32}

@@ -197,6 +197,9 @@ def changed_data(data: Data, changes: Mapping[str, Any]) -> Data:
 
     Raises:
         ConfigError: one of them cannot be meant.
+
+    >>> changed_data(Data(set="dfdc", size=160), {"size": 96}).size
+    96
     """
     try:
         return Data.model_validate({**data.model_dump(), **changes})

@@ -129,7 +129,11 @@ def committed(use: str, variant: str) -> Path:
 
 
 def fused(scores: Sequence[Array]) -> Array:
-    """The mean of the logits of those that spoke; fixed beforehand, with nothing to be fitted."""
+    """The mean of the logits of those that spoke; fixed beforehand, with nothing to be fitted.
+
+    >>> fused([np.array([0.9, 0.8]), np.array([0.1, np.nan])]).round(3).tolist()
+    [0.5, 0.8]
+    """
     stacked = logit(np.clip(np.stack(scores), EDGE, 1 - EDGE))
     known = np.isfinite(stacked)
     count = known.sum(axis=0)

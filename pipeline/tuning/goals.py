@@ -47,6 +47,9 @@ class Slo:
 
         Raises:
             ConfigError: one is not a known name, an equals sign and a number in its range.
+
+        >>> Slo.parse(["recall=0.98,latency_ms=300"]).asked
+        {'recall': 0.98, 'latency_ms': 300.0}
         """
         values: dict[str, float] = {}
         for text in itertools.chain.from_iterable(text.split(",") for text in texts):
@@ -90,7 +93,12 @@ class Score:
     failed: int
 
     def misses(self, slo: Slo) -> dict[str, float]:
-        """By how much it falls short, as a fraction of what was asked for; empty if it holds everything."""
+        """By how much it falls short, as a fraction of what was asked for; empty if it holds everything.
+
+        >>> score = Score((), "", frames=100, faces=50, recall=0.9, cpu_ms=5, latency_ms=300, fps=30, failed=0)
+        >>> score.misses(Slo(latency_ms=200, fps=25))
+        {'latency_ms': 0.5}
+        """
         short = {
             "recall": 1 - self.recall / slo.recall,
             "latency_ms": self.latency_ms / slo.latency_ms - 1,
@@ -126,7 +134,12 @@ def read_truth(path: Path, clips: Sequence[PacketClip]) -> Truth:
 
 
 def recall(truth: Truth, covers: Truth) -> tuple[float, int]:
-    """The share of the faces that is covered, and how many there are; not a number where there are none."""
+    """The share of the faces that is covered, and how many there are; not a number where there are none.
+
+    >>> truth = {"walk.mp4": {0: np.array([[0, 0, 10, 10], [20, 0, 30, 10]])}}
+    >>> recall(truth, {"walk.mp4": {0: np.array([[0, 0, 12, 12]])}})
+    (0.5, 2)
+    """
     covered = faces = 0
     for clip, by_frame in truth.items():
         for index, boxes in by_frame.items():

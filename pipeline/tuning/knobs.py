@@ -56,6 +56,10 @@ def knobs(config: Config, *, longest_px: int) -> list[Knob]:
 
     Args:
         longest_px: the longest side in the clips; pictures are not enlarged beyond it.
+
+    >>> config = Config.model_validate({"steps": [{"use": "detect.yunet", "options": {"every": 2, "px": 640}}]})
+    >>> {knob.option: knob.values for knob in knobs(config, longest_px=1280)}
+    {'every': (1, 2, 3, 5, 8, 13), 'px': (1280, 960, 640, 480, 320)}
     """
     found = []
     for step, section, options in _sections(config):
@@ -93,7 +97,12 @@ def _limit(name: str, longest_px: int) -> float:
 
 
 def turned(config: Config, found: Sequence[Knob], setting: Setting) -> Config:
-    """The config with the knobs turned; those at the config's own value are left as they are."""
+    """The config with the knobs turned; those at the config's own value are left as they are.
+
+    >>> config = Config.model_validate({"steps": [{"use": "detect.yunet"}]})
+    >>> turned(config, [Knob("detect.yunet", "every", (1, 2, 3), own=0, step=0)], (2,)).steps[0].options
+    {'every': 3}
+    """
     data = config.model_dump(exclude_unset=True)
     for knob, position in zip(found, setting, strict=True):
         if position == knob.own:
@@ -112,12 +121,21 @@ def turned(config: Config, found: Sequence[Knob], setting: Setting) -> Config:
 
 
 def thorough(found: Sequence[Knob]) -> Setting:
-    """The setting whose faces are taken for the truth: everything that changes faces at its first value."""
+    """The setting whose faces are taken for the truth: everything that changes faces at its first value.
+
+    >>> side, batch = Knob("finder", "max_px", (1280, 640, 320), own=1), Knob("engines", "batch", (1, 2, 4), own=2)
+    >>> thorough([side, batch])
+    (0, 2)
+    """
     return tuple(knob.own if knob.option in PACING else 0 for knob in found)
 
 
 def neighbours(found: Sequence[Knob], setting: Setting) -> list[Setting]:
-    """All settings that differ in one knob, by one value up or down."""
+    """All settings that differ in one knob, by one value up or down.
+
+    >>> neighbours([Knob("finder", "max_px", (1280, 640, 320), own=1)], (1,))
+    [(0,), (2,)]
+    """
     return [
         (*setting[:number], position, *setting[number + 1 :])
         for number, knob in enumerate(found)

@@ -170,6 +170,9 @@ def testing_rows(length: int, frames: int) -> list[NDArray[np.int64]]:
 
     Strides fall from length // frames to 1; one that gives at most two clips more than the last one used is passed
     over, and from stride 3 on none is added once there are five clips.
+
+    >>> [rows.tolist() for rows in testing_rows(8, 4)]
+    [[0, 2, 4, 6]]
     """
     clips: list[NDArray[np.int64]] = []
     used = 0
