@@ -64,7 +64,7 @@ class ProgramRuntime:
         try:
             with torch.inference_mode():
                 return {name: tensor.numpy() for name, tensor in self._module(**tensors).items()}
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             shapes = {name: array.shape for name, array in inputs.items()}
             raise EngineError(f"{self._path}: failed on {shapes}: {error}") from error
 

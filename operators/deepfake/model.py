@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TypeVar
 
 import torch
@@ -74,7 +75,7 @@ class MobileNetCut(nn.Module):
             state = torch.load(weights, map_location="cpu", weights_only=True)
             ours = {name: value for name, value in state.items() if name in self.state_dict()}
             self.load_state_dict(ours, strict=True)
-        except (OSError, RuntimeError, KeyError) as error:
+        except (OSError, EOFError, RuntimeError, KeyError, UnpicklingError) as error:
             raise EngineError(
                 f"{weights}: expected ImageNet weights of MobileNetV2 ({error}); `facewarden models pull mobilenet_v2`"
             ) from error

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from operators.deepfake import eyes
 from tests.operators.deepfake.faces import mesh
@@ -45,3 +47,33 @@ def test_eyes_agree_when_they_move_together() -> None:
     assert eyes.agreement(np.repeat(steps, 2, axis=1)) == pytest.approx(1)
     assert eyes.agreement(np.concatenate([steps, -steps], axis=1)) == pytest.approx(-1)
     assert np.isnan(eyes.agreement(steps[:3].repeat(2, axis=1)))
+
+
+@given(st.floats(-np.pi, np.pi), st.floats(0.1, 20), st.floats(-500, 500))
+def test_offsets_do_not_depend_on_where_and_how_large_a_face_is(angle: float, scale: float, shift: float) -> None:
+    straight = looking((0.2, -0.1), (0.15, 0.05))
+    turn = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+    assert eyes.offsets(straight @ turn + shift) == pytest.approx(eyes.offsets(straight), abs=1e-6)
+
+
+def test_each_eye_has_an_offset_of_its_own() -> None:
+    assert np.allclose(eyes.offsets(looking((0.2, -0.1), (0, 0.3))), [[[0.2, -0.1], [0, 0.3]]], atol=1e-3)
+
+
+@pytest.mark.parametrize(("across", "yaw"), [(0.0, 0.0), (0.45 * 0.5, 30.0), (0.45, 71.805), (-3.0, -71.805)])
+def test_an_iris_beyond_its_eyeball_is_a_slip(across: float, yaw: float) -> None:
+    """The sine stops at 0.95."""
+    assert eyes.angles(np.array([across, 0.0])) == pytest.approx([0, yaw], abs=1e-3)
+
+
+@pytest.mark.parametrize("still", [0, 1], ids=["right", "left"])
+def test_nothing_is_said_of_an_eye_that_does_not_move(still: int) -> None:
+    gaze = np.random.default_rng(0).normal(size=(10, 2, 2))
+    gaze[:, still] = 4.0
+
+    assert np.isnan(eyes.agreement(gaze))
+
+
+def test_eyes_that_move_by_themselves_do_not_agree() -> None:
+    assert abs(eyes.agreement(np.random.default_rng(0).normal(size=(400, 2, 2)))) < 0.1

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from engines import EngineError
+from engines.card import Card, CardMetric, write_card
 from operators.deepfake.quality import BETWEEN, BLURRED, TOO_FEW, UNSKILLED
-from operators.deepfake.scores import CALM, Standings, VerdictLimits, of_video, thresholds
+from operators.deepfake.scores import (
+    CALM,
+    Standings,
+    TrackScore,
+    VerdictLimits,
+    card_of,
+    known_to,
+    of_video,
+    suspicion,
+    thresholds,
+    unspoken,
+)
 from operators.frame import Verdict
 
 LIMITS = VerdictLimits(fake=0.8, real=0.2, skill=0.8)
@@ -140,3 +157,131 @@ def test_limits_travel_in_a_card() -> None:
 
     assert VerdictLimits.of({**limits.figures(), "auc": 0.7}) == VerdictLimits(0.9, 0.3, 0.7, {"noise": (1.0, 2.0)})
     assert VerdictLimits.of({"auc": float("nan")}).skill == 0  # nobody could measure it
+
+
+@pytest.mark.parametrize(
+    ("scores", "latest", "probability", "judged"),
+    [
+        pytest.param([0.9, 0.5], 0, 0.75, 2, id="odds of 9 and 1: their mean is 3"),
+        pytest.param([0.8, 0.2], 0, 0.5, 2, id="as much for as against"),
+        pytest.param([0.1, 0.1, 0.9, 0.5], 2, 0.75, 4, id="the last two"),
+        pytest.param([np.nan, 0.9], 0, 0.9, 1, id="what is no number is not judged"),
+        pytest.param([1.0, 0.0], 0, 0.5, 2, id="certainties weigh alike"),
+        pytest.param([1.0], 0, 1 - 1e-6, 1, id="nothing is certain"),
+        pytest.param([], 0, np.nan, 0, id="nothing"),
+    ],
+)
+def test_the_score_of_a_track(scores: list[float], latest: int, probability: float, judged: int) -> None:
+    track = TrackScore()
+    for index, score in enumerate(scores):
+        track.add(score, "", index, latest)
+
+    assert track.probability == pytest.approx(probability, nan_ok=True) and track.judged == judged
+
+
+def test_a_fault_is_counted_and_its_score_is_not() -> None:
+    track = TrackScore()
+    track.add(0.9, BLURRED, 3, 0)
+
+    assert (track.judged, track.met_at, track.silent) == (0, 3, {BLURRED: 1})
+
+
+def test_what_is_more_suspicious() -> None:
+    order = [
+        Verdict("s/1", "m", None, (TOO_FEW,)),
+        Verdict("s/2", "m", 0.02, (), CALM),
+        Verdict("s/3", "m", 0.1, (), CALM),
+        Verdict("s/4", "m", None, (BETWEEN,)),
+        Verdict("s/5", "m", 0.05, (), "weak indication of a forgery"),
+        Verdict("s/6", "m", 0.9, (), "weak indication of a forgery"),
+    ]
+
+    assert all(suspicion(less) < suspicion(more) for less, more in pairwise(order))
+
+
+SHARE = st.floats(0, 1)
+
+
+@given(SHARE, SHARE, SHARE, st.sampled_from([0.0, 0.4, 0.5, 0.6]))
+def test_of_many_as_of_each(probability: float, one: float, other: float, skill: float) -> None:
+    limits = VerdictLimits(fake=max(one, other), real=min(one, other), skill=skill)
+
+    words, why = limits.judge(probability)
+
+    assert bool(words) != bool(why)
+    assert limits.between(np.array([probability]))[0] == bool(why)
+
+
+def test_no_number_is_between() -> None:
+    assert LIMITS.between(np.array([np.nan, 0.8, 0.5, 0.2])).tolist() == [True, False, True, False]
+
+
+def test_faces_without_a_track_are_not_remembered() -> None:
+    standings = Standings("m", LIMITS, least=1)
+    standings.add("s", -1, 0, 0.9, "")
+
+    assert [verdict.subject for verdict in standings.verdicts("s")] == ["s"]
+
+
+def test_streams_are_told_apart_and_forgotten_alone() -> None:
+    standings = Standings("m", LIMITS, least=1)
+    for stream, score in (("a", 0.9), ("b", 0.1)):
+        standings.add(stream, 1, 0, score, "")
+
+    standings.forget("a")
+
+    assert [verdict.subject for verdict in standings.verdicts("a")] == ["a"]
+    assert [verdict.probability for verdict in standings.verdicts("b")] == [pytest.approx(0.1)] * 2
+
+
+# -- cards -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An engine that lies in a file."""
+
+    file: Path
+
+
+CARD = Card(
+    name="net", task="forgery", licence="-", sha256="ab" * 32, source="-",
+    metrics={"threshold_fake": 0.8, "threshold_real": 0.2, "auc": CardMetric(value=0.9, low=0.7, high=0.95)},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "net.0123456789abcdef.plan", "net.pt2"])
+def test_a_card_lies_beside_the_network_or_what_its_plan_was_built_from(name: str, tmp_path: Path) -> None:
+    write_card(tmp_path / "net.onnx", CARD)
+
+    assert card_of(Opened(tmp_path / name)) == CARD
+    assert known_to(Opened(tmp_path / name)) == (VerdictLimits(0.8, 0.2, skill=0.7), "net@abababababab")
+
+
+def test_what_is_given_goes_before_the_card(tmp_path: Path) -> None:
+    write_card(tmp_path / "net.onnx", CARD)
+
+    limits, name = known_to(Opened(tmp_path / "net.onnx"), {"threshold_fake": 0.6})
+
+    assert (limits, name) == (VerdictLimits(0.6), "net@abababababab")
+
+
+def test_a_function_has_no_card_and_claims_nothing() -> None:
+    assert known_to(lambda **_: {}) == (VerdictLimits(), "unnamed")
+
+
+def test_a_network_without_its_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no card"):
+        known_to(Opened(tmp_path / "net.onnx"))
+
+
+def test_nothing_is_claimed_of_unusual_crops_and_of_scores_between(tmp_path: Path) -> None:
+    """The second crop is too dark, and the third scores neither."""
+    usual = {"brightness_low": 50.0, "brightness_high": 200.0}
+    write_card(tmp_path / "net.onnx", CARD.model_copy(update={"metrics": {**CARD.metrics, **usual}}))
+    pixels = np.full((3, 32, 32, 3), 120, np.uint8)
+    pixels[1] = 10
+
+    silent = unspoken(Opened(tmp_path / "net.onnx"), pixels, 16, np.array([0.9, 0.9, 0.5]))
+
+    assert silent.tolist() == [False, True, True]
