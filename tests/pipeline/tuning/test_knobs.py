@@ -142,6 +142,16 @@ def test_the_lower_limit_of_the_resolution_gives_way(
     assert turned(config, found, setting).steps[0].options == written
 
 
+def test_only_the_step_of_a_knob_is_changed_and_only_its_option() -> None:
+    config = Config(steps=[Step(use="detect.yunet", options={"px": 960}), *centerface(min_px=900).steps])
+    found = knobs(config, longest_px=1280)
+    setting = tuple(1 if (knob.step, knob.option) == (1, "every") else knob.own for knob in found)
+
+    made = turned(config, found, setting)
+
+    assert [step.options for step in made.steps] == [{"px": 960}, {"min_px": 900, "every": 2}]
+
+
 def test_a_field_of_a_section_is_turned_too() -> None:
     """Nothing but what was turned is written: what the config leaves to defaults stays so."""
     knob = Knob("encode", "crf", (18, 23, 28), own=1)
