@@ -47,12 +47,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"sha256": "0" * 63}, "sha256: String should match"),
-        ({"precision": "fp4"}, "precision: Input should be"),
-        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
-        ({"name": None}, "name: Input should be a valid string"),
-        ({"plan": {"profile": {}, "workspace_mb": 0}}, "plan.workspace_mb: Input should be greater"),
-        ({"tolerance": {"fp32": {"absolute": -1, "relative": 0}}}, "tolerance.fp32.absolute: Input should be greater"),
+        ({"sha256": "0" * 63}, "sha256: expected a string that matches"),
+        ({"precision": "fp4"}, "precision: expected fp32, fp16, bf16 or int8, got 'fp4'"),
+        ({"colour": "red"}, "colour: unknown; known: name, task"),
+        ({"name": None}, "name: expected a string, got None"),
+        ({"plan": {"profile": {}, "workspace_mb": 0}}, "plan.workspace_mb: expected an integer of at least 1, got 0"),
+        (
+            {"tolerance": {"fp32": {"absolute": -1, "relative": 0}}},
+            "tolerance.fp32.absolute: expected a number of at least 0, got -1",
+        ),
     ],
     ids=["hash", "precision", "unknown", "nothing", "no space", "below nought"],
 )

@@ -29,7 +29,9 @@ def test_colours_by_hand() -> None:
     """Inferno ends in a pale yellow, of which half is mixed with half of the crop."""
     crop = np.full((16, 16, 3), 100, np.uint8)
 
-    strong, half = (overlay(crop, np.full((4, 4), 3.0), strongest=3.0, strength=strength)[8, 8] for strength in (1.0, 0.5))
+    strong, half = (
+        overlay(crop, np.full((4, 4), 3.0), strongest=3.0, strength=strength)[8, 8] for strength in (1.0, 0.5)
+    )
 
     assert strong.tolist() == [252, 255, 164] and half.tolist() == [176, 178, 132]
 
