@@ -10,6 +10,7 @@ import pytest
 from engines import ConfigError, EngineError
 from engines.card import read_card, write_card
 from pipeline.config import INSTALLED, Config, Step, load
+from pipeline.models.catalog import pick
 from pipeline.screening.networks import TrainedNetworks, models_in, with_files
 from tests.model_files import model_file
 from tests.pipeline.screening.brightness import config_of, write_detector
@@ -138,6 +139,22 @@ def test_of_what_is_missing_all_is_named_on_a_line_each(tmp_path: Path, monkeypa
         "deepfake.gazeforensics: frame.onnx clip.onnx: not in no; train it (`facewarden train gazeforensics`) and name "
         "the run's folder with --model, or leave the step out in a --config of your own",
     ]
+
+
+def test_a_model_that_is_there_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEWARDEN_CACHE", str(tmp_path))
+    (yunet,) = pick(["yunet"])
+    yunet.path.write_bytes(bytes(yunet.bytes))
+    steps = [
+        Step(use="detect.yunet", engines={"detector": "yunet"}),
+        Step(use="landmarks.mediapipe", engines={"model": "face_landmarker"}),
+    ]
+
+    found = with_files(Config(steps=steps[:1]))
+
+    assert found.steps == steps[:1]
+    with pytest.raises(ConfigError, match=rf"missing\nface_landmarker: not in {tmp_path}"):
+        with_files(Config(steps=steps))
 
 
 def test_networks_come_in_the_order_of_the_config(tmp_path: Path) -> None:

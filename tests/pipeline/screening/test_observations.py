@@ -77,6 +77,7 @@ def test_a_face_is_noted_by_its_track() -> None:
     assert four.scores["acmf"].rows().tolist() == [[0.0, 0.5], [0.04, 0.5], [0.08, 0.5]]
     assert four.gaze is not None and four.gaze.rows()[0].tolist()[:6] == [0, 5, 5, 5, 5, 0]
     assert [each.evidence is None for each in (*four.album, *two.album)] == [False] * 3 + [True] * 3
+    assert [each.rank[0] for each in (*four.album, *two.album)] == [True] * 3 + [False] * 3  # what was scored is better
     assert {each.rgb.shape for each in four.album} == {(CROP_PX, CROP_PX, 3)}
 
 
@@ -198,6 +199,7 @@ def test_the_most_suspicious_system_decides_how_much_a_track_matters() -> None:
     two.verdicts = {**one.verdicts, "gazeforensics": Verdict("s/1", "m", 0.9, (), "indication of a forgery")}
 
     assert two.weight > one.weight > TrackNotes(3, 0.0, seen=1).weight
+    assert TrackNotes(3, 0.0, seen=2).weight > TrackNotes(4, 0.0, seen=1).weight
 
 
 def test_verdicts_on_tracks_that_are_not_noted_are_not_heard() -> None:

@@ -73,7 +73,7 @@ def test_several_curves_by_hand() -> None:
     }
 
     made = plot(
-        "Yaw", series, seconds=4, low=-20, high=20, y=(-20, 0, 20), marks={"straight on": 0}, unit="°",
+        "Yaw", series, seconds=4, low=-20, high=20, y=(-20, 0, 20), marks={"straight on": 0, "far up": 99}, unit="°",
         dashed=("left",), colours={"right": 7},
     )  # fmt: skip
 
@@ -83,7 +83,7 @@ def test_several_curves_by_hand() -> None:
         PlotCurve("none", "", 3),
     )
     assert made.y == (Tick(100, "-20°"), Tick(50, "0°"), Tick(0, "20°"))
-    assert made.marks == (Tick(50, "straight on"),)
+    assert made.marks == (Tick(50, "straight on"), Tick(0, "far up"))
     assert made.title == "Yaw, over 0:04. right: -10 to 10°; left: -99 to 99°; none: nothing measured"
 
 
