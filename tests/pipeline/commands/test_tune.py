@@ -74,8 +74,9 @@ def test_a_mistake_is_one_sentence(tmp_path: Path) -> None:
         Config(steps=[Step(use="x", options={"text": "a: 'b' #c \u2028 \"d\" \\ ä", "list": [1, 2.5, None, True]})]),
         Config(steps=[Step(use="x", engines={"a": "models/no: 1.onnx", "b": "- x"}), Step(use="y")], workers=3),
         Config(steps=[Step(use="x", options={"nested": {"a": [{"b": 1}]}})], delivery="low_latency", audio="drop"),
+        Config(steps=[Step(use="x")], lookahead_ms=None),
     ],
-    ids=["least", "hostile words", "engines", "nested"],
+    ids=["steps alone", "hostile words", "engines", "nested", "nothing where a default would be"],
 )
 def test_every_config_is_read_back_as_it_was(config: Config, tmp_path: Path) -> None:
     path = tmp_path / "tuned.yaml"

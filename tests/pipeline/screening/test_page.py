@@ -22,6 +22,7 @@ from pipeline.screening.document import Edition
 from pipeline.screening.networks import JudgingNetwork
 from pipeline.screening.observations import GAZE, Notes, Series, Shot, TrackNotes
 from pipeline.screening.page import report_page, shown, system_title
+from pipeline.screening.report import OutcomeCounts
 from pipeline.screening.screener import Screening
 from tests.pipeline.screening.test_document import ABSTAINED, DETAIL, EDITION, EYES, Reader, said, screening, told_of
 
@@ -241,5 +242,7 @@ def test_sizes_and_lengths_are_those_of_the_video() -> None:
 
 
 def test_what_a_template_lacks_is_a_mistake_and_no_gap_on_the_page() -> None:
-    with pytest.raises(jinja2.UndefinedError, match="'report' is undefined"):
-        page._render("report.html")
+    counts = OutcomeCounts(indication=0, no_indication=0, nothing_said=0, incomplete=0)
+
+    with pytest.raises(jinja2.UndefinedError, match="'version' is undefined"):
+        page._render("index.html", rows=[], counts=counts)
