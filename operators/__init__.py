@@ -70,7 +70,7 @@ class LooksAhead(Protocol):
 class MayRest(Operator, Protocol):
     """A detector that need not look at every frame, and may be left out on some while a live stream lags its camera.
 
-    It hands a frame on that it did not look at as the very object it was given. An operator that hides fixed places
+    It hands a frame on that it did not look at as the very object it was given. An operator that hides fixed zones
     must never rest. `look_next` has it look at the next frame of the stream even if its period is not over yet.
     """
 

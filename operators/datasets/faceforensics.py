@@ -60,7 +60,7 @@ def _pairs(folder: Path) -> dict[str, tuple[str, Split]]:
     found: dict[str, tuple[str, Split]] = {}
     for split in SPLITS:
         candidates = [folder / f"{split}.json", folder / "splits" / f"{split}.json"]
-        file = next((place for place in candidates if place.is_file()), None)
+        file = next((each for each in candidates if each.is_file()), None)
         if file is None:
             raise ConfigError(f"{candidates[0]}: the official list of pairs is missing; it is in the set's repository")
         for pair in json.loads(file.read_text()):

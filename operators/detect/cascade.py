@@ -62,7 +62,7 @@ class _CascadeState:
     seen_s: Array = field(default_factory=lambda: np.zeros(0))  # and when
 
     def remember(self, found: Array) -> None:
-        """Takes faces found just now for known, beside those of a while ago that are not among them."""
+        """Takes faces found just now for known, as well as those of a while ago that are not among them."""
         old = _apart(self.boxes, found) & (self.time_s - self.seen_s < RETRY_S)
         self.boxes = np.concatenate([found, self.boxes[old]])
         self.seen_s = np.concatenate([np.full(len(found), self.time_s), self.seen_s[old]])
@@ -85,7 +85,7 @@ class Cascade:
         threshold: the lowest score of a face for the thorough one.
         sure: the score from which on the quick one is believed.
         weak: the score from which on it is looked at closely what it reports.
-        crops: how many places are looked at closely at once, at most, beside those of faces seen in the last look.
+        crops: how many boxes are looked at closely at once, at most, besides those of faces seen in the last look.
 
     Raises:
         ConfigError: `weak` is above `sure`, or `quick_ms` above `thorough_ms`.

@@ -32,10 +32,10 @@ def check_covered(frame: Frame) -> None:
     _check_boxes("face", faces)
     _check_boxes("cover", covers)
     seen = np.clip(faces, 0, (frame.picture.width, frame.picture.height) * 2)
-    beside = (seen[:, :2] >= seen[:, 2:]).any(axis=1)
-    before, behind = seen[:, None, :2] - covers[:, :2], covers[:, 2:] - seen[:, None, 2:]
-    covered = np.any(np.all(np.minimum(before, behind) >= -TOLERANCE_PX, axis=2), axis=1)
-    for face in seen[~(covered | beside)]:
+    outside = (seen[:, :2] >= seen[:, 2:]).any(axis=1)
+    before, after = seen[:, None, :2] - covers[:, :2], covers[:, 2:] - seen[:, None, 2:]
+    covered = np.any(np.all(np.minimum(before, after) >= -TOLERANCE_PX, axis=2), axis=1)
+    for face in seen[~(covered | outside)]:
         raise FrameError(
             f"{frame.stream}, frame {frame.index}: expected a cover over the face at {_numbers(face)}, "
             f"got {len(covers)} covers elsewhere; end the steps with a deidentify operator"
