@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from engines import Engine, EngineError, FrameError, open_engine
 from engines.runtime import OpenEngine
-from pipeline.live.devices import SharedEngine, open_shared, serving, start_device, start_devices
+from pipeline.live import devices
+from pipeline.live.devices import (
+    FATAL_FAILURES,
+    DeviceEngines,
+    SharedEngine,
+    open_shared,
+    serving,
+    start_device,
+    start_devices,
+)
 from tests.engines.small_network import write_onnx
 
 
@@ -72,6 +81,60 @@ def back(engine: SharedEngine) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+def test_a_device_runs_what_it_is_asked_and_says_what_it_cannot(network: Path) -> None:
+    engines = DeviceEngines(open_on_device, max_batch=4, max_wait_ms=0)
+
+    engines.open(str(network))
+    outputs = engines.run(str(network), "door", {"x": np.array([3.0, 4.0])})
+
+    assert outputs["y"].tolist() == [3, 4]
+    with pytest.raises(EngineError, match=r"none\.plan: no such file"):
+        engines.open(str(network.with_name("none.plan")))
+    with pytest.raises(EngineError, match="the device failed"):
+        engines.run(str(network), "door", {"x": np.array([np.nan])})
+
+
+class Ended(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_a_device_that_only_fails_is_begun_again(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engines = DeviceEngines(open_on_device, max_batch=4, max_wait_ms=0)
+    good, bad = {"x": np.array([1.0])}, {"x": np.array([np.nan])}
+
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr("os._exit", end)
+
+    for _ in range(2):  # what works in between shows that the device is not broken
+        for _ in range(FATAL_FAILURES - 1):
+            with pytest.raises(EngineError):
+                engines.run(str(network), "door", bad)
+        engines.run(str(network), "door", good)
+    with pytest.raises(Ended, match="1"):
+        for _ in range(FATAL_FAILURES):
+            with pytest.raises(EngineError):
+                engines.run(str(network), "door", bad)
+
+
+def test_a_stream_is_served_until_the_one_around_it_is_again() -> None:
+    seen = [devices._stream.get()]
+    with serving("outer"):
+        with pytest.raises(FrameError), serving("inner"):
+            seen.append(devices._stream.get())
+            raise FrameError("a frame fails")
+        seen.append(devices._stream.get())
+    seen.append(devices._stream.get())
+
+    assert seen == ["", "inner", "outer", ""]
+
+
+def test_a_network_that_no_device_runs_is_opened_here(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"net\.txt: no backend for '\.txt'"):
+        open_shared(None, True, tmp_path / "net.txt")  # no device is asked
 
 
 def test_streams_run_in_one_batch(device: Any, network: Path) -> None:

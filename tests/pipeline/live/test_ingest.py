@@ -1,4 +1,4 @@
-"""What is read is numbered, chained and written once, whatever breaks, and never too far ahead of workers."""
+"""What is read is numbered, chained and written once, whatever breaks in between, and not too far ahead of workers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pipeline.live.sources import VideoSource
 from pipeline.wire import Head, IngestState, Packet, Reject, StreamRecord, StreamState
 from tests.clips import Clips
 from tests.hostile import HostileFiles
+from tests.pipeline.live.clock import Clock
 from tests.pipeline.live.masked_streams import STREAM, store
 
 CONFIG = Config(steps=[Step(use="detect.zones")])
@@ -217,13 +218,15 @@ def test_a_demuxer_that_dies_once_is_forgiven(broker: Broker, monkeypatch: pytes
 
 
 def test_a_file_that_breaks_twice_at_one_packet_ends_there(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = Script([[HEAD, *video(3), StreamError("x.mp4: broken")]] * 9)
+    reason = "x.mp4: broken " * 50
+    script = Script([[HEAD, *video(3), StreamError(reason)]] * 9)
     monkeypatch.setattr(module, "Demuxer", script.open)
 
     read(broker, file_source("x.mp4"))
 
     assert script.opened == 2
-    assert stored(broker)[-1].end.reason == "x.mp4: broken"
+    assert stored(broker)[-1].end.reason == reason
+    assert [reject.detail for reject in rejects(broker)] == [reason[:500]]
 
 
 def test_a_file_that_is_not_there_ends_its_stream_with_a_reason(broker: Broker, tmp_path: Path) -> None:
@@ -299,11 +302,7 @@ class Patience(threading.Event):
 
 def test_a_camera_that_comes_back_is_in_a_new_epoch(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = Patience(3)
-    scenes: list[list[StreamRecord | StreamError]] = [
-        [HEAD, *video(2)],
-        [StreamError("refused")],
-        [HEAD, *video(3), StreamError("gone")],
-    ]
+    scenes: list[Scene] = [[HEAD, *video(2)], [StreamError("refused")], [HEAD, *video(3), StreamError("gone")]]
     script = Script(scenes)
     monkeypatch.setattr(module, "Demuxer", script.open)
 
@@ -371,19 +370,19 @@ def test_a_camera_that_is_stopped_ends_well(broker: Broker, monkeypatch: pytest.
 
 
 def test_a_camera_s_packets_do_not_wait_for_each_other(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
+    seen: list[tuple[int, str]] = []
 
     class Watched(Script):
         def _records(self) -> Iterator[StreamRecord]:
             for record in super()._records():
-                seen.append(len(stored(broker)))
+                seen.append((len(stored(broker)), state_of(broker).trouble))
                 yield record
 
-    monkeypatch.setattr(module, "Demuxer", Watched([[HEAD, *video(4)]]).open)
+    monkeypatch.setattr(module, "Demuxer", Watched([[StreamError("refused")], [HEAD, *video(3)]]).open)
 
-    read(broker, CAMERA, stop=Patience(1))
+    read(broker, CAMERA, stop=Patience(2))
 
-    assert seen == [0, 1, 2, 3, 4]
+    assert seen == [(0, "refused; trying again in 0.5 s"), (1, ""), (2, ""), (3, "")]
 
 
 def test_no_password_is_stored(broker: Broker) -> None:
@@ -402,7 +401,7 @@ def test_no_password_is_stored(broker: Broker) -> None:
 
 
 class Workers:
-    """A broker whose workers settle packets as often as somebody asks how far they are.
+    """A broker whose workers settle packets whenever somebody asks how far they are; it knows every other time.
 
     Attributes:
         ahead: how far the reader was ahead of them at each write.
@@ -410,7 +409,7 @@ class Workers:
 
     def __init__(self, broker: Broker, step: int) -> None:
         self._broker, self._step = broker, step
-        self._settled = 0
+        self._settled = self._asked = 0
         self.ahead: list[int] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -419,6 +418,9 @@ class Workers:
     def latest(self, topic: str, stream: str) -> bytes | None:
         if topic != STATE:
             return self._broker.latest(topic, stream)
+        self._asked += 1
+        if self._asked % 2:
+            raise BrokerError("cannot be told now")
         self._settled += self._step
         return StreamState(settled_below=self._settled).SerializeToString()
 
@@ -435,26 +437,39 @@ class Workers:
 
 
 def test_a_file_is_read_no_further_ahead_than_the_backlog(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(module, "Demuxer", Script([[HEAD, *video(400)]]).open)
-    workers = Workers(broker, step=7)
+    workers = Workers(broker, step=1)
 
     read(workers, file_source("x.mp4"), CONFIG.model_copy(update={"backlog": 64}))
 
     assert len(packets(broker)) == 400
-    assert max(workers.ahead) <= 64
-    assert max(workers.ahead) > 64 - 7
+    assert max(workers.ahead) == 64
+    assert sum(clock.naps) > 5 * module.PATIENCE_S  # as long as they move, they are waited for
+
+
+def test_large_packets_are_not_gathered(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Demuxer", Script([[HEAD, *(coded(bytes(400_000)) for _ in range(6))]]).open)
+    workers = Workers(broker, step=100)
+
+    read(workers, file_source("x.mp4"))
+
+    assert len(workers.ahead) == 3  # two of 1.2 MB, and one with the end
 
 
 def test_workers_that_stand_still_are_not_waited_for_without_end(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "Demuxer", Script([[HEAD, *video(200)]]).open)
-    monkeypatch.setattr(module, "PATIENCE_S", 0.05)
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
     workers = Workers(broker, step=0)
 
     read(workers, file_source("x.mp4"), CONFIG.model_copy(update={"backlog": 64}))
 
     assert len(packets(broker)) == 200
+    assert sum(clock.naps) == pytest.approx(3 * module.PATIENCE_S, abs=0.1)
     assert max(workers.ahead) == 200
 
 

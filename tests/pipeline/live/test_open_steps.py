@@ -132,3 +132,13 @@ def test_steps_keep_their_order_and_equal_ones_get_names_of_their_own(models: di
 
     assert list(operators) == ["detect.zones", "detect.plain", "detect.zones#2", "track", "detect.zones#4"]
     assert len({id(operator) for operator in operators.values()}) == 5
+
+
+def test_a_config_whose_network_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # the networks of a system are found from anywhere
+    acmf = "operators/deepfake/acmf/small_detector.onnx"
+    zones = Step(use="detect.zones", options={"boxes": []})
+
+    check(Config(steps=[zones, Step(use="deepfake.acmf", engines={"detector": acmf})]))
+    with pytest.raises(ConfigError, match=r"deepfake\.acmf: operators/none\.onnx: no such file"):
+        check(Config(steps=[zones, Step(use="deepfake.acmf", engines={"detector": "operators/none.onnx"})]))

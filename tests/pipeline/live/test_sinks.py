@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -18,6 +17,7 @@ from pipeline.live import sinks
 from pipeline.live.resume import ResumePoint
 from pipeline.live.sinks import push, write_file
 from pipeline.wire import End, Head, Ledger, Packet, Rational, StreamRecord
+from tests.pipeline.live.clock import Clock
 from tests.pipeline.live.masked_streams import (
     SOURCE,
     STREAM,
@@ -122,21 +122,6 @@ def test_a_file_that_cannot_be_written_is_an_error(broker: Broker, tmp_path: Pat
 # -- pushes --------------------------------------------------------------------------------------------
 
 
-class Clock:
-    """Time that passes by sleeping only."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.naps: list[float] = []
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.naps.append(round(seconds, 6))
-        self.now += seconds
-
-
 class Crash(BaseException):
     """Stands for SIGKILL: nobody catches it."""
 
@@ -199,7 +184,7 @@ class Connection:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(sinks, "time", SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep))
+    monkeypatch.setattr(sinks, "time", clock)
     return clock
 
 

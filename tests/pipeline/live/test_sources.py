@@ -1,4 +1,4 @@
-"""Names of outputs, and what is shown of sources."""
+"""What arguments name, in a stable order, and what is shown of it."""
 
 from __future__ import annotations
 
@@ -7,56 +7,77 @@ from pathlib import Path
 import pytest
 
 from engines import ConfigError
-from pipeline.config import Config, Step
-from pipeline.live.outputs import plan
 from pipeline.live.sources import find_sources, shown_name
-from pipeline.live.steps import check
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree of files, and the working directory."""
+    for name in ("b.mp4", "a.MP4", "sub/c.webm", "sub/deep/d.ts", "notes.txt", "b_anonymized.mp4", "empty/x.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "folder.mp4").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["."], ["a.MP4", "b.mp4", "sub/c.webm", "sub/deep/d.ts"]),
+        (["sub", "b.mp4"], ["sub/c.webm", "sub/deep/d.ts", "b.mp4"]),
+        (["notes.txt"], ["notes.txt"]),
+        (["b_anonymized.mp4"], ["b_anonymized.mp4"]),
+        (["*.mp4"], ["b.mp4", "b_anonymized.mp4"]),
+        (["**/*.ts"], ["sub/deep/d.ts"]),
+        (["sub/?.webm"], ["sub/c.webm"]),
+        (["b.mp4", "*.mp4", "b.mp4"], ["b.mp4", "b_anonymized.mp4"]),
+        (["rtsp://cam/1", "RTSPS://cam/2", "/dev/video0"], ["rtsp://cam/1", "RTSPS://cam/2", "/dev/video0"]),
+        ([], []),
+    ],
+    ids=["a folder", "in the order given", "a file of any name", "a result that is named", "a glob", "a deep glob",
+         "one letter", "each once", "cameras", "nothing"],
+)  # fmt: skip
+def test_what_arguments_name(arguments: list[str], found: list[str]) -> None:
+    assert find_sources(arguments) == found
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [
+        ("empty", r"empty: no video in this folder \(looked for \.264, .*\.webm\)"),
+        ("folder.mp4", "no video in this folder"),
+        ("none.mp4", r"none\.mp4: no such file, folder or match"),
+        ("*.avi", r"\*\.avi: no such file, folder or match"),
+        ("f*.mp4", "no such file, folder or match"),
+        ("/dev/video", "no such file"),
+        ("http://me:secret@host/a.mp4?key=1", r"^http://host/a\.mp4: expected a file, folder, glob, rtsp:// URL"),
+    ],
+    ids=["no video", "a folder that calls itself one", "missing", "no match", "matches a folder", "no device", "http"],
+)
+def test_what_names_nothing_is_refused(argument: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        find_sources(["b.mp4", argument])
 
 
 @pytest.mark.parametrize(
     ("source", "shown"),
     [
         ("clips/a.mp4", "clips/a.mp4"),
+        ("clips/a@b?c.mp4", "clips/a@b?c.mp4"),
         ("rtsp://cam/door/1", "rtsp://cam/door/1"),
+        ("rtsp://cam", "rtsp://cam"),
         ("rtsp://me:secret@cam:554/door", "rtsp://cam:554/door"),
         ("rtsp://admin:p@ss@cam/live", "rtsp://cam/live"),
         ("rtsp://admin:a/b@cam/live", "rtsp://cam/live"),
         ("rtsp://cam/user=admin&password=secret&channel=1", "rtsp://cam/"),
         ("rtsp://cam/live?password=secret", "rtsp://cam/live"),
+        ("rtsp://cam/live;password=secret", "rtsp://cam/live"),
         ("RTSP://me:secret@cam/live", "RTSP://cam/live"),
     ],
 )
 def test_no_password_is_shown(source: str, shown: str) -> None:
     assert shown_name(source) == shown
-
-
-def test_outputs_of_equal_names_do_not_meet() -> None:
-    jobs = plan(["a/x.mp4", "b/x.mp4", "c/x_2.mp4"], "out", "run")
-
-    outputs = [job.output for job in jobs]
-    assert outputs[:2] == ["out/x_anonymized.mp4", "out/x_2_anonymized.mp4"]
-    assert len(set(outputs)) == len({job.source.stream for job in jobs}) == 3
-
-
-def test_no_source_is_overwritten(tmp_path: Path) -> None:
-    for name in ("x.mp4", "x_anonymized.mp4"):
-        (tmp_path / name).touch()
-
-    with pytest.raises(ConfigError, match="would overwrite a source"):
-        plan([str(tmp_path / "x.mp4"), str(tmp_path / "x_anonymized.mp4")], None, "run")
-    assert find_sources([str(tmp_path)]) == [str(tmp_path / "x.mp4")]
-
-
-def test_a_config_that_finds_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected a detect operator"):
-        check(Config(steps=[Step(use="deidentify.cover")]))
-
-
-def test_a_config_whose_network_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)  # the networks of a system are found from anywhere
-    acmf = "operators/deepfake/acmf/small_detector.onnx"
-    zones = Step(use="detect.zones", options={"boxes": []})
-
-    check(Config(steps=[zones, Step(use="deepfake.acmf", engines={"detector": acmf})]))
-    with pytest.raises(ConfigError, match=r"deepfake\.acmf: operators/none\.onnx: no such file"):
-        check(Config(steps=[zones, Step(use="deepfake.acmf", engines={"detector": "operators/none.onnx"})]))
