@@ -25,14 +25,14 @@ class Pair(torch.nn.Module):  # type: ignore[misc, name-defined]
 
 
 class Picked(torch.nn.Module):  # type: ignore[misc, name-defined]
-    """Numbers of a table by their places; a place beyond it fails."""
+    """Numbers of a table by index; an index out of bounds fails."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("table", torch.arange(4.0))
 
-    def forward(self, place: Any) -> Any:
-        return {"number": self.table[place]}
+    def forward(self, index: Any) -> Any:
+        return {"number": self.table[index]}
 
 
 def exported(module: Any, path: Path, **example: Any) -> Path:
@@ -50,19 +50,19 @@ def test_tensors_have_their_names_types_and_ranges(tmp_path: Path) -> None:
 
 
 def test_other_types_than_floats(tmp_path: Path) -> None:
-    runtime = ProgramRuntime(exported(Picked(), tmp_path / "picked.pt2", place=torch.zeros(2, dtype=torch.int64)))
+    runtime = ProgramRuntime(exported(Picked(), tmp_path / "picked.pt2", index=torch.zeros(2, dtype=torch.int64)))
 
-    out = runtime.run({"place": np.array([3, 1])})
+    out = runtime.run({"index": np.array([3, 1])})
 
-    assert runtime.inputs == [Tensor("place", np.dtype(np.int64), (Axis(2, 2),))]
+    assert runtime.inputs == [Tensor("index", np.dtype(np.int64), (Axis(2, 2),))]
     assert out["number"].tolist() == [3, 1]
 
 
-def test_what_the_network_cannot_do_is_told_with_its_shapes(tmp_path: Path) -> None:
-    runtime = ProgramRuntime(exported(Picked(), tmp_path / "picked.pt2", place=torch.zeros(2, dtype=torch.int64)))
+def test_a_failure_of_the_network_names_its_shapes(tmp_path: Path) -> None:
+    runtime = ProgramRuntime(exported(Picked(), tmp_path / "picked.pt2", index=torch.zeros(2, dtype=torch.int64)))
 
-    with pytest.raises(EngineError, match=r"picked\.pt2: failed on \{'place': \(2,\)\}"):
-        runtime.run({"place": np.array([0, 9])})
+    with pytest.raises(EngineError, match=r"picked\.pt2: failed on \{'index': \(2,\)\}"):
+        runtime.run({"index": np.array([0, 9])})
 
 
 def test_outputs_need_names(tmp_path: Path) -> None:

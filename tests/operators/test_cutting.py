@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engines import FrameError
 from operators import Operator
-from operators.cutting import Cutting, prepare, turned_away
+from operators.cutting import Cutting, of_faces, prepare, turned_away
 from operators.datasets import Clip
 from operators.frame import Faces, Frame
 from tests.operators.forge.faces import made_face
@@ -92,3 +92,94 @@ def test_how_far_a_face_looks_aside(nose: float, turned: float) -> None:
     mesh[[234, 454, 1], 0] = 10, 50, 10 + 40 * nose
 
     assert turned_away(mesh) == pytest.approx(turned)
+
+
+def test_frames_go_through_the_steps_in_batches() -> None:
+    batches: list[int] = []
+
+    def counted(frames: Sequence[Frame]) -> list[Frame]:
+        batches.append(len(frames))
+        return list(frames)
+
+    made = prepare([clip(*[(50, 30)] * 33)], [counted, meshes((50, 30))], Cutting(size=16, per_clip=0))
+
+    assert batches == [16, 16, 1] and made.frames.tolist() == [*range(33)]
+
+
+def test_of_a_clip_that_breaks_the_batches_before_are_kept() -> None:
+    made = prepare([clip(*[(50, 30)] * 20, None)], [meshes((50, 30))], Cutting(size=16, per_clip=0))
+
+    assert made.frames.tolist() == [*range(16)]
+
+
+@pytest.mark.parametrize("cropped", [False, True])
+def test_a_cropped_picture_is_taken_for_one_face(cropped: bool) -> None:
+    given: list[Frame] = []
+
+    def remember(frames: Sequence[Frame]) -> list[Frame]:
+        given.extend(frames)
+        return list(frames)
+
+    prepare([replace(clip((50, 30)), cropped=cropped)], [remember], Cutting())
+
+    assert given[0].stream == "clip" and given[0].examined == cropped
+    assert given[0].faces.boxes.tolist() == ([[0, 0, 160, 120]] if cropped else [])
+
+
+def test_a_face_without_a_mesh_is_passed_over_for_a_smaller_one() -> None:
+    def hide_first(frames: Sequence[Frame]) -> list[Frame]:
+        hidden = [frame.faces.data["mesh"].copy() for frame in frames]
+        for mesh in hidden:
+            mesh[0, 7] = np.nan
+        return [replace(f, faces=f.faces.with_data(mesh=mesh)) for f, mesh in zip(frames, hidden, strict=True)]
+
+    made = prepare([clip((5, 5))], [meshes((50, 30), (5, 5)), hide_first], Cutting(size=66))
+
+    expected = prepare([clip((5, 5))], [meshes((5, 5), scales=(0.5,))], Cutting(size=66))
+    np.testing.assert_array_equal(made.pixels, expected.pixels)
+
+
+def test_without_a_landmarker_there_are_no_crops() -> None:
+    def detect(frames: Sequence[Frame]) -> list[Frame]:
+        return [replace(frame, faces=Faces.of([[10, 10, 60, 60]])) for frame in frames]
+
+    assert len(prepare([clip((5, 5))], [detect], Cutting())) == 0
+
+
+@pytest.mark.parametrize(("turned", "kept"), [(1.0, 1), (0.5, 1), (0.4, 0)])
+def test_faces_turned_away_are_left_out(turned: float, kept: int) -> None:
+    """The tip of the nose is moved to half of the way to the edge of the face."""
+
+    def turn(frames: Sequence[Frame]) -> list[Frame]:
+        mesh = frames[0].faces.data["mesh"].copy()
+        mesh[:, 1, 0] = 0.75 * mesh[:, 454, 0] + 0.25 * mesh[:, 234, 0]
+        return [replace(frames[0], faces=frames[0].faces.with_data(mesh=mesh))]
+
+    assert len(prepare([clip((50, 30))], [meshes((50, 30)), turn], Cutting(size=16, turned=turned))) == kept
+
+
+@pytest.mark.parametrize("level", [True, False])
+def test_crops_are_turned_until_the_eyes_are_level(level: bool) -> None:
+    angle = np.radians(20)
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+    def tilt(frames: Sequence[Frame]) -> list[Frame]:
+        mesh = frames[0].faces.data["mesh"].copy()
+        mesh[..., :2] = (mesh[..., :2] - 80) @ turn + 80
+        return [replace(frames[0], faces=frames[0].faces.with_data(mesh=mesh))]
+
+    (points,) = prepare([clip((50, 50))], [meshes((50, 50)), tilt], Cutting(size=64, level=level)).points
+
+    along = points[[362, 263]].mean(axis=0) - points[[33, 133]].mean(axis=0)
+    assert np.degrees(np.arctan2(along[1], along[0])) == pytest.approx(0 if level else 20, abs=3)
+
+
+def test_no_faces_are_a_set_of_the_right_shapes() -> None:
+    empty = of_faces([], 48)
+
+    assert len(empty) == 0 and empty.size == 48
+    assert empty.points.shape == (0, 478, 2) and empty.masks.shape == (0, 40, 40)
+    assert {name: array.dtype.kind for name, array in empty.arrays().items()} == {
+        "pixels": "u", "points": "f", "labels": "i", "groups": "U", "clips": "U", "frames": "i", "splits": "U",
+        "kinds": "U", "masks": "u", "origins": "i",
+    }  # fmt: skip

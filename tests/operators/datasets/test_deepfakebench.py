@@ -16,9 +16,9 @@ from tests.operators.datasets import trees
 FRAME = "Set/real/v/0.png"
 
 
-def listed(root: Path, kinds: dict[str, Any], *, place: str = "dataset_json", name: str = "Set") -> Path:
-    (root / place).mkdir(parents=True, exist_ok=True)
-    (root / place / f"{name}.json").write_text(json.dumps({name: kinds}))
+def listed(root: Path, kinds: dict[str, Any], *, folder: str = "dataset_json", name: str = "Set") -> Path:
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / folder / f"{name}.json").write_text(json.dumps({name: kinds}))
     return root
 
 
@@ -30,12 +30,12 @@ def splits(folder: Path) -> dict[str, str]:
     return {clip.name: clip.split for clip in deepfakebench.read(folder).clips}
 
 
-@pytest.mark.parametrize("place", deepfakebench.PLACES)
+@pytest.mark.parametrize("folder", deepfakebench.PLACES)
 @pytest.mark.parametrize("pictures", deepfakebench.PICTURES)
 @pytest.mark.parametrize("written", [FRAME, FRAME.replace("/", "\\"), f"/{FRAME}"], ids=["plain", "windows", "rooted"])
-def test_frames_are_found_wherever_they_lie(place: str, pictures: str, written: str, tmp_path: Path) -> None:
+def test_frames_are_found_wherever_they_lie(folder: str, pictures: str, written: str, tmp_path: Path) -> None:
     trees.names(tmp_path / pictures, FRAME)
-    listed(tmp_path, {"real": {"test": videos(["v"], written)}}, place=place)
+    listed(tmp_path, {"real": {"test": videos(["v"], written)}}, folder=folder)
 
     (clip,) = deepfakebench.read(tmp_path).clips
 

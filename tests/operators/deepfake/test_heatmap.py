@@ -37,7 +37,7 @@ def test_colours_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("evidence", "most"), [(8.0, 4.0), (4.0, 4.0), (1e-3, 1e-3)])
-def test_more_than_the_most_is_as_the_most(evidence: float, most: float) -> None:
+def test_evidence_above_the_maximum_is_shown_as_the_maximum(evidence: float, most: float) -> None:
     crop = np.zeros((8, 8, 3), np.uint8)
 
     assert overlay(crop, np.full((2, 2), evidence), strongest=most, strength=1.0)[4, 4].tolist() == [252, 255, 164]

@@ -161,7 +161,7 @@ def test_loss_of_a_map(logit: float, changed: float, cost: float) -> None:
     assert mask_loss(*maps).item() == pytest.approx(cost, abs=1e-6)
 
 
-def test_a_cell_is_told_how_much_of_it_was_changed() -> None:
+def test_a_cell_learns_how_much_of_it_was_changed() -> None:
     changed = torch.zeros(1, 1, 4, 4)
     changed[..., :2, :1] = 1  # half of the first of four cells
     evidence = torch.zeros(1, 1, 2, 2, requires_grad=True)

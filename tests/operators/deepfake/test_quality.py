@@ -151,6 +151,6 @@ def test_each_face_has_a_fault_of_its_own_and_poses_may_be_unknown() -> None:
     meshes = np.zeros((3, 478, 3))
     meshes[2, 4, 1] = np.nan
 
-    told = quality.placing_faults(boxes, meshes, None, min_px=48, max_yaw=45)
+    found = quality.placing_faults(boxes, meshes, None, min_px=48, max_yaw=45)
 
-    assert told == ["", quality.TOO_SMALL, quality.HIDDEN]
+    assert found == ["", quality.TOO_SMALL, quality.HIDDEN]

@@ -223,7 +223,7 @@ def test_faces_without_a_track_are_not_remembered() -> None:
     assert [verdict.subject for verdict in standings.verdicts("s")] == ["s"]
 
 
-def test_streams_are_told_apart_and_forgotten_alone() -> None:
+def test_streams_are_kept_apart_and_forgotten_alone() -> None:
     standings = Standings("m", LIMITS, least=1)
     for stream, score in (("a", 0.9), ("b", 0.1)):
         standings.add(stream, 1, 0, score, "")

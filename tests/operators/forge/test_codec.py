@@ -53,4 +53,4 @@ def test_a_still_does_not_depend_on_those_before_it_and_a_clip_does() -> None:
     stills, clip = (h264(frames, 30, intra=intra) for intra in (True, False))
 
     moved = [np.abs(made[1].astype(int) - np.roll(made[0], 2, axis=1)).mean() for made in (stills, clip)]
-    assert moved[1] < moved[0]  # the clip's second picture is told by the first
+    assert moved[1] < moved[0]  # the clip's second picture is predicted from the first

@@ -79,7 +79,7 @@ def test_upsampling_leaves_a_pattern_of_two_pixels() -> None:
     periodic = {(0, 16), (16, 0), (16, 16)}
     assert face.mean() == pytest.approx(128, abs=1) and face.std() > 0.3
     strongest = np.argsort(spectrum.ravel())[::-1][:2]
-    assert {(int(place) // 32, int(place) % 32) for place in strongest} <= periodic
+    assert {(int(index) // 32, int(index) % 32) for index in strongest} <= periodic
 
 
 def test_a_blended_copy_has_one_of_four_weights() -> None:

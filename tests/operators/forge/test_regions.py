@@ -55,7 +55,7 @@ def test_a_face_is_drawn_with_its_forehead_without_it_or_as_features_alone() -> 
     masks = [face_mask(POINTS, SIZE, np.random.default_rng(seed)) > 0.5 for seed in range(40)]
     forehead, cheek, chin = (15, 48), (48, 78), (86, 48)
 
-    drawn = {tuple(bool(mask[place]) for place in (forehead, cheek, chin)) for mask in masks}
+    drawn = {tuple(bool(mask[point]) for point in (forehead, cheek, chin)) for mask in masks}
 
     assert drawn == {(True, True, True), (False, True, True), (False, False, False)}
 
@@ -95,7 +95,7 @@ def test_a_hull_is_widened_by_widths_of_the_face() -> None:
 
 
 def test_a_feather_is_half_the_width_of_the_edge() -> None:
-    """Of a Gaussian of that deviation, 84 in a hundred are behind one deviation of the edge."""
+    """Of a Gaussian of that deviation, 84 % lie within one deviation beyond its middle."""
     sharp, soft = (oval_mask(POINTS, SIZE, feather) for feather in (0.0, 0.04))
 
     row = SIZE // 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -247,3 +248,129 @@ def test_the_class_map_is_grad_cam_of_the_last_layer_without_its_backward_pass()
 
     assert torch.allclose(found["cam_fake"], by_gradient * last.shape[-1] * last.shape[-2], atol=1e-5)
     assert torch.allclose(found["fake_prob"][:, 0], torch.softmax(found["logits"], 1)[:, 1], atol=1e-6)
+
+
+# -- networks --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "widths", "size"),
+    [
+        pytest.param({}, [4, 4, 4], 8, id="as it was"),
+        pytest.param({"stride": 2}, [4, 4, 4], 4, id="smaller"),
+        pytest.param({"out": 6}, [4, 6, 6], 8, id="wider at first"),
+        pytest.param({"out": 6, "grow_last": True}, [4, 4, 6], 8, id="wider at last"),
+    ],
+)
+def test_a_block_grows_in_the_first_or_in_the_last_of_its_convolutions(
+    options: dict[str, Any], widths: list[int], size: int
+) -> None:
+    block = model.Block(4, options.pop("out", 4), 2, **options)
+
+    convolutions = [part[1] for part in block.path if isinstance(part, model.Separable)]
+
+    assert [convolutions[0].in_channels, *(part.out_channels for part in convolutions)] == widths
+    assert block(torch.zeros(1, 4, 8, 8)).shape == (1, widths[-1], size, size)
+    assert isinstance(block.skip, torch.nn.Identity) == (widths[-1] == 4 and size == 8)
+
+
+def test_the_first_block_begins_without_a_relu() -> None:
+    first, later = (model.Block(4, 4, 2, first_relu=relu) for relu in (False, True))
+
+    assert [type(block.path[0]) for block in (first, later)] == [model.Separable, torch.nn.ReLU]
+
+
+@pytest.mark.parametrize(("name", "trunk"), [("xception-mini", Xception), ("mobilenet", model.MobileTrunk)])
+@pytest.mark.parametrize("dense", [False, True])
+def test_trunks_by_name(name: str, trunk: type[torch.nn.Module], dense: bool) -> None:
+    net = model.build(name, dense=dense).eval()
+
+    with torch.no_grad():
+        found = net(noise(2, 64))
+    assert isinstance(net.trunk, trunk) and (net.dense is not None) == dense
+    assert found.shape == (2, 2)
+
+
+def test_a_trunk_that_is_not_known() -> None:
+    with pytest.raises(ConfigError, match="expected xception, xception-mini or mobilenet, got 'vgg'"):
+        model.build("vgg")
+
+
+def test_evidence_comes_with_the_same_logits() -> None:
+    net = model.build("xception-mini", dense=True).eval()
+    x = noise(2, 48)
+
+    with torch.no_grad():
+        logits, evidence = net.with_evidence(x)
+        assert torch.allclose(logits, net(x), atol=1e-6)
+
+    assert evidence.shape[:2] == (2, 1) and evidence.shape[2:] == net.trunk.attend(x).shape[2:]
+
+
+@pytest.mark.parametrize(("symmetric", "bins"), [(True, 81), (False, 100)])
+def test_how_many_bins_are_low(symmetric: bool, bins: int) -> None:
+    """Half a block of 5: 9 wide about the mean, or 10 with one side longer."""
+    block = model._low_block(32, 48, 5, symmetric=symmetric)
+
+    assert block.sum() == bins and block[16, 24]
+    assert torch.equal(block, block.flip((0, 1)).roll((1, 1), (0, 1))) == symmetric
+
+
+def test_modes_come_back_as_they_were_even_after_an_error() -> None:
+    net = tiny().train()
+    net.trunk.bn3.eval()
+    modes = {name: part.training for name, part in net.named_modules()}
+
+    with pytest.raises(ValueError, match="broken"), model.evaluating(net):
+        assert not any(part.training for part in net.modules())
+        raise ValueError("broken")
+
+    assert {name: part.training for name, part in net.named_modules()} == modes
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "cost"),
+    [(0.0, math.log(4 / 3)), (0.2, math.log(4) - 0.9 * math.log(3)), (1.0, math.log(4) - 0.5 * math.log(3))],
+)
+def test_smoothing_takes_a_part_of_the_label_away(smoothing: float, cost: float) -> None:
+    """Three to one for a forgery, which it is: a smoothing of 0.2 asks for 0.9."""
+    logits = torch.tensor([[0.0, math.log(3)]])
+
+    assert model.classification(logits, torch.tensor([True]), smoothing=smoothing).item() == pytest.approx(cost)
+
+
+def test_a_video_is_the_mean_of_its_frames_however_they_are_batched() -> None:
+    net, frames = tiny().train(), noise(5, 40) * torch.arange(5.0).view(5, 1, 1, 1)
+
+    whole, parts = (model.video_logits(net, frames, batch=batch) for batch in (32, 2))
+
+    with torch.no_grad():
+        alone = torch.stack([net.eval()(frame[None])[0] for frame in frames]).mean(0)
+    assert torch.allclose(whole, alone, atol=1e-5) and torch.allclose(parts, alone, atol=1e-5)
+
+
+def test_a_teacher_is_a_copy() -> None:
+    net = tiny().train()
+    teacher = model.frozen(net)
+
+    with torch.no_grad():
+        net.head.weight.zero_()
+
+    assert teacher.head.weight.abs().sum() > 0 and not teacher.training
+    assert not any(p.requires_grad for p in teacher.parameters()) and all(p.requires_grad for p in net.parameters())
+
+
+def test_adapting_changes_a_copy_and_ends_in_eval_mode() -> None:
+    net = tiny()
+    before = net.head.weight.clone()
+
+    adapted = model.adapt(net, noise(2, 40), lambda: (noise(2, 40), torch.tensor([0, 1])), generator=chance())
+
+    assert torch.equal(net.head.weight, before) and not torch.equal(adapted.head.weight, before)
+    assert not adapted.training
+
+
+def test_an_example_is_the_same_each_time() -> None:
+    first, again = (model.example(16, n=3)["face"] for _ in range(2))
+
+    assert torch.equal(first, again) and first.shape == (3, 3, 16, 16) and 0 <= first.min() < first.max() <= 1

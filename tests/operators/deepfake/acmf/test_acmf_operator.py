@@ -16,7 +16,7 @@ from operators.cropset import CropSet
 from operators.deepfake.acmf import model
 from operators.deepfake.acmf.operator import ForgeryScorer, abstains, score
 from operators.deepfake.calibration import Curve, Temperature
-from operators.deepfake.quality import HIDDEN, TOO_SMALL
+from operators.deepfake.quality import HIDDEN, TOO_SMALL, UNLIKE
 from operators.frame import Faces
 from tests.operators.deepfake.faces import crop_set, frame_of, mesh
 
@@ -175,3 +175,46 @@ def test_scores_do_not_depend_on_the_size_that_crops_were_cut_at() -> None:
     seen = Brightness()
 
     assert score({"detector": seen}, twice) == pytest.approx(score({"detector": seen}, data), abs=0.01)
+
+
+def test_a_track_is_scored_in_every_so_many_frames() -> None:
+    engine = Brightness()
+
+    out = scorer(engine, stride=3)([frame_of(mesh(150), index=index) for index in range(7)])
+
+    assert engine.batches == [1, 1, 1]
+    assert ["forged_acmf" in frame.faces.data for frame in out] == [True, False, False, True, False, False, True]
+
+
+def turned(yaw: float) -> NDArray[np.float64]:
+    pose = np.eye(4)
+    pose[0, 2], pose[2, 2] = np.sin(np.radians(yaw)), np.cos(np.radians(yaw))
+    return pose
+
+
+def test_faces_turned_away_are_not_shown_to_the_network() -> None:
+    engine = Brightness()
+    frame = frame_of(mesh(80), mesh(80) + 90)
+    posed = replace(frame, faces=frame.faces.with_data(pose=np.stack([turned(50), turned(-40)])))
+
+    (out,) = scorer(engine)([posed])
+
+    assert engine.batches == [1]
+    assert np.isnan(out.faces.data["forged_acmf"]).tolist() == [True, False]
+    assert np.isnan(out.faces.data["acmf_map"]).all(axis=(1, 2)).tolist() == [True, False]
+
+
+def test_unusual_faces_have_a_map_and_no_score() -> None:
+    usual = {"brightness_low": 300.0, "brightness_high": 301.0}
+    operator = ForgeryScorer(Brightness(), size=32, limits={**LIMITS, **usual})
+
+    (out,) = operator([frame_of(mesh(150))])
+
+    assert np.isnan(out.faces.data["forged_acmf"]).all() and np.isfinite(out.faces.data["acmf_map"]).all()
+    assert operator.verdicts("s")[0].reasons[0] == UNLIKE
+
+
+def test_an_empty_set_has_no_scores() -> None:
+    data = crop_set(1)
+
+    assert score({"detector": Brightness()}, data.where(data.labels == 2)).shape == (0,)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from engines.training import TrainingRun, read_weights
+from operators import crops
 from operators.deepfake.acmf import train
 from tests.operators.deepfake.faces import crop_set
 
@@ -65,3 +66,79 @@ def test_ablations_change_options_that_there_are(name: str) -> None:
     known = inspect.signature(train.train).parameters
 
     assert train.ABLATIONS[name].keys() <= known.keys()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> TrainingRun:
+    return TrainingRun(tmp_path, device="cpu", threads=1)
+
+
+class Reddish(torch.nn.Module):
+    """Logits: the mean of red for a forgery, that of blue against one; and the sizes of its batches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert not self.training
+        self.batches.append(len(x))
+        return torch.stack([x[:, 2].mean((1, 2)), x[:, 0].mean((1, 2))], 1)
+
+
+@pytest.mark.parametrize("count", [1, 64, 65, 150])
+def test_odds_are_fake_against_real_in_small_batches(count: int, run: TrainingRun) -> None:
+    faces = np.random.default_rng(0).random((count, 3, 4, 4), np.float32)
+    net = Reddish().train()
+
+    odds = train._odds(net, faces, run)
+
+    assert odds == pytest.approx(faces[:, 0].mean((1, 2)) - faces[:, 2].mean((1, 2)), abs=1e-6)
+    assert sum(net.batches) == count and max(net.batches) <= 64 and net.training
+
+
+def test_pictures_come_back_out_of_inputs() -> None:
+    pixels = np.arange(2 * 16 * 8 * 3).astype(np.uint8).reshape(1, 16, 16, 3)
+    between = crops.to_input(pixels) + np.float32(0.4 / 255)
+
+    np.testing.assert_array_equal(train._images(crops.to_input(pixels)), pixels)
+    np.testing.assert_array_equal(train._images(np.clip(between, 0, 1)), pixels)
+    np.testing.assert_array_equal(train._images(np.clip(between - np.float32(0.8 / 255), 0, 1)), pixels)
+
+
+def test_crops_are_taken_by_row_at_the_size_of_the_network() -> None:
+    data = crop_set(2, 16)
+
+    faces = train._faces(data, np.array([5, 0]), 8)
+
+    small = data.pixels[[5, 0]].reshape(2, 8, 2, 8, 2, 3).mean((2, 4)) / 255
+    assert np.abs(faces.numpy().transpose(0, 2, 3, 1) - small).max() < 0.003
+
+
+def test_masks_are_drawn_by_name_and_step(run: TrainingRun) -> None:
+    keys = (("a", 1), ("a", 1), ("a", 2), ("b", 1))
+
+    drawn = [torch.rand(1, generator=train._chance(run, *key)).item() for key in keys]
+
+    assert drawn[0] == drawn[1] and len(set(drawn)) == 3
+
+
+@pytest.mark.parametrize(("slope", "moved"), [(3.0, 3.0), (4000.0, 5.0)], ids=["small", "cut"])
+def test_a_step_is_never_longer_than_its_limit(slope: float, moved: float) -> None:
+    weight = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(weight.weight)
+    optimiser = torch.optim.SGD(weight.parameters(), lr=1.0)
+
+    train._step(slope * weight.weight.sum(), weight, optimiser)  # type: ignore[arg-type]
+
+    assert weight.weight.item() == pytest.approx(-moved, rel=1e-3)
+
+
+def test_progress_over_videos_is_reported(trained: Path) -> None:
+    weights, _ = read_weights(trained / "weights.pt")
+    reported: list[tuple[object, ...]] = []
+    data = crop_set(1)
+
+    train.video_tta(weights, data, data, source_batch=2, on_progress=lambda *step: reported.append(step), **SMALL)
+
+    assert reported == [("adapting", number, 4, {}) for number in (1, 2, 3, 4)]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from engines import ConfigError
 from operators.deepfake.gazeforensics import model
 from operators.deepfake.gazeforensics.model import SMALL, Bins, GazeForensics, GazeNet, ResNet, Sizes, Teacher
 
@@ -173,3 +174,118 @@ def test_the_small_model_is_small() -> None:
 
     assert count(net) < 0.9e6
     assert net(clips(1, 8, 64))[0].shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "number"),
+    [(-180, 0), (-176.1, 0), (-176, 1), (0, 45), (3.9, 45), (4, 46), (176, 89), (179.9, 89), (-500, 0), (500, 89)],
+)
+def test_bins_of_angles(degrees: float, number: int) -> None:
+    assert Bins().of(torch.tensor([degrees])).item() == number
+
+
+def test_who_knows_nothing_expects_the_middle_and_pays_for_it() -> None:
+    """Over 4 bins of 10 degrees from -20 the mean of their beginnings is -5; the truth, 5 degrees, is 10 away."""
+    bins = Bins(count=4, step=10.0, low=-20.0)
+    blind, truth = torch.zeros(1, 4), torch.tensor([5.0])
+
+    assert bins.expected(blind).item() == pytest.approx(-5)
+    assert model.l2cs_loss(blind, truth, bins, weight=0).item() == pytest.approx(math.log(4))
+    assert model.l2cs_loss(blind, truth, bins, weight=0.5).item() == pytest.approx(math.log(4) + 50)
+
+
+def test_two_angles_of_a_gaze_network() -> None:
+    net = GazeNet(trunk(), Bins(count=4, step=10.0, low=-20.0))
+    for head, number in ((net.pitch, 0), (net.yaw, 3)):
+        nn.init.zeros_(head.weight)
+        with torch.no_grad():
+            head.bias.copy_(100.0 * nn.functional.one_hot(torch.tensor(number), 4))
+
+    assert torch.allclose(net.angles(clips(3, 1)[:, 0]), torch.tensor([[-20.0, 10.0]]).expand(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("mu", "cost"), [(0.0, math.log(2)), (4.0, math.log(2) + 4 * 0.25), (0.04, math.log(2) + 0.01)]
+)
+def test_the_loss_of_clips_by_hand(mu: float, cost: float) -> None:
+    """Blind, and every number of g half away from its target."""
+    g, target = torch.full((2, 3, 5), 1.5), torch.ones(2, 3, 5)
+
+    assert model.clip_loss(torch.zeros(2, 2), torch.tensor([0, 1]), g, target, mu).item() == pytest.approx(cost)
+
+
+def test_attention_without_questions_is_the_mean_over_time() -> None:
+    v = torch.randn((2, 5, 8), generator=torch.Generator().manual_seed(0))
+
+    mixed, weights = model.attend(torch.zeros_like(v), torch.zeros_like(v), v, nn.Identity(), 2)
+
+    assert torch.allclose(weights, torch.full((2, 2, 5, 5), 0.2))
+    assert torch.allclose(mixed, v.mean(1, keepdim=True).expand_as(v), atol=1e-6)
+
+
+def test_each_head_asks_about_its_own_part() -> None:
+    """The first of two asks for the second frame, the other knows nothing; scores are divided by the root of 4."""
+    q, k = torch.zeros(1, 2, 8), torch.zeros(1, 2, 8)
+    q[..., 0] = 1.0
+    k[0, 1, 0] = 2 * math.log(3)
+
+    _, weights = model.attend(q, k, torch.zeros(1, 2, 8), nn.Identity(), 2)
+
+    assert torch.allclose(weights[0, 0], torch.tensor([0.25, 0.75]).expand(2, 2))
+    assert torch.allclose(weights[0, 1], torch.full((2, 2), 0.5))
+
+
+def test_folded_layers_are_one_and_do_the_same() -> None:
+    layers, after = model.mlp(6, 5, 4), model.linear(4, 3)
+    with torch.no_grad():
+        for layer in (*layers, after):
+            if isinstance(layer, nn.Linear):
+                layer.bias.uniform_(-1, 1)
+    x = torch.randn((7, 6), generator=torch.Generator().manual_seed(0))
+
+    folded = model.fold(layers, after)
+
+    assert len(folded) == len(layers) == 3
+    assert torch.allclose(folded(x), after(layers(x)), atol=1e-6)
+
+
+def test_layers_begin_without_a_bias_and_end_without_a_relu() -> None:
+    layers = model.mlp(4, 3, 2)
+
+    assert [type(layer) for layer in layers] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert all(not layer.bias.any() for layer in layers if isinstance(layer, nn.Linear))
+
+
+def test_leaky_numbers_come_from_a_trunk_of_their_own_and_g_does_not() -> None:
+    torch.manual_seed(0)
+    net = GazeForensics(trunk(), sizes=TINY, leaky_trunk=trunk()).eval()
+    frames = clips(3, 1)[:, 0]
+    before = net.encode(frames)
+    assert isinstance(net.leaky_trunk, ResNet)
+
+    with torch.no_grad():
+        net.leaky_trunk.conv1.weight.mul_(2).add_(0.1)
+    after = net.encode(frames)
+
+    assert torch.equal(before[:, :16], after[:, :16]) and not torch.equal(before[:, 16:], after[:, 16:])
+
+
+@pytest.mark.parametrize(("name", "width"), [("resnet18", 512), ("resnet10", 128), ("mobilenet", 128)])
+def test_trunks_by_name(name: str, width: int) -> None:
+    made = model.build_trunk(name).eval()
+
+    assert made.width == width and made(clips(2, 1, 64)[:, 0]).shape == (2, width)
+
+
+def test_a_trunk_that_is_not_known() -> None:
+    with pytest.raises(ConfigError, match="expected resnet18, resnet10 or mobilenet, got 'vgg'"):
+        model.build_trunk("vgg")
+
+
+def test_an_example_fits_both_engines() -> None:
+    net = tiny().eval()
+
+    frame, clip = model.example(net, 32)
+
+    assert model.FrameEngine(net)(**frame)["emb"].shape == (2, 20)
+    assert model.ClipEngine(net)(**clip)["fake_prob"].shape == (2, 1)

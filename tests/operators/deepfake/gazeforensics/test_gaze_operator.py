@@ -1,21 +1,35 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engines import FrameError, open_engine
-from engines.card import Card
+from engines import ConfigError, FrameError, open_engine
+from engines.card import Card, write_card
 from engines.export import Network, export
+from engines.runtime import Tensor
 from operators.cropset import CropSet
 from operators.deepfake.calibration import Curve, Temperature
 from operators.deepfake.gazeforensics import model
-from operators.deepfake.gazeforensics.operator import GazeJudge, abstains, score
+from operators.deepfake.gazeforensics.operator import (
+    GazeJudge,
+    Ring,
+    _centre,
+    _packed,
+    _shape,
+    _unpacked,
+    abstains,
+    score,
+)
 from operators.deepfake.quality import HIDDEN, TOO_FEW, TOO_SMALL
 from operators.frame import Faces, Frame
 from tests.operators.deepfake.faces import crop_set, frame_of, mesh
@@ -233,3 +247,77 @@ def test_a_set_is_scored_by_clip_and_stills_are_not(exported: dict[str, Path]) -
     assert np.isnan(scores[20:24]).all()
     assert np.isfinite(scores[24:]).all()
     assert abstains(engines, data, score(engines, data)).all(), "without thresholds nothing is claimed"
+
+
+def test_a_ring_keeps_the_last_ones_and_counts_what_is_new() -> None:
+    ring = Ring()
+    for number in range(5):
+        ring.keep(np.full(2, number, np.float32), np.full((2, 2), -number, np.float32), 3)
+
+    assert [int(embedding[0]) for embedding in ring.embeddings] == [2, 3, 4]
+    assert [int(gaze[0, 0]) for gaze in ring.gaze] == [-2, -3, -4] and ring.new == 5
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=3, max_size=3), st.integers(0, 9), st.integers(0, 9))
+def test_a_ring_is_handed_over_to_the_last_bit(numbers: list[float], new: int, seen: int) -> None:
+    ring = Ring([np.array(numbers, np.float32)] * 2, [np.full((2, 2), np.nan, np.float32)], new, seen, 7)
+
+    again = _unpacked(json.loads(json.dumps(_packed(ring))))
+
+    assert (again.new, again.seen, again.met_at) == (new, seen, 7)
+    np.testing.assert_array_equal(again.embeddings, ring.embeddings)
+    np.testing.assert_array_equal(again.gaze, ring.gaze)
+
+
+def test_tracks_long_gone_are_forgotten() -> None:
+    operator = judge()
+    operator(video(4))
+
+    operator([frame_of(mesh(150), index=1000, tracks=(2,))])
+
+    assert json.loads(operator.snapshot("s"))["rings"].keys() == {"2"}
+
+
+def test_faces_without_a_track_and_predicted_ones_are_not_encoded() -> None:
+    frame = frame_of(mesh(100), mesh(100) + 95, tracks=(-1, 5))
+    unseen = replace(frame, faces=replace(frame.faces, seen=np.array([True, False])))
+    operator = judge()
+
+    (out,) = operator([unseen])
+
+    assert json.loads(operator.snapshot("s"))["rings"] == {}
+    assert np.isfinite(out.faces.data["gaze"]).all(), "where they look is reported all the same"
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """What is asked of an opened network: its inputs, and where it lies."""
+
+    inputs: Mapping[str, Tensor]
+    file: Path | None = None
+
+
+@pytest.mark.parametrize(("size", "frames"), [(None, 8), (32, None)], ids=["any size", "any length"])
+def test_networks_of_no_fixed_size_are_refused(size: int | None, frames: int | None) -> None:
+    frame = Shaped({"face": Tensor.of("face", "float32", (None, 3, size, size))})
+    clip = Shaped({"emb_seq": Tensor.of("emb_seq", "float32", (None, frames, 12))})
+
+    with pytest.raises(ConfigError, match="expected networks of a fixed size and number of frames"):
+        _shape({"frame": frame, "clip": clip})
+
+
+def test_sizes_are_those_of_the_networks_or_usual_ones() -> None:
+    frame = Shaped({"face": Tensor.of("face", "float32", (None, 3, 80, 80))})
+    clip = Shaped({"emb_seq": Tensor.of("emb_seq", "float32", (None, 5, 12))})
+
+    assert _shape({"frame": frame, "clip": clip}) == (80, 5)
+    assert _shape({"frame": encode, "clip": compare}) == (96, 8)
+
+
+@pytest.mark.parametrize(("metrics", "centre"), [({"centre": 0.75}, 0.75), ({}, 1.0)], ids=["said", "not said"])
+def test_the_card_says_how_much_of_a_crop_is_kept(metrics: dict[str, float], centre: float, tmp_path: Path) -> None:
+    card = Card(name="c", task="forgery", licence="-", sha256="0" * 64, source="-", metrics=metrics)
+    write_card(tmp_path / "clip.onnx", card)
+
+    assert _centre(Shaped({}, tmp_path / "clip.onnx")) == centre  # type: ignore[arg-type]
+    assert _centre(compare) == 1.0

@@ -19,6 +19,7 @@ def test_stills_become_videos_for_a_system_that_looks_at_these() -> None:
 
     names, frames = np.unique(made.clips, return_counts=True)
     assert len(names) == 12 and (frames == 8).all()
+    assert made.frames.tolist() == [*range(8)] * 12
     assert made.labels.mean() == 0.5 and set(made.kinds) == {"real", "opposed", "swap"}
     assert set(made.groups) <= set(genuine.groups) and len(set(made.groups)) == 6
     np.testing.assert_array_equal(made.pixels, again.pixels)

@@ -146,3 +146,31 @@ def test_ablations_change_options_that_there_are(name: str) -> None:
     known = inspect.signature(train.train).parameters
 
     assert train.ABLATIONS[name].keys() <= known.keys()
+
+
+@pytest.mark.parametrize(
+    ("head", "leaky", "frames", "numbers"), [("paper", None, 14, 32), ("small", None, 8, 16), ("small", 0, 8, 0)]
+)
+def test_sizes_of_heads(head: Any, leaky: int | None, frames: int, numbers: int) -> None:
+    sizes = train._sizes(head, leaky)
+
+    assert (sizes.frames, sizes.leaky) == (frames, numbers)
+
+
+def test_a_head_that_is_not_known() -> None:
+    with pytest.raises(ConfigError, match="expected paper or small, got 'large'"):
+        train._sizes("large", None)  # type: ignore[arg-type]
+
+
+def test_probabilities_are_those_of_a_forgery_whatever_the_mode(tmp_path: Path) -> None:
+    run = TrainingRun(tmp_path, device="cpu", threads=1)
+    torch.manual_seed(0)
+    net = model.GazeForensics(model.build_trunk("resnet10"), sizes=model.SMALL).train()
+    clips = np.random.default_rng(0).integers(0, 256, (9, 8, 32, 32, 3), np.uint8)
+
+    found = train.probabilities(net, clips, 32, 1.0, run)
+
+    assert net.training and found.shape == (9,)
+    with torch.no_grad():
+        logits, _ = net.eval()(train._input(clips, 32, 1.0, run))
+    assert found == pytest.approx(torch.softmax(logits, 1)[:, model.FAKE].numpy(), abs=1e-5)
