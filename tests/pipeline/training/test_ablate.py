@@ -59,13 +59,16 @@ def ended(folder: Path, recipe: Recipe, factor: float = 1.0) -> Path:
 def test_each_training_is_set_against_the_first_on_every_set(
     recipe: Recipe, workspace: jobs.Workspace, tmp_path: Path
 ) -> None:
-    """The second gives low scores to bright crops: what the first orders rightly it orders wrongly."""
+    """The second gives low scores to bright crops: what the first orders rightly it orders wrongly. The third orders
+    them as the first."""
+    recipe = recipe.model_copy(update={"options": {"factor": 1.0}})
     other = write_clips(tmp_path / "other", {"a_1": "real", "b_1": "fake"})
     keep_crops(like(recipe.data, TEST), workspace, FOUR)
     keep_crops(like(recipe.data, {"set": str(other), **TEST}), workspace, {"real/a_1": 0.2, "fake/b_1": 0.8})
-    own = ended(workspace.runs / "twin-tiny", recipe)
-    turned = recipe.model_copy(update={"options": {"factor": -1.0}})
-    folder = ended(workspace.runs / "twin-tiny-the-other-way", turned, -1.0)
+    folders = [ended(workspace.runs / "twin-tiny", recipe)]
+    for what, factor in (("the-other-way", -1.0), ("half-as-bright", 0.5)):
+        variant = recipe.model_copy(update={"options": {"factor": factor}})  # which is laid over the recipe's own
+        folders.append(ended(workspace.runs / f"twin-tiny-{what}", variant, factor))
     reports: list[Any] = []
 
     rows = ablate(recipe, [str(other)], workspace, draws=2, on_progress=lambda *report: reports.append(report))
@@ -73,13 +76,14 @@ def test_each_training_is_set_against_the_first_on_every_set(
     assert [(row["what"], row["set"], row["cases"], row["auc"].value) for row in rows] == [
         ("as configured", "four", 4, 3 / 4), ("as configured", "other", 2, 1.0),
         ("the other way", "four", 4, 1 / 4), ("the other way", "other", 2, 0.0),
+        ("half as bright", "four", 4, 3 / 4), ("half as bright", "other", 2, 1.0),
     ]  # fmt: skip
-    assert [row["auc_over_first"].value for row in rows if "auc_over_first" in row] == [-1 / 2, -1.0]
+    assert [row["auc_over_first"].value for row in rows if "auc_over_first" in row] == [-1 / 2, -1.0, 0.0, 0.0]
     assert [report for report in reports if report[0] == "trainings"] == [
-        ("trainings", 0, 2, {}), ("trainings", 1, 2, {}),
-    ]  # fmt: skip
-    assert (own / "tiny_detector.onnx").is_file() and (folder / "tiny_detector.onnx").is_file()
-    assert len(list(workspace.runs.iterdir())) == 2  # what `train` has left is not trained again
+        ("trainings", number, 3, {}) for number in range(3)
+    ]
+    assert all((folder / "tiny_detector.onnx").is_file() for folder in folders)
+    assert len(list(workspace.runs.iterdir())) == 3  # what `train` has left is not trained again
 
 
 def test_with_a_kind_left_out_a_training_is_measured_on_that_kind_alone(
@@ -103,7 +107,7 @@ def test_with_a_kind_left_out_a_training_is_measured_on_that_kind_alone(
 @pytest.mark.parametrize(
     ("only", "message"),
     [
-        (["as meant"], "no as meant; known: as configured, the other way"),
+        (["as meant"], "no as meant; known: as configured, the other way, half as bright"),
         (["x", "as configured", "y"], "no x, y; known"),
     ],
 )

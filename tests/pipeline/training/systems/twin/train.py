@@ -14,7 +14,11 @@ from engines.progress import OnProgress, silent
 from engines.training import TrainingRun
 from operators.cropset import CropSet
 
-ABLATIONS: dict[str, dict[str, object]] = {"as configured": {}, "the other way": {"factor": -1.0}}
+ABLATIONS: dict[str, dict[str, object]] = {
+    "as configured": {},
+    "the other way": {"factor": -1.0},
+    "half as bright": {"factor": 0.5},
+}
 SIZE = 32
 
 
