@@ -68,13 +68,12 @@ class LooksAhead(Protocol):
 
 @runtime_checkable
 class MayRest(Operator, Protocol):
-    """A detector that need not look at every frame, and may be left out on some while a live stream lags its camera.
-
-    It hands a frame on that it did not look at as the very object it was given. An operator that hides fixed zones
-    must never rest. `look_next` has it look at the next frame of the stream even if its period is not over yet.
+    """A detector that knows, for little, what of a frame it must look at: while a live stream lags its camera it is not
+    asked to look, and everything that it would have looked at counts as a face.
     """
 
-    def look_next(self, stream: str) -> None: ...
+    def rest(self, frame: Frame) -> Frame:
+        """The frame as a call would hand it on, without a look."""
 
 
 @runtime_checkable

@@ -101,6 +101,17 @@ class Keep:
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         return [self._look(frame) for frame in frames]
 
+    def settle(self, frame: Frame, ahead: Sequence[Frame]) -> Frame:
+        """A face that was only predicted stays visible if the next sighting of its track is kept as well."""
+        faces = frame.faces
+        predicted = faces.kept & np.isfinite(faces.data.get("age", np.full(len(faces), np.nan)))
+        if not predicted.any():
+            return frame
+        kept = faces.kept.copy()
+        for row in np.flatnonzero(predicted).tolist():
+            kept[row] = _next_is_kept(ahead, int(faces.tracks[row]))
+        return replace(frame, faces=replace(faces, kept=kept))
+
     def snapshot(self, stream: str) -> bytes:
         return json.dumps({track: astuple(known) for track, known in self._streams[stream].items()}).encode()
 
@@ -184,6 +195,17 @@ class Descriptor:
     def _describe(self, rgb: Array, square: Any) -> NDArray[np.float64]:
         chip = self._dlib.get_face_chip(rgb, self._points(rgb, square), size=CHIP_PX, padding=CHIP_PADDING)
         return np.array(self._network.compute_face_descriptor(chip))
+
+
+def _next_is_kept(ahead: Sequence[Frame], track: int) -> bool:
+    for later in ahead:
+        age = later.faces.data.get("age", np.full(len(later.faces), np.nan))
+        rows = np.flatnonzero((later.faces.tracks == track) & ~np.isfinite(age))
+        if later.cut:
+            return False
+        if len(rows):
+            return bool(later.faces.kept[rows[0]])
+    return False
 
 
 def _dlib() -> Any:

@@ -30,12 +30,14 @@ TRACK = np.dtype(
         ("box", "<f8", 4),  # where it was seen last, x1 y1 x2 y2
         ("velocity", "<f8", 2),  # of its centre, pixels per second
         ("hits", "<i8"),
+        ("first_s", "<f8"),  # when it was seen first
         ("score", "<f8"),
         ("hit_s", "<f8"),  # when it was seen last
+        ("who", "<i8"),  # what the detector calls it, 0 if nothing
         ("missed_s", "<f8"),  # when a detector first looked and did not see it; NaN: seen whenever looked for
     ]
 )
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<BqdII")
 """Of a snapshot: version, next number, time of the last frame, its width and height. Rows of TRACK follow."""
 
@@ -51,6 +53,10 @@ SIZE_RATIO = 2.0
 """Boxes that do not overlap are one face only if neither is larger than the other by more than this."""
 DISAGREE_IOU = 0.4
 """Below it, prediction and interpolation both get covered."""
+ONCE_S = 0.12
+"""A face is held no longer than it was there, but so long at least."""
+GROWTH, GROWN = 0.6, 0.3
+"""By how much of its size a predicted face grows in a second, and at most: nobody knows how it moves."""
 BACK_MARGIN = 0.15
 """By how much of its size each side of a box moves out that is carried back to before the face was found."""
 WITHIN = 0.9
@@ -70,17 +76,20 @@ class _TrackerState:
 class Track:
     """Fills `faces.tracks`, and adds the faces that must be there although no detector reported them.
 
-    All faces of a frame stay in it, in their order. Behind them come those of tracks that were not found, at
-    their predicted boxes: `seen` false, `kept` false (a keep-list follows this operator), landmarks NaN,
-    and in `data` `hit_box (n, 4)` float32 and `age (n,)` float32, the box of the last detection and the seconds
-    since. `settle` puts them between that detection and the next one, once the latter is known.
+    All faces of a frame stay in it, in their order, those too that a detector knows to be there without having looked
+    (`seen` false). After them come those of tracks that were not found, at their predicted boxes: `seen` false, `kept`
+    false (a keep-list follows this operator), landmarks NaN, and in `data` `hit_box (n, 4)` float32 and `age (n,)`
+    float32, the box of the last detection and the seconds since; for others `age` is NaN. `settle` puts them between
+    that detection and the next one, once the latter is known.
 
     Frames of a stream must come in order of time. A cut, a new picture size, or a clock that runs back ends all tracks.
 
     Args:
-        hold_ms: how long a face is still covered from the first frame in which a detector did not find it.
-        back_ms: how long before its first detection a face is covered too, as far as the look-ahead reaches. It is
-            covered in any case back to the frame before at which a detector looked.
+        hold_ms: how long a face is still covered from the first frame in which a detector did not find it, but no
+            longer than it had been there, or an eighth of a second.
+        back_ms: how long before its first detection a face is covered too, as far as the look-ahead reaches, unless
+            the detector knows that all of it came in that frame (`sudden` in the faces' data). It is covered in any
+            case back to the frame before at which a detector looked.
         high: detections of at least this score choose their tracks first.
         match_iou: smallest overlap of a detection with the predicted box of its track.
         match_distance: where they overlap less, how many face sizes the centres may lie apart, for small fast faces.
@@ -115,7 +124,7 @@ class Track:
         state.size, state.time_s = size, frame.time_s
 
         predicted = _predict(state.tracks, frame.time_s, size)
-        rows = self._match(predicted, frame.faces)
+        rows = self._match(predicted, state.tracks["who"], frame.faces)
         hit = self._hit(state, rows, frame)
         unseen = np.ones(len(state.tracks), np.bool_)
         unseen[rows[rows >= 0]] = False
@@ -124,14 +133,17 @@ class Track:
         faces = replace(frame.faces, tracks=hit["number"].astype(np.int64))
         return replace(frame, faces=faces + held if len(held) else faces)
 
-    def _match(self, predicted: Array, faces: Faces) -> Array:
-        """For each face the row of its track, or -1: `(n,)`."""
+    def _match(self, predicted: Array, who: Array, faces: Faces) -> Array:
+        """For each face the row of its track, or -1: `(n,)`. A detector that follows faces itself knows best."""
         rows = np.full(len(faces), -1)
         if not len(predicted) or not len(faces):
             return rows
+        named = faces.data.get("who", np.zeros(len(faces), np.int64))
+        for row in np.flatnonzero(named).tolist():
+            rows[row] = next(iter(np.flatnonzero(who == named[row])), -1)
         strong = faces.scores >= self._high
         affinity = self._affinity(predicted, faces.boxes)
-        for choosing in (np.flatnonzero(strong), np.flatnonzero(~strong)):
+        for choosing in (np.flatnonzero(strong & (rows < 0)), np.flatnonzero(~strong & (rows < 0))):
             free = np.setdiff1d(np.arange(len(predicted)), rows)
             pairs = linear_sum_assignment(affinity[np.ix_(free, choosing)], maximize=True)
             for track, face in zip(free[pairs[0]], choosing[pairs[1]], strict=True):
@@ -164,7 +176,9 @@ class Track:
         velocity = tracks["velocity"][old]
         tracks["velocity"][old] = velocity + gain * (shift / elapsed - velocity)
         tracks["box"], tracks["score"] = faces.boxes, faces.scores
+        tracks["who"] = faces.data.get("who", 0)
         tracks["hits"] += 1
+        tracks["first_s"][~old] = frame.time_s
         tracks["hit_s"], tracks["missed_s"] = frame.time_s, np.nan
         return tracks
 
@@ -172,11 +186,12 @@ class Track:
         """Those of the tracks not found that are still held, and their faces. A frame not looked at misses none."""
         if frame.examined:
             tracks["missed_s"] = np.where(np.isnan(tracks["missed_s"]), frame.time_s, tracks["missed_s"])
-        alive = np.isnan(tracks["missed_s"]) | (frame.time_s - tracks["missed_s"] < self._hold_s)
+        hold_s = np.minimum(self._hold_s, np.maximum(tracks["hit_s"] - tracks["first_s"], ONCE_S))
+        alive = np.isnan(tracks["missed_s"]) | (frame.time_s - tracks["missed_s"] < hold_s)
         tracks, predicted = tracks[alive], predicted[alive]
         age = frame.time_s - tracks["hit_s"]
         held = Faces.of(
-            predicted,
+            _enlarged(predicted, np.minimum(GROWTH * age, GROWN)[:, None] / 2),
             tracks["score"] * 0.5 ** (age / HALF_LIFE_S),
             tracks=tracks["number"],
             seen=np.zeros(len(tracks)),
@@ -194,7 +209,8 @@ class Track:
         ahead = [later for later in _same_run(frame, ahead) if later.examined or later.faces.seen.any()]
         faces = frame.faces
         boxes = faces.boxes.copy()
-        for row in np.flatnonzero(~faces.seen).tolist():
+        predicted = np.isfinite(faces.data.get("age", np.full(len(faces), np.nan)))
+        for row in np.flatnonzero(predicted).tolist():
             sighting = next(_sightings(ahead, int(faces.tracks[row])), None)
             if sighting is not None:
                 boxes[row] = _between(faces, row, sighting[0] - frame.time_s, sighting[1])
@@ -214,9 +230,11 @@ class Track:
                 if number in known:
                     continue
                 known.add(number)
+                if examined and _is_sudden(later.faces, row):
+                    continue
                 box = _carried_back(later, row, ahead[position + 1 :], before_s)
                 if not _covered(box, frame.faces.boxes):
-                    boxes.append(_enlarged(box))
+                    boxes.append(_enlarged(box, BACK_MARGIN))
                     numbers.append(number)
                     scores.append(later.faces.scores[row] * 0.5 ** (before_s / HALF_LIFE_S))
             examined = examined or later.examined
@@ -292,13 +310,20 @@ def _carried_back(first: Frame, row: int, ahead: Sequence[Frame], before_s: floa
     return np.asarray(_moved(box[None], velocity[None], np.array([-before_s]), size)[0])
 
 
+def _is_sudden(faces: Faces, row: int) -> bool:
+    """All of that face came in the frame in which it was found."""
+    sudden = faces.data.get("sudden")
+    return sudden is not None and sudden[row] == 1
+
+
 def _covered(box: Array, boxes: Array) -> bool:
     return bool((intersection(box[None], boxes) >= WITHIN * area(box[None])).any())
 
 
-def _enlarged(box: Array) -> Array:
-    out = BACK_MARGIN * (box[2:] - box[:2])
-    return np.asarray(np.concatenate([box[:2] - out, box[2:] + out]))
+def _enlarged(boxes: Array, parts: float | Array) -> Array:
+    """Boxes `(..., 4)` whose sides have moved out by that part of their size."""
+    out = parts * (boxes[..., 2:] - boxes[..., :2])
+    return np.asarray(np.concatenate([boxes[..., :2] - out, boxes[..., 2:] + out], axis=-1))
 
 
 def _center(boxes: Array) -> Array:

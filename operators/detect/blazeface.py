@@ -15,32 +15,28 @@ import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
 
 from engines import EngineError
-from operators.detect.looks import Period
 from operators.frame import Faces, Frame
-from operators.options import PositiveCount, UnitInterval
+from operators.options import UnitInterval
 from operators.upright import boxes_to_coded, points_to_coded, upright
 
 EYES_AND_NOSE = slice(0, 3)
 
 
 class BlazeFace:
-    """Adds the faces of each frame it looks at, and marks the frame as examined; others pass as they came.
+    """Adds the faces of each frame, and marks it as examined.
 
     Mouth corners are not among its points: those landmarks are NaN.
 
     Args:
         model: `blaze_face_short_range.tflite`; MediaPipe runs it itself.
         threshold: the lowest score of a face.
-        every: only frames whose index is a multiple of it are looked at.
         nms: of two boxes that overlap by more than this (IoU) the lesser is dropped.
 
     Raises:
         EngineError: MediaPipe cannot open the model.
     """
 
-    def __init__(
-        self, model: Path, *, threshold: UnitInterval = 0.5, every: PositiveCount = 1, nms: UnitInterval = 0.3
-    ) -> None:
+    def __init__(self, model: Path, *, threshold: UnitInterval = 0.5, nms: UnitInterval = 0.3) -> None:
         options = vision.FaceDetectorOptions(
             base_options=BaseOptions(model_asset_path=str(model)),
             min_detection_confidence=threshold,
@@ -50,11 +46,9 @@ class BlazeFace:
             self._detector = vision.FaceDetector.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
             raise EngineError(f"{model}: MediaPipe cannot open it ({error}); fetch it again") from error
-        self._period = Period(every)
-        self.look_next = self._period.look_next
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
-        return [self._look(frame) if self._period.due(frame) else frame for frame in frames]
+        return [self._look(frame) for frame in frames]
 
     def close(self) -> None:
         """Gives back what MediaPipe holds; left to the interpreter's exit, that raises inside MediaPipe."""

@@ -1,11 +1,13 @@
-"""Two networks for little more than the cost of the quick one: the thorough one looks where it is needed.
+"""Two networks for little more than the cost of the quick one: each frame is looked at where its own pixels demand it.
 
-CenterFace, thorough, sees the whole picture when a stream begins, after a cut and when the picture has come to show
-something else; and at a slow period, a quarter at each of four looks, so that no live stream waits for it. In between
-YuNet, quick, sees the reduced picture at a fast period. What it is sure of is believed. What it doubts, and a face of a
-look before that it does not find, is shown to CenterFace in a small crop: so faces that only that one can tell, small,
-turned aside or half-hidden, stay found at a two-hundredth of the cost. Frames between two looks are not examined:
-`track` fills them from what was seen before and in the look-ahead.
+Every frame is compared with what was looked at before (`operators.detect.evidence`). Where nothing has changed, or the
+motion of what was there explains it, the faces of before are still there, moved along, and nothing else is. Whatever
+else has changed is looked at in this frame, at the picture's own resolution: by YuNet, quick, where things have kept
+changing for a while, and by CenterFace, thorough, as well where they have not, and every few frames. What YuNet doubts,
+and known faces that changed or moved, are shown to CenterFace in small crops, at a two-hundredth of the cost of a
+picture. Where no face stands upright in what has newly come, YuNet looks for faces that lie or hang as well.
+
+So cost follows what happens instead of the clock, and no frame is vouched for because little time went by.
 """
 
 from __future__ import annotations
@@ -13,82 +15,100 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import NonNegativeInt
 
 from engines import ConfigError, Engine
 from operators.arrays import Array
 from operators.boxes import iou
+from operators.detect.evidence import TILE, Change, Evidence, span, tiles_of
 from operators.detect.finders import CenterFaceFinder, InputSide, YuNetFinder
-from operators.detect.looks import suppress
-from operators.frame import Faces, Frame, Picture
+from operators.detect.pair import LIT, SAME, AskedRegion, NetworkPair, same_face
+from operators.detect.regions import Region, regions_of
+from operators.frame import Faces, Frame
 from operators.options import DetectionScore, Milliseconds, UnitInterval
 
-GLANCE = 48, 27
-"""Width and height of the picture in which cuts are noticed."""
-CHANGE = 6.0
-"""Glances whose samples differ by less than this on average, of 255, show the same."""
-CUT, CHANGED = 0.5, 0.5
-"""Below this correlation, two frames in a row are a cut, and a picture has changed since the last thorough look. In
-the clips of `bench.bench_video_recall` cuts have 0 to 0.25, the fastest pans 0.7 and more."""
-SAME = 0.3
-"""Boxes of two looks are one face from this overlap on (IoU)."""
-CROP_PX, CROP_FACES, CROP_LEAST_PX = 64, 2.0, 32
-"""Crops are seen at this size, are so many face sizes wide, and never less than so many pixels of the picture."""
-PARTS, LAP = 2, 1 / 32
-"""At the slow period the picture is seen in so many parts down and across, which reach into each other by this much of
-its sides."""
-RETRY_S = 1.0
-"""So long a face that is not found again is looked for."""
-TOLERANCE_S = 0.002
-"""Looks are due by this much early, for clocks that are rounded."""
+CUT = 0.6
+"""From this part of its tiles on that have changed, a picture shows something else."""
+RETURN_FRAMES = 12
+"""So many frames after a cut, a picture may come back as it was before: an effect, a flash, a frame of something
+else."""
+EXPLAINED, EXPLAINED_PX = 0.25, 32
+"""What changes within this part of its size around a face, and so many pixels, is the face."""
+LEFT = 0.25
+"""Of a face's box so many samples at least are its own as long as it is whole; BORDER leaves half."""
+STIRRED, SHIFTED = 0.2, 0.35
+"""A known face is looked at again when so much of its box has changed, or it has moved by this part of its size."""
+RETRY_S, RETRY_FRAMES = 1.0, 3
+"""So long a face that is not found again is looked for, every so many frames."""
+PERIODS = {"fine": 3, "thorough": 16, "turned": 48}
+"""What keeps changing is looked at in full resolution every so many frames, by the thorough network, and for faces that
+do not stand upright. In between, the quick network sees it at half of that: a small face that comes there is found at
+most two frames late, while those wait in the look-ahead."""
+SIZEABLE_PX = 20
+"""Changes of less than this squared are looked at by the quick network alone."""
+REFUTED_FRAMES = 12
+"""So long it is remembered what was no face."""
+ROUNDING_S = 0.002
+"""A frame is examined by this much early, for clocks that are rounded."""
+NEVER = -(1 << 40)
+"""The index of a frame before all others."""
+NAMES = 20
+"""Faces are numbered from the frame's index, shifted by so many bits."""
+UNKNOWN = 0.01
+"""The score of what was not looked at."""
+WEAK, CONFIRMED = 0.4, 3
+"""A face of a lower score is looked at again in the frames to come until it was found so many times."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class _BeforeCut:
+    """What was there before the last cut."""
+
+    index: int
+    plane: NDArray[np.float32]
+    known: Faces
+
+
+@dataclass(slots=True, eq=False)
 class _CascadeState:
-    """What is remembered of one stream."""
+    """What is remembered of one stream. Faces known carry in `data`, `(n,)` each: `turn`, as `NetworkPair` has it;
+    `best`, the best score; `looked_s` and `looked_at`, when and in which frame they were looked at last; `missed_s`,
+    when they were first not found, NaN if they are there; `looks`, how often they were found; and `shift` `(n, 2)`, how
+    far they moved since."""
 
     time_s: float
     size: tuple[int, int]
-    glance: NDArray[np.float32]  # of the last frame
-    scene: NDArray[np.float32]  # the glance at the last thorough look
-    quick_s: float
-    thorough_s: float
-    asked: bool = False  # for a look at the next frame
-    parts: list[int] = field(default_factory=list)  # of the picture, that are to be seen thoroughly in the next looks
-    boxes: Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))  # faces known, where seen last
-    seen_s: Array = field(default_factory=lambda: np.zeros(0))  # and when
-
-    def remember(self, found: Array) -> None:
-        """Takes faces found just now for known, as well as those of a while ago that are not among them."""
-        old = _apart(self.boxes, found) & (self.time_s - self.seen_s < RETRY_S)
-        self.boxes = np.concatenate([found, self.boxes[old]])
-        self.seen_s = np.concatenate([np.full(len(found), self.time_s), self.seen_s[old]])
+    evidence: Evidence
+    known: Faces
+    seen_at: dict[str, NDArray[np.int64]]  # for each way of `PERIODS` and tile, in which frame it was last seen so
+    refuted: Faces = field(default_factory=lambda: _refuted(Faces.of(), 0))
+    before_cut: _BeforeCut | None = None
+    labelled: int = 0  # the last label given
+    rested: bool = False  # the frame before was not looked at
+    named: int = 0  # the last `who`
 
 
 class Cascade:
-    """Adds the faces of each frame it looks at, and marks the frame as examined; others pass as they came.
+    """Adds the faces of each frame, and marks it as examined. Faces of looks before, whose pixels say that they are
+    still there, are `seen` false.
 
-    Periods are in seconds of the stream's clock, so that any frame rate costs alike. Nothing of it is stored with a
-    stream's state: who takes a stream over begins with a thorough look.
+    Nothing of it is stored with a stream's state: who takes a stream over begins with a thorough look.
 
     Args:
         thorough: as `detect.centerface` takes it.
         quick: as `detect.yunet` takes it.
-        quick_ms: how often a frame is looked at.
-        thorough_ms: how often the thorough one looks at the whole picture at least.
-        changed_ms: and how often at most, while the picture changes.
-        quick_px: the longer side of what the quick one sees.
-        max_px: the longer side of what the thorough one sees, at most.
+        refresh_ms: how often a known face is looked at again even if nothing of it has changed.
+        pace_ms: frames that follow sooner after the one examined last are not examined, for screening, which needs an
+            even pace. A run covers them whole.
+        max_px: the longer side of the picture that networks see, at most.
         threshold: the lowest score of a face for the thorough one.
         sure: the score from which on the quick one is believed.
         weak: the score from which on it is looked at closely what it reports.
-        crops: how many boxes are looked at closely at once, at most, besides those of faces seen in the last look.
+        turned: look for faces that lie or hang, too, where something new shows no upright one.
 
     Raises:
-        ConfigError: `weak` is above `sure`, or `quick_ms` above `thorough_ms`.
+        ConfigError: `weak` is above `sure`.
     """
 
     def __init__(
@@ -96,28 +116,22 @@ class Cascade:
         thorough: Engine,
         quick: Engine,
         *,
-        quick_ms: Milliseconds = 200.0,
-        thorough_ms: Milliseconds = 10_000.0,
-        changed_ms: Milliseconds = 500.0,
-        quick_px: InputSide = 640,
-        max_px: InputSide = 1280,
+        refresh_ms: Milliseconds = 1000.0,
+        pace_ms: Milliseconds = 0.0,
+        max_px: InputSide = 1920,
         threshold: DetectionScore = 0.2,
         sure: UnitInterval = 0.6,
         weak: DetectionScore = 0.12,
-        crops: NonNegativeInt = 12,
+        turned: bool = True,
     ) -> None:
-        self.check_options(quick_ms=quick_ms, thorough_ms=thorough_ms, sure=sure, weak=weak)
-        self._thorough = CenterFaceFinder(thorough, threshold=threshold, max_px=max_px, min_px=min(800, max_px))
-        self._quick = YuNetFinder(quick, threshold=weak, px=quick_px)
-        self._quick_s, self._thorough_s, self._changed_s = quick_ms / 1000, thorough_ms / 1000, changed_ms / 1000
-        self._sure, self._crops = sure, crops
+        self.check_options(sure=sure, weak=weak)
+        finder = CenterFaceFinder(thorough, threshold=threshold, max_px=max_px, min_px=min(800, max_px))
+        self._pair = NetworkPair(finder, YuNetFinder(quick, threshold=weak), sure, turned)
+        self._refresh_s, self._pace_s = refresh_ms / 1000, pace_ms / 1000 - ROUNDING_S
         self._streams: dict[str, _CascadeState] = {}
 
     @staticmethod
-    def check_options(*, quick_ms: float, thorough_ms: float, sure: float, weak: float, **_: object) -> None:
-        if quick_ms > thorough_ms:
-            limit = f"thorough_ms, which is {thorough_ms:g}"
-            raise ConfigError(f"detect.cascade: quick_ms: expected at most {limit}, got {quick_ms:g}")
+    def check_options(*, sure: float, weak: float, **_: object) -> None:
         if weak > sure:
             raise ConfigError(f"detect.cascade: weak: expected at most sure, which is {sure:g}, got {weak:g}")
 
@@ -125,70 +139,164 @@ class Cascade:
         return [self._attend(frame) for frame in frames]
 
     def _attend(self, frame: Frame) -> Frame:
-        glance = _glance(frame.picture)
         size = (frame.picture.width, frame.picture.height)
         state = self._streams.get(frame.stream)
-        cut = state is not None and state.size == size and _differ(state.glance, glance, CUT)
-        if state is None or state.size != size or frame.time_s < state.time_s or cut:
-            state = _CascadeState(frame.time_s, size, glance, glance, frame.time_s, -np.inf)
-        state.time_s, state.glance = frame.time_s, glance
-        early = frame.time_s - state.quick_s < self._quick_s - TOLERANCE_S and state.thorough_s > -np.inf
-        if early and not state.asked:
+        if state is None or state.size != size or frame.time_s < state.time_s:
+            return self._begin(frame, size)
+        if frame.time_s - state.time_s < self._pace_s:
             return frame
-        since_s = frame.time_s - state.thorough_s + TOLERANCE_S
-        if since_s == np.inf or (since_s >= self._changed_s and _differ(state.scene, glance, CHANGED)):
-            found = self._thorough.find([frame])[0]
-            state.thorough_s, state.scene, state.parts = frame.time_s, glance, []
-        else:
-            if since_s >= self._thorough_s and not state.parts:
-                state.thorough_s, state.scene, state.parts = frame.time_s, glance, list(range(PARTS * PARTS))
-            found = self._look_quickly(frame, state)
-        state.remember(found.boxes)
-        state.quick_s, state.asked = frame.time_s, False
+        state.time_s, plane = frame.time_s, state.evidence.plane
+        change = state.evidence.compare(frame.picture)
+        if change.share >= CUT:
+            return self._over_cut(frame, state, plane, change)
+        state.rested = False
+        state.known = self._look_again(frame, _carried(state.known, change, state.evidence.labels), change)
+        unexplained = _unexplained(change, state.evidence.labels, state.known)
+        self._look_at(frame, state, regions_of(unexplained, change.scale, size), change.light, unexplained)
+        return self._done(frame, state, change)
+
+    def _begin(self, frame: Frame, size: tuple[int, int]) -> Frame:
+        evidence = Evidence(frame.picture)
+        tiles = tiles_of(np.zeros(evidence.plane.shape, np.bool_))
+        state = _CascadeState(frame.time_s, size, evidence, _known(Faces.of(), frame), _never(tiles.shape))
+        state.named = (frame.index + 1) << NAMES  # no number of another life of the stream
         self._streams[frame.stream] = state
-        return replace(frame, faces=frame.faces + found, examined=True, cut=cut)
+        light = np.maximum(evidence.plane - (0 if frame.picture.full_range else 16), 0)
+        self._look_at(frame, state, [(0, 0, *size)], light)
+        return self._done(frame, state, None)
 
-    def _look_quickly(self, frame: Frame, state: _CascadeState) -> Faces:
-        found = self._quick.find(frame)
-        sure = found[found.scores >= self._sure]
-        weak = found[found.scores < self._sure]
-        if state.parts:
-            part = self._look_at_part(frame, state.parts.pop())
-            sure += part[_apart(part.boxes, sure.boxes)]
-        # Those seen in the last look, all of them; then what may be new, and those lost for longer.
-        recent = state.seen_s >= state.quick_s
-        known = state.boxes[recent]
-        known = known[_apart(known, sure.boxes)]
-        others = sure.boxes[:0]
-        for boxes in (weak.boxes, state.boxes[~recent]):
-            found_before = np.concatenate([sure.boxes, known, others])
-            others = np.concatenate([others, boxes[_apart(boxes, found_before)]])
-        doubtful = np.concatenate([known, others[: self._crops]])
-        close = self._look_closely(frame, doubtful)
-        return sure + close[_apart(close.boxes, sure.boxes)]
+    def _over_cut(self, frame: Frame, state: _CascadeState, plane: NDArray[np.float32], change: Change) -> Frame:
+        """All of the picture is looked at. Where it is again as before a cut, those of then are looked for, too."""
+        before, returned, rested = state.before_cut, False, state.rested
+        state.rested = False
+        if before is not None and frame.index - before.index <= RETURN_FRAMES:
+            returned = state.evidence.differs_from(before.plane, change.light) < CUT
+        if returned and before is not None:
+            state.known, state.before_cut = self._look_again(frame, before.known, None), None
+        else:
+            state.before_cut = _BeforeCut(frame.index, plane, state.known)
+            state.known = state.known[:0]
+        turned_at = state.seen_at["turned"]
+        state.seen_at = _never(turned_at.shape)
+        if frame.index - turned_at.max() < PERIODS["turned"]:  # not at every cut of a quick montage
+            state.seen_at["turned"] = turned_at
+        state.refuted = state.refuted[:0]
+        self._look_at(frame, state, [(0, 0, *state.size)], change.light)
+        # A cut that lies somewhere in what was not looked at: tracks go over it, and hide too much.
+        return replace(self._done(frame, state, change), cut=not (returned or rested))
 
-    def _look_closely(self, frame: Frame, boxes: Array) -> Faces:
-        """The faces in crops around boxes `(n, 4)`."""
-        crops = [_around(box, frame) for box in boxes]
-        looked = self._thorough.find([crop for _, crop in crops], (CROP_PX, CROP_PX)) if crops else []
-        found = Faces.of()
-        for (corner, _), faces in zip(crops, looked, strict=True):
-            found += _moved(faces, corner)
-        return found[suppress(found.boxes, found.scores, SAME)]
+    def _look_at(
+        self,
+        frame: Frame,
+        state: _CascadeState,
+        regions: Sequence[Region],
+        light: NDArray[np.float32],
+        changed: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Looks for faces in regions: thoroughly, unless all that changed there was seen so a few frames ago."""
+        if not regions:
+            return
+        asked = [self._asked(frame, state, region, light, changed) for region in regions]
+        found, wrong = self._pair.look(frame, asked, state.refuted)
+        state.known = _joined(state.known, _known(found, frame))
+        state.refuted += _refuted(wrong, frame.index)
+        for region in regions:
+            state.evidence.looked_at(*region)
 
-    def _look_at_part(self, frame: Frame, number: int) -> Faces:
-        """The faces in one of the picture's parts, seen as large as in a look at the whole of it."""
-        row, column = divmod(number, PARTS)
-        sides = frame.picture.width, frame.picture.height
-        (x1, x2), (y1, y2) = (_span(part, side) for part, side in zip((column, row), sides, strict=True))
-        part = replace(frame, picture=frame.picture.part(x1, y1, x2, y2))
-        (found,) = self._thorough.find([part], self._thorough.size_of(part, within=frame))
-        return _moved(found, np.array([x1, y1], np.float32))
+    def _asked(
+        self,
+        frame: Frame,
+        state: _CascadeState,
+        region: Region,
+        light: NDArray[np.float32],
+        changed: NDArray[np.bool_] | None,
+    ) -> AskedRegion:
+        x1, y1, x2, y2 = region
+        scale = state.evidence.scale
+        window = span(y1, y2, scale * TILE), span(x1, x2, scale * TILE)
+        here = span(y1, y2, scale), span(x1, x2, scale)
+        sizeable = changed is None or np.count_nonzero(changed[here]) * scale**2 >= SIZEABLE_PX**2
+        tiles = ... if changed is None else tiles_of(changed)[window]
+        due = {
+            way: (state.seen_at[way][window] <= frame.index - period)[tiles].any() for way, period in PERIODS.items()
+        }
+        thoroughly, turning = (bool(sizeable and due[way]) for way in ("thorough", "turned"))
+        fine = bool(due["fine"]) or thoroughly or turning
+        for way, now in (("fine", fine), ("thorough", thoroughly), ("turned", turning)):
+            if now:
+                state.seen_at[way][window] = frame.index
+        return AskedRegion(region, _brightness(light, region, scale), fine, thoroughly or turning, turning)
 
-    def look_next(self, stream: str) -> None:
-        """Has the quick one see the next frame; a stream not seen yet is looked at thoroughly anyway."""
-        if stream in self._streams:
-            self._streams[stream].asked = True
+    def _look_again(self, frame: Frame, known: Faces, change: Change | None) -> Faces:
+        """Known faces, those found again that had to be looked at: what changed, moved, is doubtful, or missing."""
+        rows = np.flatnonzero(np.ones(len(known), np.bool_) if change is None else self._is_due(frame, known, change))
+        if not len(rows):
+            return known
+        lights = [LIT if change is None else _brightness(change.light, box, change.scale) for box in known.boxes[rows]]
+        looked = self._pair.closely(frame, known.boxes[rows], known.data["turn"][rows], lights)
+        stirred = np.ones(len(known), np.bool_) if change is None else _stirred(known, change)
+        kept, again = np.ones(len(known), np.bool_), []
+        for row, face in zip(rows.tolist(), looked, strict=True):
+            if face is not None:
+                again.append(_found_again(face, known[row], frame))
+                kept[row] = False
+            elif known.data["best"][row] < WEAK and known.data["looks"][row] < CONFIRMED:
+                kept[row] = False
+            else:
+                known.data["looked_s"][row] = frame.time_s
+                if stirred[row] and np.isnan(known.data["missed_s"][row]):
+                    known.data["missed_s"][row] = frame.time_s
+                    known.data["looked_at"][row] = frame.index
+        known = known[kept]
+        for face in sorted(again, key=lambda face: -float(face.scores[0])):
+            if not (same_face(known.boxes, face.boxes)[:, 0] & (known.data["looked_at"] == frame.index)).any():
+                known += face
+        return known
+
+    def _is_due(self, frame: Frame, known: Faces, change: Change) -> NDArray[np.bool_]:
+        data = known.data
+        since = frame.index - data["looked_at"]
+        doubtful = (data["best"] < WEAK) & (data["looks"] < CONFIRMED) & (since > 1)
+        old = frame.time_s - data["looked_s"] >= self._refresh_s
+        lost = ~_is_there(known) & (since % RETRY_FRAMES == 0)
+        return np.asarray(_stirred(known, change) | old | doubtful | lost)
+
+    def _done(self, frame: Frame, state: _CascadeState, change: Change | None) -> Frame:
+        """The frame with the faces that are there."""
+        known = state.known
+        now = known.data["looked_at"] == frame.index
+        there = _is_there(known)
+        unnamed = known.data["who"] == 0
+        known.data["who"][unnamed] = np.arange(state.named + 1, state.named + 1 + np.count_nonzero(unnamed))
+        state.named += int(np.count_nonzero(unnamed))
+        sudden = np.zeros(len(known), np.float32)
+        for row in np.flatnonzero(now & there).tolist():
+            sudden[row] = change is not None and state.evidence.is_sudden(change, known.boxes[row])
+        for row, box in zip(np.flatnonzero(now & there).tolist(), _inflated(known.boxes[now & there]), strict=True):
+            state.labelled = state.labelled % 255 + 1
+            known.data["number"][row] = state.labelled
+            state.evidence.looked_at(*box.tolist())
+            state.evidence.label(known.boxes[row], state.labelled)
+        state.refuted = state.refuted[state.refuted.data["at"] > frame.index - REFUTED_FRAMES]
+        state.known = known[~(frame.time_s - known.data["missed_s"] > RETRY_S)]
+        faces = replace(known, seen=now, data={"sudden": sudden, "who": known.data["who"]})[there]
+        return replace(frame, faces=frame.faces + faces, examined=True)
+
+    def rest(self, frame: Frame) -> Frame:
+        """The frame without a look, for a stream that lags: where it has changed, everything counts as a face."""
+        size = (frame.picture.width, frame.picture.height)
+        state = self._streams.get(frame.stream)
+        if state is None or state.size != size or frame.time_s < state.time_s:
+            return self._begin(frame, size)
+        state.time_s = frame.time_s
+        change = state.evidence.compare(frame.picture)
+        state.rested = True
+        state.known = _carried(state.known, change, state.evidence.labels)
+        there = state.known[_is_there(state.known)]
+        regions = regions_of(_unexplained(change, state.evidence.labels, state.known), change.scale, size)
+        covered = Faces.of(regions, np.full(len(regions), UNKNOWN), seen=np.zeros(len(regions)))
+        faces = replace(there, seen=np.zeros(len(there), np.bool_), data={})
+        return replace(frame, faces=frame.faces + faces + covered, examined=True)
 
     def snapshot(self, stream: str) -> bytes:  # noqa: ARG002 - nothing is stored
         return b""
@@ -200,47 +308,109 @@ class Cascade:
         self._streams.pop(stream, None)
 
 
-def _glance(picture: Picture) -> NDArray[np.float32]:
-    """The picture's luma at the size GLANCE, 0..255; of large pictures only some samples are read."""
-    luma = picture.planes[0]
-    step = max(1, min(picture.width // (4 * GLANCE[0]), picture.height // (4 * GLANCE[1])))
-    few = np.ascontiguousarray(luma[::step, ::step])
-    glance = cv2.resize(few, GLANCE, interpolation=cv2.INTER_AREA).astype(np.float32)
-    return np.asarray(glance / 2 ** (picture.format.bits - 8))
+def _refuted(wrong: Faces, index: int) -> Faces:
+    """What was no face in the frame of that index."""
+    return replace(wrong, data={"at": np.full(len(wrong), index)})
 
 
-def _differ(one: Array, other: Array, likeness: float) -> bool:
-    """Two glances show different things: their correlation, which a change of light leaves as it is, is below that."""
-    if float(np.abs(one - other).mean()) <= CHANGE:
-        return False
-    covariance = ((one - one.mean()) * (other - other.mean())).mean()
-    return float(covariance / max(float(one.std() * other.std()), 1.0)) < likeness
+def _never(shape: tuple[int, ...]) -> dict[str, NDArray[np.int64]]:
+    return {way: np.full(shape, NEVER) for way in PERIODS}
 
 
-def _apart(boxes: Array, others: Array) -> NDArray[np.bool_]:
-    """Which of the boxes `(n, 4)` are the same face as none of the others: `(n,)`."""
-    return np.asarray(iou(boxes, others).max(axis=1, initial=0) < SAME)
+def _known(found: Faces, frame: Frame) -> Faces:
+    """Faces found in this frame, as they are remembered."""
+    n = len(found)
+    return found.with_data(
+        turn=np.asarray(found.data.get("turn", np.zeros(n)), np.int64),
+        best=found.scores.copy(),
+        looks=np.ones(n, np.int64),
+        looked_s=np.full(n, frame.time_s),
+        looked_at=np.full(n, frame.index),
+        missed_s=np.full(n, np.nan),
+        shift=np.zeros((n, 2), np.float32),
+        whole=np.ones(n, np.int64),
+        number=np.zeros(n, np.int64),
+        who=np.zeros(n, np.int64),
+    )
 
 
-def _moved(faces: Faces, corner: Array) -> Faces:
-    """Faces of a piece of the picture whose upper left corner lies there, in the picture."""
-    return replace(faces, boxes=faces.boxes + np.tile(corner, 2), landmarks=faces.landmarks + corner)
+def _found_again(face: Faces, before: Faces, frame: Frame) -> Faces:
+    """One face, as it is remembered when it was found where it had been before."""
+    known = _known(face, frame)
+    best = np.maximum(before.data["best"], face.scores)
+    return known.with_data(looks=before.data["looks"] + 1, best=best, who=before.data["who"])
 
 
-def _span(number: int, side: int) -> tuple[int, int]:
-    """From where to where the part of that number reaches along a side."""
-    low, high = number / PARTS - LAP, (number + 1) / PARTS + LAP
-    return max(0, int(low * side) // 2 * 2), min(side, -int(-high * side // 1))
+def _joined(known: Faces, found: Faces) -> Faces:
+    """Known faces, and those found; a face that was known already is where it was found."""
+    for row in range(len(found)):
+        face = found[row]
+        same = same_face(known.boxes, face.boxes)[:, 0]
+        now = known.data["looked_at"] == face.data["looked_at"][0]
+        if (same & now & _is_there(known)).any():
+            continue
+        overlap = iou(known.boxes, face.boxes)[:, 0] >= SAME
+        if overlap.any():
+            first = known[int(np.flatnonzero(overlap)[0])]
+            face = face.with_data(
+                best=np.maximum(face.data["best"], first.data["best"]),
+                looks=face.data["looks"] + first.data["looks"],
+                who=first.data["who"],
+            )
+        known = known[~overlap] + face
+    return known
 
 
-def _around(box: Array, frame: Frame) -> tuple[Array, Frame]:
-    """Where the upper left corner of a square around a face lies, and the square as a frame."""
-    size = np.array([frame.picture.width, frame.picture.height])
-    least = max(CROP_FACES * float((box[2:] - box[:2]).max()), CROP_LEAST_PX)
-    side = min(round(least), *size.tolist())
-    corner = np.clip((box[:2] + box[2:] - side) / 2, 0, size - side).astype(int) // 2 * 2
-    x, y = corner.tolist()
-    return corner.astype(np.float32), replace(frame, picture=frame.picture.part(x, y, x + side, y + side))
+def _is_there(known: Faces) -> NDArray[np.bool_]:
+    return np.isnan(known.data["missed_s"])
+
+
+def _carried(known: Faces, change: Change, labels: NDArray[np.uint8]) -> Faces:
+    """Known faces where the picture has carried them since the frame before: as what is labelled theirs has moved. Of
+    those of which little is left, `whole` is 0."""
+    moved, whole = np.zeros((len(known), 2), np.float32), known.data["whole"].copy()
+    for row in np.flatnonzero(_is_there(known)).tolist():
+        theirs = labels == known.data["number"][row]
+        samples = np.count_nonzero(theirs)
+        width, height = (known.boxes[row, 2:] - known.boxes[row, :2]) / change.scale
+        whole[row] = samples >= LEFT * width * height
+        if change.flow is not None and samples:
+            moved[row] = -change.scale * np.median(change.flow[theirs], axis=0)
+    return replace(
+        known.with_data(shift=known.data["shift"] + moved, whole=whole),
+        boxes=known.boxes + np.tile(moved, 2),
+        landmarks=known.landmarks + moved[:, None],
+    )
+
+
+def _stirred(known: Faces, change: Change) -> NDArray[np.bool_]:
+    """Which faces have changed or moved since they were looked at: `(n,)`."""
+    stirred: NDArray[np.bool_] = np.equal(known.data["whole"], 0)
+    for row, (x1, y1, x2, y2) in enumerate(known.boxes.tolist()):
+        within = change.changed[span(y1, y2, change.scale), span(x1, x2, change.scale)]
+        away = float(np.abs(known.data["shift"][row]).max())
+        stirred[row] |= bool(within.size and within.mean() >= STIRRED) or away >= SHIFTED * max(x2 - x1, y2 - y1)
+    return stirred
+
+
+def _unexplained(change: Change, labels: NDArray[np.uint8], known: Faces) -> NDArray[np.bool_]:
+    """The samples that changed, and those of faces, but for what lies where known faces are."""
+    left = change.changed | (labels > 0)
+    for x1, y1, x2, y2 in _inflated(known.boxes[_is_there(known)]).tolist():
+        left[span(y1, y2, change.scale), span(x1, x2, change.scale)] = False
+    return left
+
+
+def _inflated(boxes: Array) -> Array:
+    out = np.minimum(EXPLAINED * (boxes[:, 2:] - boxes[:, :2]), EXPLAINED_PX)
+    return np.asarray(np.concatenate([boxes[:, :2] - out, boxes[:, 2:] + out], axis=1))
+
+
+def _brightness(light: NDArray[np.float32], box: Sequence[float] | Array, scale: int) -> float:
+    """The mean light in a box that lies in pixels of the picture."""
+    x1, y1, x2, y2 = (float(side) for side in box)
+    within = light[span(y1, y2, scale), span(x1, x2, scale)]
+    return float(within.mean()) if within.size else LIT
 
 
 OPERATOR = Cascade

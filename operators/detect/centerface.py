@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from engines import ConfigError, Engine
 from operators.detect.finders import CenterFaceFinder, InputSide
-from operators.detect.looks import Period, upright_size
+from operators.detect.looks import upright_size
 from operators.frame import Frame
 from operators.options import DetectionScore, PositiveCount, UnitInterval
 
 
 class CenterFace:
-    """Adds the faces of each frame it looks at, and marks the frame as examined; others pass as they came.
+    """Adds the faces of each frame, and marks it as examined.
 
     Pictures are turned upright first, so that a phone's portrait video is seen as it is shown.
 
@@ -22,7 +22,6 @@ class CenterFace:
         detector: `input.1 (b, 3, h, w)` float32 RGB 0..255, h and w multiples of 32, to heat map
             `537 (b, 1, h/4, w/4)`, log sizes `538` and offsets `539 (b, 2, ..)` y first, landmarks `540 (b, 10, ..)`.
         threshold: the lowest score of a face.
-        every: only frames whose index is a multiple of it are looked at.
         max_px: pictures with a longer side are reduced to this: the time is in proportion to the area.
         min_px: pictures whose longer side is below this are enlarged towards it, at most `MAX_ENLARGEMENT` times,
             for few faces below 16 pixels are found. Of the faces in the 400 x 300 pictures it was chosen on, 80 % were
@@ -40,7 +39,6 @@ class CenterFace:
         detector: Engine,
         *,
         threshold: DetectionScore = 0.2,
-        every: PositiveCount = 1,
         max_px: InputSide = 1920,
         min_px: InputSide = 800,
         nms: UnitInterval = 0.3,
@@ -48,8 +46,7 @@ class CenterFace:
     ) -> None:
         self.check_options(min_px=min_px, max_px=max_px)
         self._finder = CenterFaceFinder(detector, threshold, max_px, min_px, nms)
-        self._period, self._batch = Period(every), batch
-        self.look_next = self._period.look_next
+        self._batch = batch
 
     @staticmethod
     def check_options(*, min_px: int, max_px: int, **_: object) -> None:
@@ -58,8 +55,7 @@ class CenterFace:
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
         done = list(frames)
-        due = [i for i, frame in enumerate(frames) if self._period.due(frame)]
-        for _, group in itertools.groupby(due, key=lambda i: upright_size(frames[i])):
+        for _, group in itertools.groupby(range(len(frames)), key=lambda i: upright_size(frames[i])):
             members = list(group)
             for first in range(0, len(members), self._batch):
                 chosen = members[first : first + self._batch]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from engines import Engine, FrameError
@@ -25,6 +26,11 @@ CELL = 4
 INPUT, HEAT, SCALE, OFFSET, LANDMARKS = "input.1", "537", "538", "539", "540"
 
 STRIDES = (8, 16, 32)
+
+ASPECTS = (0.5, 0.8, 1.0, 1.4, 2.0, 4.0)
+"""How wide pictures packed into one may be against their height."""
+Found = tuple[Array, Array, Array]
+"""Boxes `(n, 4)`, scores `(n,)` and landmarks `(n, 5, 2)` in a network's pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,15 @@ class CenterFaceFinder:
             to_faces(frame, size, *self._decode({name: array[row] for name, array in found.items()}))
             for row, frame in enumerate(frames)
         ]
+
+    def find_packed(self, frames: Sequence[Frame], sizes: Sequence[tuple[int, int]]) -> list[Faces]:
+        """The faces in each of the pictures, which the network sees at these sizes next to each other in one."""
+
+        def see(image: NDArray[np.uint8]) -> Found:
+            blob = np.asarray(cv2.dnn.blobFromImage(image, swapRB=True), np.float32)
+            return self._decode({name: array[0] for name, array in self.detector(**{INPUT: blob}).items()})
+
+        return _find_packed(see, frames, sizes)
 
     def size_of(self, part: Frame, *, within: Frame) -> tuple[int, int]:
         """Width and height in which a part of a frame is seen as large as in a look at the whole frame."""
@@ -106,14 +121,28 @@ class YuNetFinder:
     px: int = 1280
     nms: float = 0.3
 
-    def find(self, frame: Frame) -> Faces:
-        """The faces in its picture; raises FrameError where the network's output is not finite."""
+    def find(self, frame: Frame, size: tuple[int, int] | None = None) -> Faces:
+        """The faces in its picture.
+
+        Args:
+            size: width and height that the network is to see, multiples of STRIDE; else as the options say.
+
+        Raises:
+            FrameError: the network's output is not finite.
+        """
         width, height = upright_size(frame)
         scale = min(self.px / max(width, height), MAX_ENLARGEMENT)
-        seen = on_grid(width * scale, height * scale, STRIDES[-1])
+        seen = size or on_grid(width * scale, height * scale, STRIDES[-1])
         image = seen_upright(frame, seen)
+        return to_faces(frame, seen, *self._see(image))
+
+    def find_packed(self, frames: Sequence[Frame], sizes: Sequence[tuple[int, int]]) -> list[Faces]:
+        """The faces in each of the pictures, which the network sees at these sizes next to each other in one."""
+        return _find_packed(self._see, frames, sizes)
+
+    def _see(self, image: NDArray[np.uint8]) -> Found:
         maps = self.detector(input=np.asarray(cv2.dnn.blobFromImage(image), np.float32))
-        return to_faces(frame, seen, *self._decode(maps, seen[0]))
+        return self._decode(maps, image.shape[1])
 
     def _decode(self, maps: Mapping[str, Array], width: int) -> tuple[Array, Array, Array]:
         """Boxes `(n, 4)`, scores `(n,)` and landmarks `(n, 5, 2)` in the network's pixels."""
@@ -137,3 +166,51 @@ class YuNetFinder:
         points = (corners[:, None] + maps[f"kps_{stride}"][0, cells].reshape(-1, 5, 2)) * stride
         boxes = np.concatenate([centers - halves, centers + halves], axis=1)
         return boxes, scores[cells], points
+
+
+def packed(sizes: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """Where pictures of these widths and heights lie next to each other in one, x y, and its width and height.
+
+    >>> packed([(64, 32), (96, 64)])
+    ([(96, 0), (0, 0)], (160, 64))
+    """
+    widest, total = max(width for width, _ in sizes), sum(width * height for width, height in sizes)
+    widths = {max(widest, -(-int((total * by) ** 0.5) // STRIDE) * STRIDE) for by in ASPECTS}
+    return min((_shelves(sizes, across) for across in sorted(widths)), key=lambda made: made[1][0] * made[1][1])
+
+
+def _shelves(sizes: Sequence[tuple[int, int]], across: int) -> tuple[list[tuple[int, int]], tuple[int, int]]:
+    """As `packed`, within that width: the highest first, in shelves; lower ones one upon the other."""
+    corners = [(0, 0)] * len(sizes)
+    x = y = shelf = column = filled = used = 0  # a column of the shelf is filled from its top
+    for number in sorted(range(len(sizes)), key=lambda number: (-sizes[number][1], -sizes[number][0])):
+        width, height = sizes[number]
+        if filled + height > shelf or width > column:  # the next column
+            x, column, filled = x + column, width, 0
+        if x + width > across:  # the next shelf
+            x, y, shelf, column, filled = 0, y + shelf, height, width, 0
+        shelf = max(shelf, height)
+        corners[number] = x, y + filled
+        filled, used = filled + height, max(used, x + width)
+    return corners, (used, y + shelf)
+
+
+def _find_packed(
+    see: Callable[[NDArray[np.uint8]], Found], frames: Sequence[Frame], sizes: Sequence[tuple[int, int]]
+) -> list[Faces]:
+    if not frames:
+        return []
+    if len(frames) == 1:
+        return [to_faces(frames[0], sizes[0], *see(seen_upright(frames[0], sizes[0])))]
+    corners, (width, height) = packed(sizes)
+    canvas = np.zeros((height, width, 3), np.uint8)
+    for frame, (x, y), (across, down) in zip(frames, corners, sizes, strict=True):
+        canvas[y : y + down, x : x + across] = seen_upright(frame, (across, down))
+    boxes, scores, landmarks = see(canvas)
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    found = []
+    for frame, corner, size in zip(frames, np.array(corners, np.float32), sizes, strict=True):
+        here = ((centers >= corner) & (centers < corner + np.array(size))).all(axis=1)
+        placed = boxes[here] - np.tile(corner, 2), scores[here], landmarks[here] - corner
+        found.append(to_faces(frame, size, *placed))
+    return found

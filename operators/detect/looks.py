@@ -11,27 +11,6 @@ from operators.frame import Faces, Frame, to_bgr_of_size
 from operators.upright import boxes_to_coded, points_to_coded, upright
 
 
-class Period:
-    """Which frames are looked at: those whose index is a multiple of `every`, and those asked for.
-
-    >>> from operators.stills import frame_of
-    >>> period = Period(3)
-    >>> [period.due(frame_of(np.zeros((2, 2, 3), np.uint8), index)) for index in range(4)]
-    [True, False, False, True]
-    """
-
-    def __init__(self, every: int) -> None:
-        self._every, self._asked = every, set[str]()
-
-    def look_next(self, stream: str) -> None:
-        self._asked.add(stream)
-
-    def due(self, frame: Frame) -> bool:
-        asked = frame.stream in self._asked
-        self._asked.discard(frame.stream)
-        return asked or frame.index % self._every == 0
-
-
 def upright_size(frame: Frame) -> tuple[int, int]:
     """Width and height of the picture as it is shown.
 

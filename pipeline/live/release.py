@@ -1,9 +1,8 @@
 """What happens to a frame when it leaves. Fail closed is decided here, and nowhere else.
 
-A frame is passed on masked only if every step worked on it, a look vouches for it, and the painter found every face
-that is not kept under a cover. Any other is covered whole or withheld, as the policy says; one that cannot be encoded
-is withheld whatever the policy says.
-"""
+A frame is passed on masked only if every step worked on it, a detector has looked at it, and the painter found every
+face that is not kept under a cover. Any other is covered whole or withheld, as the policy says; one that cannot be
+encoded is withheld whatever the policy says."""
 
 from __future__ import annotations
 
@@ -82,12 +81,11 @@ class Release:
     ) -> None:
         self._lookahead, self._output, self._policy, self._timed = lookahead, output, policy, timed
 
-    def __call__(self, pending: PendingFrame, head: Head, *, last: bool, lag_s: float) -> Released:
+    def __call__(self, pending: PendingFrame, head: Head, *, lag_s: float) -> Released:
         """Lets go of the frame that waited longest.
 
         Args:
             head: of the source.
-            last: no frames will come after those that wait.
             lag_s: by how much it is late, beyond what frames are meant to wait.
 
         Raises:
@@ -95,7 +93,7 @@ class Release:
                 brings them back.
         """
         if not pending.failed:
-            attempt(pending, lambda frame: self._cover(frame, last=last, lag_s=lag_s))
+            attempt(pending, lambda frame: self._cover(frame, lag_s=lag_s))
         cause = "late" if pending.late else "not_examined" if pending.failed else ""
         rejects = ((cause, pending.failed),) if cause else ()
         fate = fate_of(pending.failed, live=head.live, policy=self._policy)
@@ -110,10 +108,10 @@ class Release:
             self._encode(pending)
         return Released(fate, cause, pending.failed, rejects)
 
-    def _cover(self, pending: PendingFrame, *, last: bool, lag_s: float) -> None:
+    def _cover(self, pending: PendingFrame, *, lag_s: float) -> None:
+        if not pending.frame.examined:
+            raise FrameError("no detector has looked at this frame")
         pending.frame = self._lookahead.settle(pending.frame)
-        if not self._lookahead.vouches_for(pending.frame, last=last):
-            raise FrameError("no detector has looked at this frame or near it")
         if lag_s > LAGS_S:
             pending.frame = replace(pending.frame, covers=tuple(map(plain, pending.frame.covers)))
         with self._timed("paint"):

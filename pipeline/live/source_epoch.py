@@ -88,7 +88,7 @@ class SourceEpoch:
         self._index += 1
         if stamp.jumped:
             self._queue.newest = (self.head.epoch, stamp.pts)
-        if self.lag_s(stamp.pts) > LATE_S and not self._lookahead.unseen:
+        if self.lag_s(stamp.pts) > LATE_S:
             pending.failed, pending.late = "too late: the worker cannot keep up with the camera", True
         else:
             attempt(pending, self._look)
@@ -96,8 +96,7 @@ class SourceEpoch:
         self._lookahead.window.append(pending)
 
     def _look(self, pending: PendingFrame) -> None:
-        fits = len(self._lookahead.window) + self.intake.free - HELD_SLOTS
-        self._lookahead.look(pending, lag_s=self.lag_s(pending.stamp.pts), slots=fits, wait_s=self.wait_s)
+        self._lookahead.look(pending, lag_s=self.lag_s(pending.stamp.pts))
 
     def has_due(self) -> bool:
         """Whether the frame that waited longest is to be released."""

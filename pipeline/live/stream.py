@@ -196,7 +196,6 @@ class StreamWork:
         if source is not None:
             self._output.open_epoch()
         self._commits.begin_epoch()
-        self._lookahead.begin_epoch()
         self._open(DecodeMark(closing.offset, self._ledger.border, closing.body.head))
         self._commit({**self._lookahead.arrived(), **self._lookahead.released()})
 
@@ -218,7 +217,7 @@ class StreamWork:
                 self._output.open_epoch()
             self._commit({**pending.cut, **self._lookahead.released()})
         lag_s = source.lag_s(pending.stamp.pts) - source.wait_s
-        released = self._release(pending, source.head, last=self._queue.closing is not None, lag_s=lag_s)
+        released = self._release(pending, source.head, lag_s=lag_s)
         source.intake.release(pending.slot)
         self._commits.show(pending, released, epoch=source.head.epoch)
 

@@ -17,10 +17,7 @@ from pipeline.config import Config
 SIDES_PX = (1920, 1600, 1280, 960, 640, 480, 320)
 COUNTS = (1, 2, 4, 8)
 VALUES: Mapping[str, tuple[float, ...]] = {
-    "every": (1, 2, 3, 5, 8, 13),
-    "quick_ms": (0, 100, 200, 333, 500),
-    "thorough_ms": (0, 500, 1000, 2500, 5000, 10000),
-    **dict.fromkeys(("px", "max_px", "quick_px"), SIDES_PX),
+    **dict.fromkeys(("px", "max_px"), SIDES_PX),
     **dict.fromkeys(("batch", "threads"), COUNTS),
 }
 """What the options and fields of these names are turned to, from the most thorough, or the simplest, on."""
@@ -57,9 +54,9 @@ def knobs(config: Config, *, longest_px: int) -> list[Knob]:
     Args:
         longest_px: the longest side in the clips; pictures are not enlarged beyond it.
 
-    >>> config = Config.model_validate({"steps": [{"use": "detect.yunet", "options": {"every": 2, "px": 640}}]})
+    >>> config = Config.model_validate({"steps": [{"use": "detect.yunet", "options": {"px": 640}}]})
     >>> {knob.option: knob.values for knob in knobs(config, longest_px=1280)}
-    {'every': (1, 2, 3, 5, 8, 13), 'px': (1280, 960, 640, 480, 320)}
+    {'px': (1280, 960, 640, 480, 320)}
     """
     found = []
     for step, section, options in _sections(config):
@@ -100,8 +97,8 @@ def turned(config: Config, found: Sequence[Knob], setting: Setting) -> Config:
     """The config with the knobs turned; those at the config's own value are left as they are.
 
     >>> config = Config.model_validate({"steps": [{"use": "detect.yunet"}]})
-    >>> turned(config, [Knob("detect.yunet", "every", (1, 2, 3), own=0, step=0)], (2,)).steps[0].options
-    {'every': 3}
+    >>> turned(config, [Knob("detect.yunet", "px", (1280, 640), own=0, step=0)], (1,)).steps[0].options
+    {'px': 640}
     """
     data = config.model_dump(exclude_unset=True)
     for knob, position in zip(found, setting, strict=True):
