@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -52,17 +52,18 @@ def require_found(
         _require(f"{use}: {engine}", alone(engines[engine]))
     if fault := _look(detector):
         usual = with_defaults()
-        _require(use, usual)
-        if isinstance(usual, Closes):
-            usual.close()
+        try:
+            _require(use, usual)
+        finally:
+            give_back(usual)
         log.warning("%s: finds a drawn face as it is, but not with the options that it was given: %s", use, fault)
 
 
-@runtime_checkable
-class Closes(Protocol):
-    """A detector that holds what has to be given back."""
-
-    def close(self) -> None: ...
+def give_back(operator: Operator) -> None:
+    """Has an operator that is needed no more give back what it holds, such as MediaPipe's."""
+    close: Any = getattr(operator, "close", None)
+    if close is not None:
+        close()
 
 
 def _require(name: str, detector: Operator) -> None:

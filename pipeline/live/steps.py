@@ -91,9 +91,11 @@ def try_detectors(config: Config) -> None:
     Raises:
         ConfigError, EngineError: as `open_steps`.
     """
+    from pipeline.live.self_test import give_back  # here: it needs OpenCV
+
     for step in config.steps:
         if step.use.startswith(DETECTORS):
-            _open(step, find(step.use), open_engine)
+            give_back(_open(step, find(step.use), open_engine))
 
 
 def _open(step: Step, cls: type[Operator], open_network: Callable[[Path], Engine]) -> Operator:

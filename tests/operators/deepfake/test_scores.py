@@ -140,7 +140,8 @@ def test_a_video_is_not_calm_beside_a_track_that_is_neither() -> None:
 @pytest.mark.parametrize(("low", "words"), [(0.43, ""), (0.5, ""), (0.51, "weak indication of a forgery")])
 def test_what_was_measured_with_an_interval_counts_by_its_lower_end(low: float, words: str) -> None:
     """An AUC of 0.52 that may as well be 0.43 is no better than chance."""
-    metrics = {"threshold_fake": 0.8, "threshold_real": 0.2, "auc": CardMetric(value=0.52, low=low, high=0.62)}
+    measured = CardMetric(value=0.52, low=low, high=0.62)
+    metrics: dict[str, CardMetric | float] = {"threshold_fake": 0.8, "threshold_real": 0.2, "auc": measured}
 
     assert VerdictLimits.of(metrics).judge(0.99)[0] == words
 

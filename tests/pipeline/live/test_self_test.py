@@ -99,6 +99,22 @@ def test_options_that_ask_much_of_a_face_are_no_fault_of_its_networks(caplog: py
     assert "detect.centerface: finds a drawn face as it is, but not with the options" in caplog.text
 
 
+def test_what_was_opened_for_the_test_alone_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    class Closing(Scripted):
+        def close(self) -> None:
+            closed.append("closed")
+
+    require_found("detect.own", Scripted(), ENGINES, with_defaults=lambda: Closing(BOX))
+    with pytest.raises(EngineError):
+        require_found("detect.own", Scripted(), ENGINES, with_defaults=Closing)
+    monkeypatch.setattr("pipeline.live.steps._open", lambda *_: Closing(BOX))
+    try_detectors(Config(steps=[Step(use="detect.zones"), Step(use="track")]))
+
+    assert closed == ["closed"] * 3
+
+
 @pytest.mark.parametrize("use", ALONE)
 def test_networks_that_are_tried_alone_are_there(use: str) -> None:
     parameters = inspect.signature(find(use)).parameters

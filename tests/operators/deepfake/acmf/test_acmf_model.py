@@ -180,7 +180,7 @@ def attended(*values: float) -> list[float]:
     """The map of an image of these values in a row, which is drawn in no other size."""
     row = torch.tensor(values, dtype=torch.float32).view(1, 1, 1, -1).expand(1, 3, 2, -1)
     found = attention(RedDetector(), row)  # type: ignore[arg-type]
-    return found[0, 0].detach().numpy().round(5).tolist()
+    return [round(value, 5) for value in found[0, 0].tolist()]
 
 
 def test_what_speaks_against_it_keeps_its_order_in_the_map() -> None:
@@ -277,7 +277,7 @@ def test_attention_on_the_video_is_what_adapts() -> None:
         model.adapt(net, noise(3, 40, seed=seed), lambda: source, steps=1, generator=chance()) for seed in (1, 2, 1)
     ]
 
-    first, other, again = (one.trunk.conv3[0].weight for one in adapted)  # type: ignore[union-attr]
+    first, other, again = (one.state_dict()["trunk.conv3.0.weight"] for one in adapted)
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 

@@ -102,8 +102,8 @@ def test_what_learns_is_shown_masked_images_in_both_stages(
             if self.training:
                 shown.append(bool((x == 0.25).all()))
 
-    monkeypatch.setattr(train.model, "mask_frequencies", grey)
-    monkeypatch.setattr(train.model, "Detector", Seen)
+    monkeypatch.setattr(model, "mask_frequencies", grey)
+    monkeypatch.setattr(model, "Detector", Seen)
     options = {**SMALL, **QUICK, "epochs": 1, "dense": dense, "masking": "spectral", "rate": 0.3, "share": 0.6}
     train.train(run, crop_set(), **options)
 

@@ -4,7 +4,7 @@ import inspect
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -65,13 +65,13 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Begun:
         return cost(logits, real, g, target, mu)
 
     monkeypatch.setattr(train, "GazeForensics", make)
-    monkeypatch.setattr(train.model, "clip_loss", weighed)
+    monkeypatch.setattr(model, "clip_loss", weighed)
     return noted
 
 
 @pytest.mark.parametrize("start", ["gaze", "backbone"])
 def test_the_clip_model_begins_from_its_teacher_unless_it_is_not_to(
-    start: str, trained: Path, begun: Begun, tmp_path: Path
+    start: Literal["gaze", "backbone"], trained: Path, begun: Begun, tmp_path: Path
 ) -> None:
     run = TrainingRun(tmp_path, device="cpu", threads=1)
     taught, _ = read_weights(trained / train.TEACHER)
