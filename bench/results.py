@@ -47,7 +47,7 @@ SHOWN = {
     "overload_unmasked": "the same under overload",
     "overload_withheld": "frames withheld under overload",
     "forensics_side_by_side.auc": "live swaps that nobody trained on, against genuine faces: AUC of ACMF, by crops",
-    "forensics_side_by_side.auc_low": "AUC of ACMF, lower end of the 95 % interval over clips",
+    "forensics_side_by_side.auc_low": "AUC of ACMF, lower end of the 95 % interval over people",
     "forensics_side_by_side.auc_mesonet": "AUC of the better of two Meso4 on the same crops",
     "forensics_side_by_side.auc_gain_low": "ACMF's lead over it, lower end of the interval",
     "auc_gazeforensics": "AUC of GazeForensics on the same crops",

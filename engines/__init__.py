@@ -51,7 +51,7 @@ class Engine(Protocol):
 
 
 def open_engine(path: Path | str, *, threads: int = 1) -> OpenEngine:
-    """Opens a network; the suffix picks the runtime.
+    """Opens a network; the suffix picks the runtime. An `.onnx` is first compared with its card, if there is one.
 
     Args:
         path: an `.onnx` runs in ONNX Runtime, a `.pt2` in PyTorch, both on the CPU. A `.plan` runs in TensorRT: it
@@ -59,7 +59,8 @@ def open_engine(path: Path | str, *, threads: int = 1) -> OpenEngine:
         threads: how many threads one call may use on the CPU.
 
     Raises:
-        EngineError: the file is missing or broken, no runtime serves its suffix, or that runtime is not installed.
+        EngineError: the file is missing or broken, or is not the one that its card describes; no runtime serves its
+            suffix, or that runtime is not installed.
     """
     from engines.runtime import OpenEngine
 
@@ -70,9 +71,12 @@ def open_engine(path: Path | str, *, threads: int = 1) -> OpenEngine:
     if not source.is_file():
         raise EngineError(f"{source}: no such file; `facewarden models pull` fetches the models")
     if path.suffix == ".onnx":
+        from engines.card import require_card
         from engines.ort import OrtRuntime
 
-        return OpenEngine(path, OrtRuntime(path, threads=threads))
+        content = path.read_bytes()  # once: what was compared is what runs
+        require_card(path, content)
+        return OpenEngine(path, OrtRuntime(content, file=path, threads=threads))
     if path.suffix == ".pt2":
         from engines.program import ProgramRuntime
 

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from engines import EngineError
 from engines.faults import faults_of
-from engines.files import write_whole
+from engines.files import sha256_of, write_whole
 from engines.section import Section
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -181,6 +181,20 @@ def read_card(model: Path) -> Card:
         ) from error
     except ValidationError as error:
         raise EngineError(f"{file}: {faults_of(error, Card)}; `facewarden models pull` writes it again") from error
+
+
+def require_card(model: Path, content: bytes) -> None:
+    """Refuses bytes of a model file that are not those its card describes; without a card there is nothing to hold
+    them to.
+
+    Raises:
+        EngineError: with both hashes; or the card is damaged.
+    """
+    if not card_file(model).is_file():
+        return
+    wanted, found = read_card(model).sha256, sha256_of(content)
+    if found != wanted:
+        raise EngineError(f"{model}: expected SHA-256 {wanted} as its card says, got {found}; fetch it again")
 
 
 def write_card(model: Path, card: Card) -> None:

@@ -36,6 +36,7 @@ class OrtRuntime:
 
     Args:
         model: the `.onnx` file, or its bytes.
+        file: where the bytes come from, for messages and for weights that lie in files next to it.
         threads: how many threads one call may use.
 
     Raises:
@@ -44,13 +45,15 @@ class OrtRuntime:
 
     device = None
 
-    def __init__(self, model: Path | bytes, *, threads: int = 1) -> None:
-        self._name = model if isinstance(model, Path) else "the ONNX model in memory"
+    def __init__(self, model: Path | bytes, *, file: Path | None = None, threads: int = 1) -> None:
+        self._name = model if isinstance(model, Path) else file or "the ONNX model in memory"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors; exporters leave much to warn about
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if file is not None:
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(file.parent))
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except _LOAD_ERRORS as error:

@@ -21,7 +21,8 @@ class Operator(Protocol):
     """The same frames out as in, in the same order; never paints, returns new frames.
 
     A class that fulfils it is named `OPERATOR` in its module. Positional parameters of its constructor
-    are engines, keyword-only ones are options: the signature is the config schema (see `operators.options`).
+    are engines, keyword-only ones are options: the signature is the config schema (see `operators.options`). A detector
+    of something else than faces says `finds_faces = False`; others have to find a drawn one before they are used.
     """
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]: ...

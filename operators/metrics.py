@@ -1,7 +1,7 @@
 """How good a detector of forgeries is: figures of scores against labels, each with an interval that respects groups.
 
 Scores are higher for forgeries; labels are 1 for these and 0 for genuine faces. What is drawn anew for an interval is
-whole groups, a video or a host, because the frames of one resemble each other.
+whole groups: a video, or all that shows the same people, because the frames of one resemble each other.
 """
 
 from __future__ import annotations

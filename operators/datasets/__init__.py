@@ -11,7 +11,7 @@ a set without an official `val` gives up a tenth of its training groups, chosen 
 | DFDC, with its preview | `dfdc` | the original video | |
 | WildDeepfake | `wilddeepfake` | the sequence's source | |
 | any set in DeepfakeBench's layout | `deepfakebench` | the pair, the person or the video | name, compression |
-| FairFace, side_by_side, stylegan2_vs_photo | `local` | the picture; the host | |
+| FairFace, side_by_side, stylegan2_vs_photo | `local` | the picture; clips that share a person | |
 """
 
 from __future__ import annotations

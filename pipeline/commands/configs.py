@@ -15,16 +15,18 @@ from operators import Operator, available, find
 from operators.options import described, options_model
 from pipeline.commands.console import console, plain_errors
 from pipeline.config import load
-from pipeline.live.steps import check
+from pipeline.live.steps import check, try_detectors
 
 WIDTHS = {"name": 14, "expected": 50, "default": 9}
 """Of the columns that shall stand below each other from table to table."""
 
 
 def check_config(config: Annotated[str, typer.Argument(help="YAML file, or the name of a packaged one.")]) -> None:
-    """Looks at a config without running it."""
+    """Looks at a config without running it: names, options, networks, and whether its detectors find a known face."""
     with plain_errors():
-        check(load(config))
+        loaded = load(config)
+        check(loaded)
+        try_detectors(loaded)
         console.print(f"{config}: fine")
 
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engines import ConfigError, EngineError, open_engine
-from engines.card import PRECISIONS, Precision, Target, card_file, read_card
+from engines.card import PRECISIONS, Card, Precision, Target, Tolerance, card_file, read_card
 from engines.files import sha256_of
 from pipeline.commands.console import console, plain_errors
 from pipeline.commands.progress import Bars
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from engines.plans import Platform
 
 engines_app = typer.Typer(no_args_is_help=True, help="Networks at other precisions and in other runtimes.")
+EXACTLY = Tolerance(absolute=0, relative=0)
 FAILED = 1
 """Exit code: engines differ, or one is not as its card says."""
 
@@ -74,26 +75,43 @@ def compare_engines(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of drawn inputs.")] = 0,
 ) -> None:
-    """Runs two engines on the same inputs; fails when they differ by more than the card of the first allows."""
+    """Runs two engines on the same inputs; fails when they differ by more than the card of the first allows.
+
+    Where the card sets no tolerance, as for int8, the differences are shown and nothing fails.
+    """
     from engines.parity import compare, draw_inputs
 
     with plain_errors():
         first, second = catalog.file_of(one), catalog.file_of(other)
         cards = [read_card(file) for file in (first, second)]
-        coarser = max((card.precision for card in cards), key=PRECISIONS.index)
-        tolerance = cards[0].tolerance.get(coarser)
-        if tolerance is None:
-            raise ConfigError(f"{card_file(first)}: no tolerance for {coarser}, so there is nothing to hold them to")
+        coarser = max(cards, key=lambda card: PRECISIONS.index(card.precision))
+        tolerance = cards[0].tolerance.get(coarser.precision)
         a, b = open_engine(first), open_engine(second)
         given = [_read_inputs(inputs)] if inputs else draw_inputs(a.inputs, shapes=cards[0].usual_shapes, seed=seed)
-        found = compare(a, b, given, tolerance)
+        found = compare(a, b, given, tolerance or EXACTLY)
     table = Table("output", "largest difference", "largest value", "of what is allowed", "")
     for each in found:
         verdict = "agrees" if each.agrees else "[red]differs[/red]"
-        table.add_row(each.output, f"{each.largest:.3g}", f"{each.at:.3g}", f"{each.excess:.0%}", verdict)
+        judged = (f"{each.excess:.0%}", verdict) if tolerance else ("-", "not judged")
+        table.add_row(each.output, f"{each.largest:.3g}", f"{each.at:.3g}", *judged)
     console.print(table)
+    if tolerance is None:
+        console.print(_unjudged(coarser), highlight=False, soft_wrap=True)
+        return
     console.print(f"allowed: {tolerance.absolute:g} + {tolerance.relative:g} * |value|", highlight=False)
     raise typer.Exit(0 if all(each.agrees for each in found) else FAILED)
+
+
+def _unjudged(card: Card) -> str:
+    """That there is no tolerance, and what judged the network instead, if anything did."""
+    said = f"allowed: none set for {card.precision}"
+    if card.calibration is None or card.calibration.judged is None:
+        return said
+    gate, judged = card.calibration.gate, card.calibration.judged
+    return (
+        f"{said}; it was judged by its gate, {gate.metric}: {judged.fp32:.4f} in fp32, {judged.int8:.4f} in int8, "
+        f"a drop of at most {gate.max_drop:g} allowed"
+    )
 
 
 @engines_app.command("list")

@@ -1,4 +1,4 @@
-"""The steps of a config: checked by name and option, and opened as operators with their engines."""
+"""The steps of a config: checked by name, option and network, and opened as operators with their engines."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import inspect
 import typing
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from engines import ConfigError, Engine, open_engine
 from engines.memory import keep_memory
 from operators import ChecksOptions, Operator, find
 from operators.options import OptionSection, read_options
 from pipeline.config import Config, EncodeSection, Step
-from pipeline.models.catalog import file_of
+from pipeline.models.catalog import file_of, whole_file_of
+
+DETECTORS = "detect."
+"""What the names of operators begin with that find faces."""
 
 
 def check(config: Config) -> None:
-    """Looks at every name, option and file without opening an engine.
+    """Looks at every name, option and file without opening an engine; what networks hold is compared with their hashes.
 
     Raises:
         ConfigError: the first thing that is wrong.
+        EngineError: a network is not the one that its card describes.
     """
     if not config.steps:
         raise ConfigError("steps: expected at least one operator, got none; nothing would be hidden")
-    if not any(step.use.startswith("detect.") for step in config.steps):
+    if not any(step.use.startswith(DETECTORS) for step in config.steps):
         raise ConfigError("steps: expected a detect operator, got none; nothing would be found, and so nothing hidden")
     for step in config.steps:
         cls = find(step.use)
@@ -31,6 +36,7 @@ def check(config: Config) -> None:
         for model in step.engines.values():
             if not file_of(model).is_file():
                 raise ConfigError(f"{step.use}: {model}: no such file; name one that is there, or a known model")
+            whole_file_of(model)
         if issubclass(cls, ChecksOptions):
             cls.check_options(**dict(options))
     _check_encoder(config.encode)
@@ -55,14 +61,15 @@ def _check_encoder(encode: EncodeSection) -> None:
 
 
 def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_engine) -> dict[str, Operator]:
-    """Opens all operators with their engines, in order, by their names; `open_network` opens a model file.
+    """Opens all operators with their engines, in order, by their names; `open_network` opens a model file. Each network
+    is compared with its hash, and each detector has to find a known face, before it is handed over.
 
     From then on OpenCV keeps to one thread in this process, since handing on pieces of a face costs more than it saves;
     and memory is kept for the next frame (see `keep_memory`).
 
     Raises:
-        ConfigError: a name or an option is wrong.
-        EngineError: a model does not open.
+        ConfigError: a name or an option is wrong, or a network is not the one that is meant.
+        EngineError: a model does not open, or a detector is blind.
     """
     import cv2  # here: it takes longer to import than all else that a config needs
 
@@ -73,14 +80,39 @@ def open_steps(config: Config, open_network: Callable[[Path], Engine] = open_eng
         _bind(step, cls)
     operators: dict[str, Operator] = {}
     for step, cls in zip(config.steps, classes, strict=True):
-        hints = typing.get_type_hints(cls.__init__)
-        engines = {
-            name: file_of(model) if hints.get(name) is Path else open_network(file_of(model))
-            for name, model in step.engines.items()
-        }
         name = step.use if step.use not in operators else f"{step.use}#{len(operators)}"
-        operators[name] = cls(**engines, **step.options)
+        operators[name] = _open(step, cls, open_network)
     return operators
+
+
+def try_detectors(config: Config) -> None:
+    """Opens the detectors of a checked config, on the CPU, as a run would: each has to find a known face.
+
+    Raises:
+        ConfigError, EngineError: as `open_steps`.
+    """
+    from pipeline.live.self_test import give_back  # here: it needs OpenCV
+
+    for step in config.steps:
+        if step.use.startswith(DETECTORS):
+            give_back(_open(step, find(step.use), open_engine))
+
+
+def _open(step: Step, cls: type[Operator], open_network: Callable[[Path], Engine]) -> Operator:
+    """The operator of a step with its engines; a detector of faces has found one by then."""
+    hints = typing.get_type_hints(cls.__init__)
+    engines: dict[str, Any] = {}
+    for name, model in step.engines.items():
+        file = whole_file_of(model)
+        engines[name] = file if hints.get(name) is Path else open_network(file)
+    operator = cls(**engines, **step.options)
+    if step.use.startswith(DETECTORS):
+        from pipeline.live.self_test import require_found  # here: it needs OpenCV
+
+        needed = {name for name, each in inspect.signature(cls).parameters.items() if each.default is each.empty}
+        given = {name: value for name, value in step.options.items() if name in needed}
+        require_found(step.use, operator, engines, with_defaults=lambda: cls(**engines, **given))
+    return operator
 
 
 def _bind(step: Step, cls: type[Operator]) -> OptionSection:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engines import Engine, FrameError, open_engine
+from engines import Engine, FacewardenError, FrameError, open_engine
 from operators import Operator
 from pipeline.brokers import BrokerError, Fenced, Member, Record, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
@@ -43,8 +43,8 @@ class Worker:
         device: the actor of the GPU that runs its networks; None runs them here.
         open_network: opens the networks that run here.
 
-    Raises:
-        EngineError, ConfigError: an engine does not open; the actor must not start.
+    Where an engine does not open or a detector is blind, `ready` and `work` raise what is wrong: so whoever started the
+    actor hears it in a sentence, and no stream is taken.
     """
 
     def __init__(
@@ -64,15 +64,28 @@ class Worker:
         self._config = config
         if device is not None:
             open_network = partial(open_shared, device, config.engines.device == "cuda")
-        self._operators: Mapping[str, Operator] = open_steps(config, open_network)
+        self._operators: Mapping[str, Operator] = {}
+        self._unfit: FacewardenError | None = None
+        try:
+            self._operators = open_steps(config, open_network)
+        except FacewardenError as error:
+            self._unfit = error
         self._deaths: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._works: dict[str, StreamWork] = {}
 
     def ready(self) -> bool:
+        """True once streams may come.
+
+        Raises:
+            EngineError, ConfigError: an engine does not open, or a detector is blind.
+        """
+        if self._unfit is not None:
+            raise self._unfit
         return True
 
     def work(self) -> None:
-        """Works until the process ends."""
+        """Works until the process ends; raises as `ready`."""
+        self.ready()  # before any stream is this worker's
         retry_on_broker_error(self._serve)
 
     def _serve(self) -> None:
@@ -89,7 +102,8 @@ class Worker:
             broker.close()
 
     def turn(self, member: Member) -> None:
-        """Lets every stream move on, then fetches more for those that can take it."""
+        """Lets every stream move on, then fetches more for those that can take it; raises as `ready`."""
+        self.ready()
         moved = False
         for stream in list(self._works):
             moved |= self._attend(stream, member, self._pump)

@@ -12,7 +12,8 @@ import yaml
 from pydantic import Field, HttpUrl, ValidationError, model_validator
 
 from engines import SUFFIXES, ConfigError
-from engines.card import Card, Sha256
+from engines.card import Card, Sha256, read_card, require_card
+from engines.files import sha256_of
 from engines.section import Section
 from pipeline.config import INSTALLED, Step, config_folder
 
@@ -113,6 +114,33 @@ def file_of(model: str) -> Path:
         return find_model(model)
     installed = INSTALLED / model
     return installed if installed.is_file() and not Path(model).exists() else Path(model)
+
+
+def whole_file_of(model: str) -> Path:
+    """As `file_of`, after every byte of the file was compared: a known model's with the list's hash, another's with its
+    card, where it has one. Nothing of it is remembered, for a file may change between two looks at it.
+
+    Raises:
+        ConfigError: as `find_model`, or the file is not the one that the list means.
+        EngineError: the file is not the one that its card describes, or the card is damaged.
+    """
+    file = file_of(model)
+    base, _, precision = ("", "", "") if is_file(model) else model.partition(".")
+    wanted = pick([base])[0].sha256 if base else ""
+    if base and not precision:
+        found = sha256_of(file.read_bytes())
+    else:
+        weights = file.with_suffix(".onnx") if file.suffix == ".plan" else file  # what a plan is built from
+        if weights.suffix == ".onnx" and weights.is_file():
+            require_card(weights, weights.read_bytes())
+        found = read_card(file).made_from if precision else ""
+    if found != wanted:
+        what = "it to be made from SHA-256" if precision else "SHA-256"
+        raise ConfigError(
+            f"{file}: expected {what} {wanted}, got {found}; it is damaged or another one, "
+            f"and `facewarden models pull {model}` fetches it again"
+        )
+    return file
 
 
 def find_model(name: str) -> Path:

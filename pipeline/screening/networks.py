@@ -12,7 +12,7 @@ from engines.card import Card, read_card
 from engines.files import sha256_of
 from operators.deepfake.scores import VerdictLimits
 from pipeline.config import Config, Step
-from pipeline.models.catalog import cache_folder, file_of, find_model, is_file, list_models, models_of
+from pipeline.models.catalog import cache_folder, file_of, is_file, list_models, models_of, whole_file_of
 
 JUDGES = "deepfake."
 """What the names of operators begin with that say whether a face is forged."""
@@ -80,14 +80,14 @@ def models_in(config: Config) -> list[JudgingNetwork]:
     """All networks of a config whose files are there, in its order.
 
     Raises:
-        ConfigError: a card describes another file.
+        ConfigError: a card describes another file, or a known model is not the one that the list means.
         EngineError: there is no card.
     """
     named = set(models_of(config.steps))
     found = []
     for step in config.steps:
         for engine, model in step.engines.items():
-            file = find_model(model) if model in named else Path(model)
+            file = whole_file_of(model) if model in named else Path(model)
             card, sha256 = read_card(file), sha256_of(file.read_bytes())
             if card.sha256 != sha256:
                 raise ConfigError(

@@ -31,6 +31,8 @@ COLOURS = 8
 """Tracks that the first plots show, each in a colour of its own."""
 LEAST_POINTS = 4
 """Of a gaze that is worth a plot."""
+KIND = "auc_kind_"
+"""What the names of figures begin with that are about one kind of forgery."""
 SYSTEMS = {
     "acmf": ("ACMF", "looks at the fine detail of each picture of a face"),
     "gazeforensics": ("GazeForensics", "compares eyes and face over a second of frames"),
@@ -98,7 +100,7 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"clock": clock, "system": system_title, "percent": _percent, "megabytes": _megabytes}
+    made.filters |= {"clock": clock, "system": system_title, "score": _score, "megabytes": _megabytes}
     return made
 
 
@@ -196,24 +198,52 @@ def _judge(system: str, model: Any) -> dict[str, Any]:
     if model is None:
         return known
     limits: VerdictLimits = model.limits
-    return {**known, "skill": _skill(model.card), "limits": limits, "data": model.card.data}
+    return {**known, "skill": _skill(model.card, limits), "limits": limits, "data": model.card.data}
 
 
-def _skill(card: Card) -> str:
-    """What its AUC means, in a sentence; empty where nobody has measured it."""
+def _skill(card: Card, limits: VerdictLimits) -> str:
+    """What its AUC means, on what it was measured, and how often it was wrong there; empty where nobody measured it.
+
+    An AUC is about pairs, and says nothing of how often a verdict is right: that stands apart, where it is known.
+    """
     auc = card.metrics.get("auc")
     if auc is None:
         return ""
-    value = auc.value if isinstance(auc, CardMetric) else auc
-    between = f" (95 % interval {100 * auc.low:.0f} to {100 * auc.high:.0f})" if isinstance(auc, CardMetric) else ""
-    return (
-        f"Shown a genuine and a forged face that it has not learned from, it gives the forged one the higher score in "
-        f"{100 * value:.0f} of 100 cases{between}. Who guesses is right in 50."
+    if isinstance(auc, CardMetric):
+        value, between = auc.value, f" (95 % interval over people: {100 * auc.low:.0f} to {100 * auc.high:.0f})"
+    else:
+        value, between = auc, ""
+    kinds = sorted(name.removeprefix(KIND) for name in card.metrics if name.startswith(KIND))
+    count = card.metrics.get("crops")
+    pictures = f"{count:.0f} pictures" if isinstance(count, float) else "pictures"
+    said = (
+        f"Measured on {pictures} that it has not learned from{f', forged by {_listed(kinds)}' if kinds else ''}: of a "
+        f"genuine and a forged one, the forged one got the higher score in {100 * value:.0f} of 100 pairs{between}, by "
+        f"guessing in 50. That is how it orders pairs, not how often a verdict is right."
     )
+    wrong = card.metrics.get("error_spoken")
+    if not limits.skilled or not isinstance(wrong, float):
+        return said
+    return f"{said} Of what it would say of single pictures among these, {100 * wrong:.0f} in 100 is wrong."
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
+def _listed(names: Sequence[str]) -> str:
+    """A few names as a reader has them.
+
+    >>> _listed(["a", "b", "c"]), _listed(["a"])
+    ('a, b and c', 'a')
+    """
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else last
+
+
+def _score(value: float) -> str:
+    """A number without a percent sign: it is no chance for anything but what a detector was calibrated on.
+
+    >>> _score(0.984)
+    '0.98'
+    """
+    return f"{value:.2f}"
 
 
 def _megabytes(size: int) -> str:

@@ -52,7 +52,10 @@ class SystemVerdict(Section):
 
     system: str = Field(description="Name of the system, such as `acmf`.")
     model: str = Field(description="What speaks: the network's name and the beginning of its SHA-256.")
-    probability: Probability | None = Field(description="That it is forged, 0 to 1. Null: the system abstains.")
+    probability: Probability | None = Field(
+        description="Score from 0 to 1: how probable a forgery is, on faces like those that the system was calibrated "
+        "on; too sure of itself on others. Null: the system abstains."
+    )
     indication: bool = Field(description="The system speaks for a forgery.")
     words: str = Field(description="The verdict for a reader, as strong as the model's card allows.")
     confidence: Confidence = Field(description="By the skill that was measured; `none` of an abstention.")

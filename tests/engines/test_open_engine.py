@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from engines import ConfigError, EngineError, FacewardenError, FrameError, StreamError, open_engine
 from engines.ort import OrtRuntime
-from tests.engines.small_network import write_onnx, write_program
+from tests.engines.small_network import small_model, write_onnx, write_program
 
 
 @pytest.mark.parametrize("suffix", ["", ".engine", ".ONNX", ".json"])
@@ -35,6 +38,32 @@ def test_the_suffix_picks_the_runtime(tmp_path: Path) -> None:
     assert isinstance(onnx._runtime, OrtRuntime)
     assert type(program._runtime).__name__ == "ProgramRuntime"
     assert [engine.file for engine in (onnx, program)] == [tmp_path / "small.onnx", tmp_path / "small.pt2"]
+
+
+def test_a_network_is_compared_with_its_card_before_it_runs(tmp_path: Path) -> None:
+    network = write_onnx(tmp_path)
+    changed = small_model()
+    changed.graph.initializer[0].float_data[0] = 0  # as large as before
+    before = network.stat().st_size
+
+    onnx.save(changed, network)
+
+    assert network.stat().st_size == before
+    with pytest.raises(EngineError, match=r"small\.onnx: expected SHA-256 .* as its card says, got .*; fetch it again"):
+        open_engine(network)
+
+
+def test_weights_may_lie_in_a_file_next_to_the_network(tmp_path: Path) -> None:
+    model = small_model()
+    for weights in model.graph.initializer:
+        weights.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weights), weights.name))
+    saved = tmp_path / "net.onnx"
+    onnx.save(model, saved, save_as_external_data=True, location="net.data", size_threshold=0)
+    assert (tmp_path / "net.data").is_file()
+
+    found = open_engine(saved)(a=np.ones((1, 3), np.float32), b=np.ones((1, 3), np.float32))
+
+    assert found["moved"].tolist() == [[1, 1, 1]]
 
 
 @pytest.mark.parametrize("error", [ConfigError, EngineError, FrameError, StreamError])

@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 import multiprocessing
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import onnx
 import pytest
 
 from engines import EngineError, open_engine
 from engines.card import Plan, Range, read_card, write_card
+from engines.cuda import CudaDevice
 from engines.ort import OrtRuntime
 from engines.plan_builder import Built, Progress
 from engines.plans import Platform, list_plans, plan_key, plan_of, prove
@@ -76,6 +79,29 @@ def test_the_key_knows_model_precision_and_profile(tmp_path: Path) -> None:
 
     assert len({key.digest for key in (first, second, third)}) == 3
     assert first.precision == "fp32"
+
+
+def test_the_same_file_at_another_precision_has_another_key(tmp_path: Path) -> None:
+    """Which the card alone says: a card that was wrong, and was mended, must not keep the plan of before."""
+    key = plan_key(write_onnx(tmp_path), HERE)
+
+    assert replace(key, precision="fp16").digest != key.digest
+
+
+@dataclass(frozen=True)
+class DrawnGpu:
+    """What is asked of a GPU."""
+
+    name: str = "A GPU"
+    capability: tuple[int, int] = (8, 9)
+
+
+def test_a_platform_is_the_library_with_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = SimpleNamespace(__name__="tensorrt", __version__="10.1")
+    monkeypatch.setattr("engines.plans.library", lambda: installed)
+
+    assert Platform.of(cast(CudaDevice, DrawnGpu())) == HERE
+    assert Platform.of(None) == Platform("tensorrt", "10.1")
 
 
 @pytest.mark.parametrize("harm", ["cut", "other bytes", "no record", "broken record", "foreign record"])

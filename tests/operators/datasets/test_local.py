@@ -39,6 +39,17 @@ def test_frames_of_a_clip_are_in_the_order_of_their_numbers(tmp_path: Path) -> N
     assert (clip.name, clip.group, clip.kind, clip.split) == ("fake/Ann_2_Lee_11", "Ann_2_Lee", "DeepFaceLive", "test")
 
 
+def test_who_sits_before_the_camera_under_two_names_is_in_one_group(tmp_path: Path) -> None:
+    clips = ("David_Kovalniy_1", "Matilda_Bobbie_0", "Matilda_Bobbie_3", "Rob_Doe_0")
+    rows = [(f"{label}/{clip}.jpg", label, clip, 1) for clip in clips for label in ("real", "fake")]
+    trees.table(tmp_path / "frames.csv", ("file", "label", "clip", "frame"), *rows)
+
+    found = {clip.name: clip.group for clip in local.read_side_by_side(tmp_path).clips}
+
+    assert {found[f"{label}/{clip}"] for clip in clips[:3] for label in ("real", "fake")} == {"David_Kovalniy"}
+    assert {found["real/Rob_Doe_0"], found["fake/Rob_Doe_0"]} == {"Rob_Doe"}
+
+
 def test_generated_faces_and_photos(tmp_path: Path) -> None:
     trees.names(tmp_path, "images.tar")
     trees.table(tmp_path / "labels.csv", ("file", "label"), ("a.webp", "fake"), ("b.webp", "real"))

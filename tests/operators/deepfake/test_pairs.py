@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engines import ConfigError
-from operators.deepfake.pairs import Ahead, Pairs, calibrate, halves
+from operators.deepfake.pairs import Ahead, PairBatch, Pairs, calibrate, halves
 from operators.deepfake.quality import MEASURES
 from operators.deepfake.scores import thresholds
 from operators.metrics import calibration_error
@@ -30,16 +30,28 @@ def test_a_forgery_comes_with_its_original_degraded_alike() -> None:
     assert made.paired.all()
 
 
+class RememberedPairs(Pairs):
+    """Notes which forgeries were drawn."""
+
+    drawn: NDArray[np.int64]
+
+    def made(self, fakes: NDArray[np.int64], rng: np.random.Generator, strength: float) -> PairBatch:
+        self.drawn = fakes
+        return super().made(fakes, rng, strength)
+
+
 def test_every_kind_is_drawn_as_often() -> None:
-    data = crop_set(20, kinds=("a", *["b"] * 9))
-    pairs = Pairs(data, 40)
-    rng = np.random.default_rng(0)
+    """Of one kind there are four forgeries, of the other 36: each is drawn in half of the pairs."""
+    data = crop_set(20, 8, kinds=("a", *["b"] * 9))
+    pairs = RememberedPairs(data, 8)
 
-    which = [len(kind) for kind in pairs._kinds]
-    drawn = pairs.batch(rng, 64, 0.0).paired
+    made = pairs.batch(np.random.default_rng(0), 400, 0.0)
 
-    assert sorted(which) == [4, 36]
-    assert drawn.all()
+    kinds = data.kinds[pairs.drawn]
+    assert [(data.kinds == kind).sum() for kind in "ab"] == [4, 36]
+    assert 160 < (kinds == "a").sum() < 240 and set(kinds) == {"a", "b"}
+    assert len(set(pairs.drawn[kinds == "a"])) == 4 and len(set(pairs.drawn[kinds == "b"])) > 30
+    assert made.paired.all()
 
 
 def test_the_same_chance_gives_the_same_batch() -> None:
@@ -167,3 +179,6 @@ def test_limits_are_chosen_on_the_hardest_of_one_half() -> None:
     assert (limits.fake, limits.real) == thresholds(curve(plain)[fit & hardest], labels[fit & hardest])
     assert error == calibration_error(labels[~fit], curve(plain)[~fit])
     assert chosen(np.where(fit, plain, 0.5)) == chosen(plain)
+    mixed = labels.copy()
+    mixed[~fit] = rng.permutation(mixed[~fit])
+    assert np.array_equal(calibrate(plain, mixed, fit, measured, hardest)[0](plain), curve(plain))

@@ -137,6 +137,15 @@ def test_a_video_is_not_calm_beside_a_track_that_is_neither() -> None:
     assert of_video("v", "m", [calm, neither, bad]).probability == 0.9
 
 
+@pytest.mark.parametrize(("low", "words"), [(0.43, ""), (0.5, ""), (0.51, "weak indication of a forgery")])
+def test_what_was_measured_with_an_interval_counts_by_its_lower_end(low: float, words: str) -> None:
+    """An AUC of 0.52 that may as well be 0.43 is no better than chance."""
+    measured = CardMetric(value=0.52, low=low, high=0.62)
+    metrics: dict[str, CardMetric | float] = {"threshold_fake": 0.8, "threshold_real": 0.2, "auc": measured}
+
+    assert VerdictLimits.of(metrics).judge(0.99)[0] == words
+
+
 def test_thresholds_leave_a_twentieth_on_the_wrong_side() -> None:
     genuine, forged = np.linspace(0, 0.7, 1001), np.linspace(0.3, 1, 1001)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from operators import available, find
 from operators.options import options_model
 from pipeline.commands.app import app
+from tests.model_files import model_file, without_weights
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,33 @@ def test_check_finds_a_config_fine(tmp_path: Path) -> None:
 
     assert done.exit_code == 0
     assert "fine.yaml: fine" in done.stdout.replace("\n", "")
+
+
+def test_check_refuses_an_exchanged_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As large as the right one."""
+    detectors = [model_file(name) for name in ("centerface", "yunet")]
+    monkeypatch.setenv("FACEWARDEN_CACHE", str(tmp_path))
+    for file in detectors:
+        shutil.copy(file, tmp_path)
+    (tmp_path / "yunet.onnx").write_bytes(bytes(detectors[1].stat().st_size))
+
+    done = CliRunner().invoke(app, ["check", "anonymize"])
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "yunet.onnx: expected SHA-256" in done.stderr
+    assert "`facewarden models pull yunet` fetches it again" in done.stderr
+
+
+def test_check_refuses_a_detector_that_sees_nothing(tmp_path: Path) -> None:
+    """Of whose network no hash is known."""
+    config, network = tmp_path / "blind.yaml", without_weights(model_file("centerface"), tmp_path)
+    step = f"{{use: detect.centerface, engines: {{detector: {network}}}}}"
+    config.write_text(f"steps: [{step}, {{use: deidentify.cover}}]")
+
+    done = CliRunner().invoke(app, ["check", str(config)])
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: detect.centerface: expected it to find the face in a drawn picture, got: ")
 
 
 @pytest.fixture(scope="module")

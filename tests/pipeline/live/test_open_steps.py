@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from engines import ConfigError, Engine
+from engines import ConfigError, Engine, EngineError
+from engines.card import Card, write_card
+from engines.files import sha256_of
 from operators.frame import Frame
 from pipeline.config import Config, EncodeSection, Step
 from pipeline.live.steps import check, open_steps
@@ -19,7 +21,9 @@ ZONES = Step(use="detect.zones", options={"boxes": [[0, 0, 1, 1]]})
 
 
 class Plain:
-    """An operator with one network, one file and two options."""
+    """An operator with one network, one file and two options, which finds nothing."""
+
+    finds_faces = False
 
     def __init__(self, network: Engine, file: Path, *, strength: float, times: int = 1) -> None:
         self.network, self.file, self.strength, self.times = network, file, strength, times
@@ -123,6 +127,31 @@ def test_networks_are_opened_and_files_are_handed_over(models: dict[str, str]) -
     assert isinstance(operator, Plain)
     assert operator.network() == {"from": "net.onnx"}
     assert (operator.file, operator.strength, operator.times) == (Path(models["file"]), 0.5, 1)
+
+
+def test_a_detector_that_does_not_find_the_known_face_is_not_handed_over(
+    models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Plain, "finds_faces", True)
+
+    with pytest.raises(EngineError, match=r"^detect\.plain: expected it to find the face in a drawn picture"):
+        open_steps(Config(steps=[plain(models)]), lambda _: lambda **arrays: arrays)
+
+
+def test_a_network_that_is_not_the_one_of_its_card_is_neither_fine_nor_opened(models: dict[str, str]) -> None:
+    """Same name, same size: only what is in it differs."""
+    network = Path(models["network"])
+    network.write_bytes(b"weights")
+    write_card(network, Card(name="net", task="-", licence="-", sha256=sha256_of(b"weights"), source="-"))
+    config = Config(steps=[plain(models)])
+    check(config)
+
+    network.write_bytes(b"\0" * 7)
+
+    with pytest.raises(EngineError, match=r"net\.onnx: expected SHA-256 .* as its card says, got "):
+        check(config)
+    with pytest.raises(EngineError, match=r"net\.onnx: expected SHA-256 .* as its card says, got "):
+        open_steps(config, no_network)
 
 
 def test_steps_keep_their_order_and_equal_ones_get_names_of_their_own(models: dict[str, str]) -> None:

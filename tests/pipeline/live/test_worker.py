@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from engines import FrameError
+from engines import EngineError, FrameError
 from operators.detect.zones import Zones
 from operators.frame import Frame
 from pipeline.brokers import BrokerError, Fenced, Record
@@ -40,6 +43,30 @@ def packets(data: dict[int, bytes] | None = None) -> list[Packet]:
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     monkeypatch.setattr("pipeline.live.worker.FAILURE_PAUSE_S", 0)
     return Worker("", {}, "group", "worker", CONFIG)
+
+
+def test_a_worker_with_a_blind_detector_takes_no_stream(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It says what is wrong to whoever asks it to begin."""
+    monkeypatch.setattr("pipeline.live.steps.whole_file_of", Path)
+    step = Step(use="detect.yunet", engines={"detector": str(tmp_path / "yunet.onnx")})
+    blind = Worker("", {}, "group", "worker", Config(steps=[step]), open_network=lambda _: sees_nothing)
+    member = ScriptedMember()
+
+    for asked in (blind.ready, blind.work, lambda: blind.turn(member)):
+        with pytest.raises(EngineError, match=r"^detect\.yunet: expected it to find the face .*, got: no face"):
+            asked()
+
+
+def sees_nothing(**inputs: Any) -> dict[str, Any]:
+    """YuNet with all its weights 0."""
+    height, width = inputs["input"].shape[2:]
+    cells = {stride: (height // stride) * (width // stride) for stride in (8, 16, 32)}
+    numbers = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
+    return {
+        f"{name}_{stride}": np.zeros((1, count, wide), np.float32)
+        for stride, count in cells.items()
+        for name, wide in numbers.items()
+    }
 
 
 def turn_until(worker: Worker, member: ScriptedMember, reached: Callable[[], bool]) -> None:

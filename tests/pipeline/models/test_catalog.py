@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from engines import ConfigError
+from engines import ConfigError, EngineError
+from engines.card import Card, write_card
+from engines.files import sha256_of
 from pipeline.config import INSTALLED, Step
 from pipeline.models.catalog import (
     Patch,
@@ -19,6 +21,7 @@ from pipeline.models.catalog import (
     list_models,
     models_of,
     pick,
+    whole_file_of,
 )
 from tests.pipeline.models.carrier import CARRIER, NOWHERE, WEIGHTS, entry
 
@@ -145,6 +148,53 @@ def test_a_model_is_found_once_it_lies_there_whole(know: Callable[..., None], tm
         find_model("net.int8")
     file.with_suffix(".int8.onnx").touch()
     assert find_model("net.int8") == tmp_path / "cache" / "weights.int8.onnx"
+
+
+def test_a_model_whose_bytes_are_others_is_refused(know: Callable[..., None], tmp_path: Path) -> None:
+    """As large as it should be, with a card that was exchanged along with it."""
+    know(net=entry(WEIGHTS, CARRIER))
+    file = tmp_path / "cache" / "weights.bin"
+    file.parent.mkdir()
+    file.write_bytes(WEIGHTS)
+    assert whole_file_of("net") == file
+
+    file.write_bytes(bytes(len(WEIGHTS)))
+    write_card(file, pick(["net"])[0].full_card.model_copy(update={"sha256": sha256_of(bytes(len(WEIGHTS)))}))
+
+    assert file_of("net") == file
+    with pytest.raises(ConfigError, match=r"expected SHA-256 .*; it is damaged .*`facewarden models pull net` fetches"):
+        whole_file_of("net")
+
+
+def test_a_model_at_another_precision_is_made_from_the_known_one(know: Callable[..., None], tmp_path: Path) -> None:
+    know(net=entry(WEIGHTS, CARRIER))
+    made = tmp_path / "cache" / "weights.int8.onnx"
+    made.parent.mkdir()
+    made.write_bytes(b"int8")
+    card = pick(["net"])[0].full_card
+
+    def carded(sha256: str, made_from: str) -> str:
+        write_card(made, card.model_copy(update={"sha256": sha256, "made_from": made_from}))
+        return "net.int8"
+
+    assert whole_file_of(carded(sha256_of(b"int8"), card.sha256)) == made
+    with pytest.raises(EngineError, match="as its card says"):
+        whole_file_of(carded(sha256_of(b"INT8"), card.sha256))
+    with pytest.raises(ConfigError, match="expected it to be made from SHA-256"):
+        whole_file_of(carded(sha256_of(b"int8"), SHA))
+
+
+def test_a_file_is_held_to_its_card_where_it_has_one(tmp_path: Path) -> None:
+    """A plan is as good as the network that it is built from."""
+    network, plan = tmp_path / "net.onnx", tmp_path / "net.plan"
+    network.write_bytes(WEIGHTS)
+    assert whole_file_of(str(network)) == network
+
+    write_card(network, Card(name="net", task="-", licence="-", sha256=SHA, source="-"))
+
+    for file in (network, plan):
+        with pytest.raises(EngineError, match=r"net\.onnx: expected SHA-256 0+ as its card says"):
+            whole_file_of(str(file))
 
 
 def test_models_are_picked_in_the_order_asked_for(know: Callable[..., None]) -> None:

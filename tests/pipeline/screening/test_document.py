@@ -222,8 +222,9 @@ def test_a_page_says_what_a_moderator_needs(page: str) -> None:
     words = Reader(page).words
 
     for told in (
-        "Indication of a forgery", "A person decides", "moderate", "90 %", "track 2", f"{BLURRED}; {TOO_FEW}",
-        "85 of 100 cases (95 % interval 80 to 90)", "drawn faces", SHA, "Facewarden 1.2.3", "at most 5 in 100",
+        "Indication of a forgery", "A person decides", "moderate", "0.90", "track 2", f"{BLURRED}; {TOO_FEW}",
+        "85 of 100 pairs (95 % interval over people: 80 to 90)",
+        "drawn faces", SHA, "Facewarden 1.2.3", "at most 5 in 100",
         "Yaw", "Pitch", "Vergence", "6 of 12 frames were looked at",
     ):  # fmt: skip
         assert told in words, told

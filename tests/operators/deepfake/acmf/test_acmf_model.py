@@ -160,6 +160,42 @@ def test_a_flat_map_is_zero() -> None:
     assert attention(net, noise(2, 40)).abs().max() == 0
 
 
+class RedTrunk(torch.nn.Module):
+    def attend(self, x: Tensor) -> Tensor:
+        return x[:, :1].clone()
+
+
+class RedDetector(torch.nn.Module):
+    """A detector whose attention layer is the red of the image, and whose forged score is its mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = RedTrunk()
+
+    def classify(self, a: Tensor) -> Tensor:
+        return torch.stack([torch.full((len(a),), -9.0), a.mean((1, 2, 3))], 1)
+
+
+def attended(*values: float) -> list[float]:
+    """The map of an image of these values in a row, which is drawn in no other size."""
+    row = torch.tensor(values, dtype=torch.float32).view(1, 1, 1, -1).expand(1, 3, 2, -1)
+    found = attention(RedDetector(), row)  # type: ignore[arg-type]
+    return [round(value, 5) for value in found[0, 0].tolist()]
+
+
+def test_what_speaks_against_it_keeps_its_order_in_the_map() -> None:
+    """A ReLU would make all of it 0."""
+    assert attended(-4, -2, 0, 4) == [0, 0.25, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"), [pytest.param(1e-6, [0, 0], id="rounding"), pytest.param(1e-3, [0, 1], id="a map")]
+)
+def test_a_span_of_rounding_errors_is_flat(span: float, expected: list[float]) -> None:
+    """The slope of a mean over four values is a quarter."""
+    assert attended(0, span) == expected
+
+
 def test_agreeing_costs_nothing_and_changes_no_statistics() -> None:
     net = tiny().train()
     teacher = model.frozen(net)
@@ -231,6 +267,18 @@ def test_a_video_s_score_does_not_depend_on_the_videos_before_it() -> None:
 
     assert scores((1, 2)) == scores((2, 1))
     assert all(torch.equal(weights[name], value) for name, value in net.state_dict().items())
+
+
+def test_attention_on_the_video_is_what_adapts() -> None:
+    """The source, its masks and the weights are the same: only what the frames look like differs."""
+    net, source = tiny(), (noise(4, 40, seed=3), torch.tensor([0, 1, 0, 1]))
+
+    adapted = [
+        model.adapt(net, noise(3, 40, seed=seed), lambda: source, steps=1, generator=chance()) for seed in (1, 2, 1)
+    ]
+
+    first, other, again = (one.state_dict()["trunk.conv3.0.weight"] for one in adapted)
+    assert torch.equal(first, again) and not torch.equal(first, other)
 
 
 # -- export ----------------------------------------------------------------------------------------

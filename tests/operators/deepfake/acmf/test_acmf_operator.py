@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engines import FrameError, open_engine
 from engines.card import Card, read_card, write_card
 from engines.export import Network, export
+from operators import crops
 from operators.cropset import CropSet
 from operators.deepfake.acmf import model
 from operators.deepfake.acmf.operator import ForgeryScorer, abstains, score
@@ -23,8 +24,8 @@ from tests.operators.deepfake.faces import crop_set, frame_of, mesh
 LIMITS = {"threshold_fake": 0.8, "threshold_real": 0.2, "auc": 0.95}
 
 
-class Brightness:
-    """An engine whose probability is how bright a crop is, and which remembers what it was given."""
+class Redness:
+    """An engine whose probability is how red a crop is, and which remembers what it was given."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -33,13 +34,13 @@ class Brightness:
         face = inputs["face"]
         self.batches.append(len(face))
         return {
-            "fake_prob": face.mean((1, 2, 3))[:, None],
+            "fake_prob": face[:, 0].mean((1, 2))[:, None],
             "cam_fake": np.ones((len(face), 1, 2, 2), np.float32),
         }
 
 
 def scorer(engine: Any = None, **options: Any) -> ForgeryScorer:
-    return ForgeryScorer(engine or Brightness(), size=32, limits=LIMITS, **options)
+    return ForgeryScorer(engine or Redness(), size=32, limits=LIMITS, **options)
 
 
 def test_no_faces_no_score() -> None:
@@ -49,19 +50,40 @@ def test_no_faces_no_score() -> None:
 
 
 def test_faces_are_scored_in_one_batch_in_their_order() -> None:
-    engine = Brightness()
+    engine = Redness()
     small, large = mesh(100), mesh(100) * 0.9 + 95
-    frame = frame_of(small, large)
+    frame = frame_of(small, large, seed=3)
 
     (out,) = scorer(engine)([frame])
 
     assert engine.batches == [2]
-    rgb = frame.bgr[..., ::-1].astype(float) / 255
-    assert out.faces.data["forged_acmf"] == pytest.approx(
-        [rgb[:100, :100].mean(), rgb[95:185, 95:185].mean()], abs=0.05
-    )
+    red, blue = frame.bgr[..., 2].astype(float) / 255, frame.bgr[..., 0].astype(float) / 255
+    boxes = (slice(0, 100), slice(95, 185))
+    assert out.faces.data["forged_acmf"] == pytest.approx([red[box, box].mean() for box in boxes], abs=0.05)
+    assert min(abs(red[box, box].mean() - blue[box, box].mean()) for box in boxes) > 0.09, "or the order does not count"
     assert out.faces.data["acmf_map"].shape == (2, 2, 2)
     assert "forged_acmf" not in frame.faces.data
+
+
+def test_a_track_is_scored_as_its_crops_are_in_a_set() -> None:
+    """What `evaluate` measures is what runs: the same crop, the same colours, the same score."""
+    frame, size = frame_of(mesh(150)), 32
+    cut = crops.cut(frame.bgr, crops.squares(frame.faces.data["mesh"], size), size)[..., ::-1]
+    data = crop_set(1, size)
+    stored = CropSet(**{**data.arrays(), "pixels": np.repeat(cut, len(data), axis=0)})
+
+    (out,) = scorer()([frame])
+
+    offline = score({"detector": Resized(size)}, stored)
+    assert out.faces.data["forged_acmf"] == pytest.approx(offline[:1], abs=1e-6)
+
+
+class Resized(Redness):
+    """The same, for crops of one size."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.inputs = {"face": np.empty((0, 3, size, size))}
 
 
 def test_it_keeps_silent_on_small_and_hidden_faces_and_says_why() -> None:
@@ -172,13 +194,13 @@ def test_all_crops_of_a_set_are_scored_and_the_card_says_of_which_nothing_is_cla
 def test_scores_do_not_depend_on_the_size_that_crops_were_cut_at() -> None:
     data = crop_set(2, 64)
     twice = CropSet(**{**data.arrays(), "pixels": data.pixels.repeat(2, 1).repeat(2, 2)})
-    seen = Brightness()
+    seen = Redness()
 
     assert score({"detector": seen}, twice) == pytest.approx(score({"detector": seen}, data), abs=0.01)
 
 
 def test_a_track_is_scored_in_every_so_many_frames() -> None:
-    engine = Brightness()
+    engine = Redness()
 
     out = scorer(engine, stride=3)([frame_of(mesh(150), index=index) for index in range(7)])
 
@@ -193,7 +215,7 @@ def turned(yaw: float) -> NDArray[np.float64]:
 
 
 def test_faces_turned_away_are_not_shown_to_the_network() -> None:
-    engine = Brightness()
+    engine = Redness()
     frame = frame_of(mesh(80), mesh(80) + 90)
     posed = replace(frame, faces=frame.faces.with_data(pose=np.stack([turned(50), turned(-40)])))
 
@@ -206,7 +228,7 @@ def test_faces_turned_away_are_not_shown_to_the_network() -> None:
 
 def test_unusual_faces_have_a_map_and_no_score() -> None:
     usual = {"brightness_low": 300.0, "brightness_high": 301.0}
-    operator = ForgeryScorer(Brightness(), size=32, limits={**LIMITS, **usual})
+    operator = ForgeryScorer(Redness(), size=32, limits={**LIMITS, **usual})
 
     (out,) = operator([frame_of(mesh(150))])
 
@@ -217,4 +239,4 @@ def test_unusual_faces_have_a_map_and_no_score() -> None:
 def test_an_empty_set_has_no_scores() -> None:
     data = crop_set(1)
 
-    assert score({"detector": Brightness()}, data.where(data.labels == 2)).shape == (0,)
+    assert score({"detector": Redness()}, data.where(data.labels == 2)).shape == (0,)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from engines.training import TrainingRun, read_weights
+from engines.training import Best, TrainingRun, read_weights
 from operators import crops
-from operators.deepfake.acmf import train
+from operators.deepfake.acmf import model, train
+from operators.deepfake.pairs import PairBatch, Pairs
 from tests.operators.deepfake.faces import crop_set
 
 SMALL: dict[str, Any] = {"trunk": "xception-mini", "size": 40, "dense": 1.0}
 QUICK: dict[str, Any] = {"epochs": 20, "batch": 8, "lr": 1e-3, "fac_epochs": 0.5, "ranking": 0.5, "average": 0.5}
+
+
+LEARNING, AGREEING = 40, 1
+"""Steps of the two stages: pairs of eight forgeries in batches of four, 20 times, and half a time."""
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +31,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.folder
 
 
-def test_it_learns_a_handful(trained: Path) -> None:
+def test_it_learns_a_handful_in_two_stages(trained: Path) -> None:
     _, figures = read_weights(trained / "weights.pt")
+    log = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
 
+    assert [line.get("disagreement", 0) > 0 for line in log] == [False] * LEARNING + [True] * AGREEING
+    assert figures["val_auc"] == max(figures["val_auc_stage_1"], figures["val_auc_attention"])
     assert figures["val_auc"] > 0.9
     assert 0 < figures["threshold_real"] <= figures["threshold_fake"] < 1
     assert figures["sharpness_low"] < figures["sharpness_high"]
@@ -66,6 +75,65 @@ def test_ablations_change_options_that_there_are(name: str) -> None:
     known = inspect.signature(train.train).parameters
 
     assert train.ABLATIONS[name].keys() <= known.keys()
+
+
+@pytest.mark.parametrize("dense", [0.0, 1.0])
+def test_what_learns_is_shown_masked_images_in_both_stages(
+    dense: float, run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own masks, drawn as the options say; what judges it sees whole ones."""
+    asked: list[dict[str, Any]] = []
+    shown: list[bool] = []
+
+    def grey(x: torch.Tensor, **options: Any) -> torch.Tensor:
+        asked.append(options)
+        return torch.full_like(x, 0.25)
+
+    class Seen(model.Detector):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self._note(x)
+            return super().forward(x)
+
+        def with_evidence(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            self._note(x)
+            return super().with_evidence(x)
+
+        def _note(self, x: torch.Tensor) -> None:
+            if self.training:
+                shown.append(bool((x == 0.25).all()))
+
+    monkeypatch.setattr(model, "mask_frequencies", grey)
+    monkeypatch.setattr(model, "Detector", Seen)
+    options = {**SMALL, **QUICK, "epochs": 1, "dense": dense, "masking": "spectral", "rate": 0.3, "share": 0.6}
+    train.train(run, crop_set(), **options)
+
+    assert shown == [True] * 3 == [True] * len(asked)
+    assert {(each["variant"], each["rate"], each["share"]) for each in asked} == {("spectral", 0.3, 0.6)}
+    assert len({each["generator"].initial_seed() for each in asked}) == 3
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_attention_that_disagrees_moves_the_network(
+    weight: float, run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here by nothing else: the other costs are none, and weights do not decay."""
+    pairs = Pairs(crop_set(), 40)
+    torch.manual_seed(0)
+    net = model.build("xception-mini")
+    before = [parameter.clone() for parameter in net.parameters()]
+    monkeypatch.setattr(train._HeldPairs, "auc", lambda *_: 0.5)
+
+    def no_cost(net: Any, made: PairBatch, draw: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        masked = model.mask_frequencies(torch.from_numpy(made.faces), rate=0.5, generator=draw)
+        return 0 * net(masked).sum(), masked
+
+    train._attend(
+        run, net, no_cost, pairs, Best(net), object.__new__(train._HeldPairs),
+        epochs=0.5, lr=1e-3, weight=weight, batch=8, weight_decay=0.0,
+    )  # fmt: skip
+
+    moved = any(not torch.equal(one, other) for one, other in zip(before, net.parameters(), strict=True))
+    assert moved is (weight > 0)
 
 
 @pytest.fixture

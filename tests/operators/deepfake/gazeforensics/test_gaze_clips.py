@@ -171,6 +171,25 @@ def test_the_teacher_sees_only_the_part_that_is_new() -> None:
     assert encoded[0] == 10 and 0 < changed <= encoded[1] < 10
 
 
+def test_the_frames_of_a_clip_are_all_turned_round_or_none() -> None:
+    """Somebody who is mirrored from frame to frame looks to the other side each time."""
+
+    class Aside(Shown):
+        def rendering(self, *_: object) -> FaceClip:
+            frames = np.zeros((FRAMES, 2, 2, 3), np.uint8)
+            frames[:, :, 1] = 255
+            return FaceClip(frames, "real", np.zeros((FRAMES, 2)))
+
+    def encode(clips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.zeros((len(clips), 1), np.float32)
+
+    made = ClipTable(Aside(stills(), frames=FRAMES, size=SIZE), 20, redraw=0, chance=chance, encode=encode)
+    made.at(0)
+
+    bright = made.frames[:, :, 0, :, 0].argmax(-1)
+    assert (bright == bright[:, :1]).all() and set(bright[:, 0]) == {0, 1}
+
+
 def test_clips_are_genuine_and_forged_in_turn() -> None:
     asked: dict[bool, int] = {True: 0, False: 0}
 

@@ -72,10 +72,8 @@ def test_the_class_loss_reaches_everything() -> None:
     assert rows is not None
     assert (rows.abs().sum(1) > 0).all()
     # A bias of the keys shifts all scores of a query alike, which the softmax does not see.
-    unseen = {"attention.k.bias", "k.2.bias"}
-    assert all(reached(p) for name, p in net.named_parameters() if p.dim() > 1)
-    assert not [n for n, p in net.named_parameters() if n.startswith(("last", "comp")) and not reached(p)]
-    assert unseen <= {name for name, _ in net.named_parameters()}
+    slopes = {name: 0.0 if p.grad is None else float(p.grad.abs().max()) for name, p in net.named_parameters()}
+    assert {name for name, slope in slopes.items() if slope < 1e-5} == {"attention.k.bias", "k.2.bias"}
 
 
 def test_a_teacher_is_never_changed() -> None:

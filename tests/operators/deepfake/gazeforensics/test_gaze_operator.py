@@ -17,6 +17,7 @@ from engines import ConfigError, FrameError, open_engine
 from engines.card import Card, write_card
 from engines.export import Network, export
 from engines.runtime import Tensor
+from operators import crops
 from operators.cropset import CropSet
 from operators.deepfake.calibration import Curve, Temperature
 from operators.deepfake.gazeforensics import model
@@ -74,21 +75,33 @@ def test_a_clip_is_scored_when_it_is_full_and_enough_frames_are_new() -> None:
     assert [not np.isnan(score) for score in scores_of(out)] == [False] * 3 + [True, False, True, False, True, False]
 
 
+def cut_out(frames: list[Frame], size: int) -> NDArray[np.uint8]:
+    """The faces of these frames, RGB."""
+    return np.concatenate(
+        [crops.cut(frame.bgr, crops.squares(frame.faces.data["mesh"], size), size)[..., ::-1] for frame in frames]
+    )
+
+
 def test_scores_of_the_ring_are_those_of_the_same_frames() -> None:
+    """By hand: the red of each crop as ImageNet has it, and how much brighter the last of four is than the first."""
     frames = video(8)
-    seen: list[NDArray[np.float32]] = []
 
-    def remember(**inputs: Any) -> dict[str, NDArray[Any]]:
-        seen.append(encode(**inputs)["emb"])
-        return {"emb": seen[-1]}
+    out = scores_of(judge()(frames))
 
-    operator = GazeJudge(remember, compare, size=32, frames=CLIP, stride=1, fresh=2, least=1, limits=LIMITS)
-    out = scores_of(operator(frames))
-
-    at_once = np.concatenate(seen)
+    red = (cut_out(frames, 32)[..., 0].mean((1, 2)) / 255 - 0.485) / 0.229
     for last in (3, 5, 7):
-        offline = compare(emb_seq=at_once[None, last - 3 : last + 1])["fake_prob"][0, 0]
-        assert out[last] == pytest.approx(offline, abs=1e-5)
+        assert out[last] == pytest.approx(1 / (1 + np.exp(red[last - 3] - red[last])), abs=1e-4)
+    assert np.ptp([out[last] for last in (3, 5, 7)]) > 0.05
+
+
+def test_a_track_is_scored_as_its_crops_are_in_a_set() -> None:
+    """What `evaluate` measures is what runs: the same crops, the same colours, the same score."""
+    frames = video(8)
+    data = replace(crop_set(2, 8).where(np.zeros(8, int)), pixels=cut_out(frames, 96), frames=np.arange(8))
+
+    out = scores_of(GazeJudge(encode, compare, stride=1, least=1, limits=LIMITS)(frames))
+
+    assert score({"frame": encode, "clip": compare}, data) == pytest.approx([out[7]] * 8, abs=1e-6)
 
 
 def test_every_frame_is_encoded_once_and_only_those_whose_turn_it_is() -> None:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -32,12 +32,82 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.folder
 
 
-def test_it_learns_a_handful(trained: Path) -> None:
+def test_it_learns_a_handful_after_its_teacher(trained: Path) -> None:
     losses = [json.loads(line)["loss"] for line in (trained / "log.jsonl").read_text().splitlines()]
     _, figures = read_weights(trained / "weights.pt")
 
     assert min(losses[-5:]) < 0.3
     assert 0 < figures["threshold_real"] <= figures["threshold_fake"] < 1
+
+
+@dataclass
+class Begun:
+    """What a clip model was made of, and what its costs were taken of."""
+
+    trunk: dict[str, torch.Tensor] = field(default_factory=dict)
+    costs: list[tuple[torch.Tensor, float]] = field(default_factory=list)
+    made: list[model.GazeForensics] = field(default_factory=list)
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> Begun:
+    noted, cost = Begun(), model.clip_loss
+
+    def make(trunk: model.ResNet, **options: Any) -> model.GazeForensics:
+        noted.trunk = {name: value.clone() for name, value in trunk.state_dict().items()}
+        noted.made.append(model.GazeForensics(trunk, **options))
+        return noted.made[-1]
+
+    def weighed(
+        logits: torch.Tensor, real: torch.Tensor, g: torch.Tensor, target: torch.Tensor, mu: float
+    ) -> torch.Tensor:
+        noted.costs.append((target.clone(), mu))
+        return cost(logits, real, g, target, mu)
+
+    monkeypatch.setattr(train, "GazeForensics", make)
+    monkeypatch.setattr(model, "clip_loss", weighed)
+    return noted
+
+
+@pytest.mark.parametrize("start", ["gaze", "backbone"])
+def test_the_clip_model_begins_from_its_teacher_unless_it_is_not_to(
+    start: Literal["gaze", "backbone"], trained: Path, begun: Begun, tmp_path: Path
+) -> None:
+    run = TrainingRun(tmp_path, device="cpu", threads=1)
+    taught, _ = read_weights(trained / train.TEACHER)
+
+    few = {**QUICK, "epochs": 1, "clips": 4, "batch": 4}
+    train.train(run, crop_set(8, 64), **SHAPE, **few, start=start, teacher=trained / train.TEACHER)
+
+    same = [torch.equal(value, taught[f"trunk.{name}"]) for name, value in begun.trunk.items() if value.dim() > 1]
+    assert len(same) > 5 and set(same) == {start == "gaze"}
+
+
+def test_what_the_teacher_sees_is_asked_for_less_from_epoch_to_epoch(
+    trained: Path, begun: Begun, tmp_path: Path
+) -> None:
+    run = TrainingRun(tmp_path, device="cpu", threads=1)
+    taught, _ = read_weights(trained / train.TEACHER)
+    teacher = model.build_trunk("resnet10").eval()
+    teacher.load_state_dict({n.removeprefix("trunk."): v for n, v in taught.items() if n.startswith("trunk.")})
+    shown: list[np.ndarray] = []
+
+    def remember(clips: np.ndarray, *given: Any) -> torch.Tensor:
+        shown.append(clips)
+        return prepared(clips, *given)
+
+    prepared = train._input
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "_input", remember)
+        few = {**QUICK, "epochs": 2, "clips": 4, "batch": 4, "mu": 3.0}
+        train.train(run, crop_set(8, 64), **SHAPE, **few, teacher=trained / train.TEACHER)
+
+    assert [mu for _, mu in begun.costs] == pytest.approx([3.0, 0.3])
+    clips = next(clips for clips in shown if clips.shape[0] == 4)
+    with torch.no_grad():
+        wanted = teacher(prepared(clips, 32, 1.0, run).flatten(0, 1)).view(4, 8, -1)
+    order = run.rng("order", 0).permutation(4)
+    assert torch.allclose(begun.costs[0][0], wanted[order], atol=1e-5)
 
 
 def test_it_says_what_it_leans_on(trained: Path) -> None:
