@@ -45,6 +45,8 @@ PERIODS = {"fine": 3, "thorough": 16, "turned": 48}
 """What keeps changing is looked at in full resolution every so many frames, by the thorough network, and for faces that
 do not stand upright. In between, the quick network sees it at half of that: a small face that comes there is found at
 most two frames late, while those wait in the look-ahead."""
+QUIET_FRAMES = 6
+"""A tile in which nothing has changed for longer does not keep changing."""
 SIZEABLE_PX = 20
 """Changes of less than this squared are looked at by the quick network alone."""
 REFUTED_FRAMES = 12
@@ -83,10 +85,21 @@ class _CascadeState:
     known: Faces
     seen_at: dict[str, NDArray[np.int64]]  # for each way of `PERIODS` and tile, in which frame it was last seen so
     refuted: Faces = field(default_factory=lambda: _refuted(Faces.of(), 0))
+    changed_at: NDArray[np.int64] = field(init=False)  # for each tile, in which frame something of it was unexplained
     before_cut: _BeforeCut | None = None
     labelled: int = 0  # the last label given
     rested: bool = False  # the frame before was not looked at
     named: int = 0  # the last `who`
+
+    def __post_init__(self) -> None:
+        self.changed_at = np.full_like(self.seen_at["fine"], NEVER)
+
+    def note_changed(self, tiles: NDArray[np.bool_], index: int) -> None:
+        """Something of these tiles is unexplained in this frame. Where nothing was for a while, no look counts."""
+        fresh = tiles & (index - self.changed_at > QUIET_FRAMES)
+        for seen_at in self.seen_at.values():
+            seen_at[fresh] = NEVER
+        self.changed_at[tiles] = index
 
 
 class Cascade:
@@ -152,6 +165,7 @@ class Cascade:
         state.rested = False
         state.known = self._look_again(frame, _carried(state.known, change, state.evidence.labels), change)
         unexplained = _unexplained(change, state.evidence.labels, state.known)
+        state.note_changed(tiles_of(unexplained), frame.index)
         self._look_at(frame, state, regions_of(unexplained, change.scale, size), change.light, unexplained)
         return self._done(frame, state, change)
 
@@ -257,7 +271,7 @@ class Cascade:
         data = known.data
         since = frame.index - data["looked_at"]
         doubtful = (data["best"] < WEAK) & (data["looks"] < CONFIRMED) & (since > 1)
-        old = frame.time_s - data["looked_s"] >= self._refresh_s
+        old = frame.time_s - data["looked_s"] >= self._refresh_s - ROUNDING_S
         lost = ~_is_there(known) & (since % RETRY_FRAMES == 0)
         return np.asarray(_stirred(known, change) | old | doubtful | lost)
 

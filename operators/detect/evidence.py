@@ -22,7 +22,7 @@ LONGEST = 512
 """The reduced plane is smaller than this on both sides: its samples are means of 1, 2, 4 or 8 pixels squared."""
 TILE = 8
 """Width and height of a tile, in samples of the reduced plane."""
-SURROUND = 21
+SURROUND = 41
 """Samples over which a change of light is taken off: what is compared is structure."""
 NOISE, LIGHT, FLOOR, SLOPE = 5.0, 0.08, 1.5, 0.8
 """A sample has changed by more than so many standard deviations of the noise, than this part of the light around it,
