@@ -45,7 +45,7 @@ PERIODS = {"fine": 3, "thorough": 16, "turned": 48}
 """What keeps changing is looked at in full resolution every so many frames, by the thorough network, and for faces that
 do not stand upright. In between, the quick network sees it at half of that: a small face that comes there is found at
 most two frames late, while those wait in the look-ahead."""
-QUIET_FRAMES = 6
+QUIET_FRAMES = 25
 """A tile in which nothing has changed for longer does not keep changing."""
 SIZEABLE_PX = 20
 """Changes of less than this squared are looked at by the quick network alone."""

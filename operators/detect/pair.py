@@ -32,8 +32,9 @@ STRONG = 0.4
 """A face that the thorough network found with less, and the quick one not, must be found in a crop as well."""
 ROOM = 0.75
 """Faces that are not upright are looked for where upright ones leave this part of what is looked at."""
-TURNED = 0.35
-"""A face that does not stand upright, and of which the quick network is not sure, has this score in a crop at least."""
+TURNED, CONFIRMED = 0.35, 0.3
+"""A face that does not stand upright has the first score at least for the quick network; that one, and any of which no
+network is sure, the second for the thorough one in a crop."""
 REFUTED_IOU, REFUTED_MORE = 0.4, 0.1
 """What overlaps so much with something refuted, and scores no more than this above it, is the same."""
 EDGE_PX = 4
@@ -154,6 +155,7 @@ class NetworkPair:
         again = pieces + doubtful
         lights = [parts[int(part)].asked.light for part in again.data["part"]]
         found = self.closely(frame, again.boxes, np.zeros(len(again), np.int64), lights, CROP_FACES[:1])
+        found = [None if face is None or face.scores[0] < CONFIRMED else face for face in found]
         kept = [pieces[row] if face is None else face for row, face in enumerate(found) if face or row < len(pieces)]
         sure = _upright(sure)
         for face in kept:
@@ -174,13 +176,9 @@ class NetworkPair:
             found += lain.with_data(turn=np.full(len(lain), quarters))
         found = found[np.argsort(-found.scores)]
         found = apart(found, found[:0])
-        doubted = np.flatnonzero(found.scores < self.sure)
         light = float(np.mean([part.asked.light for part in parts])) if parts else LIT
-        closer = self.closely(frame, found.boxes[doubted], found.data["turn"][doubted], [light] * len(doubted))
-        keep = found.scores >= self.sure
-        for row, face in zip(doubted.tolist(), closer, strict=True):
-            keep[row] = face is not None and face.scores[0] >= TURNED
-        return found[keep]
+        closer = self.closely(frame, found.boxes, found.data["turn"], [light] * len(found))
+        return found[[row for row, face in enumerate(closer) if face is not None and face.scores[0] >= CONFIRMED]]
 
     def closely(
         self,
