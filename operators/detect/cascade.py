@@ -22,7 +22,7 @@ from engines import ConfigError, Engine
 from operators.arrays import Array
 from operators.boxes import iou
 from operators.detect.finders import CenterFaceFinder, InputSide, YuNetFinder
-from operators.detect.looks import suppress
+from operators.detect.looks import square_around, suppress
 from operators.frame import Faces, Frame, Picture
 from operators.options import DetectionScore, Milliseconds, UnitInterval
 
@@ -235,12 +235,7 @@ def _span(number: int, side: int) -> tuple[int, int]:
 
 def _around(box: Array, frame: Frame) -> tuple[Array, Frame]:
     """Where the upper left corner of a square around a face lies, and the square as a frame."""
-    size = np.array([frame.picture.width, frame.picture.height])
-    least = max(CROP_FACES * float((box[2:] - box[:2]).max()), CROP_LEAST_PX)
-    side = min(round(least), *size.tolist())
-    corner = np.clip((box[:2] + box[2:] - side) / 2, 0, size - side).astype(int) // 2 * 2
-    x, y = corner.tolist()
-    return corner.astype(np.float32), replace(frame, picture=frame.picture.part(x, y, x + side, y + side))
+    return square_around(frame, box, sizes=CROP_FACES, least_px=CROP_LEAST_PX)
 
 
 OPERATOR = Cascade

@@ -73,12 +73,13 @@ class SourceEpoch:
         """Takes a picture through the steps that look ahead, and has it wait for what comes after it."""
         packet, picture = came.packet, came.decoded.picture
         stamp = self._clock.stamp(packet)
-        shape = picture.width, picture.height, picture.format.name
+        shown = came.decoded.shown
+        shape = picture.width, picture.height, picture.format.name, shown
         opens = stamp.jumped or (self._shape is not None and shape != self._shape)
         self._shape = shape
         time_s = self._clock.seconds(stamp.pts)
         utc_us = utc_us_of(self.head, stamp.pts, packet.received_us)
-        frame = Frame(self._lookahead.stream, self._index, time_s, picture, rotation=self.head.rotation)
+        frame = Frame(self._lookahead.stream, self._index, time_s, picture, shown=shown)
         pending = PendingFrame(
             frame, stamp, packet.number, came.decoded.slot, self._clock.index, opens_epoch=opens, utc_us=utc_us
         )

@@ -174,11 +174,11 @@ def _add_video(container: OutputContainer, head: Head) -> VideoStream:
     stream.color_range, stream.colorspace = head.color.range, head.color.matrix
     stream.color_primaries, stream.color_trc = head.color.primaries, head.color.transfer
     stream.codec_context.framerate = fraction(head.rate)
-    if fraction(head.sample_aspect):
-        stream.codec_context.sample_aspect_ratio = fraction(head.sample_aspect)
+    if fraction(head.shown.sample_aspect):
+        stream.codec_context.sample_aspect_ratio = fraction(head.shown.sample_aspect)
     stream.time_base = fraction(head.time_base)
-    if head.rotation:
-        stream.set_display_rotation(head.rotation)
+    if head.shown.matrix:
+        stream.set_display_matrix(head.shown.matrix)
     return stream
 
 

@@ -93,7 +93,7 @@ class VideoFrames:
 
     def _frame(self, came: PictureCame, clock: ShownTime) -> Frame:
         time_s = clock.at(came.packet)
-        return Frame(self._stream, self.shown, time_s, came.decoded.picture, rotation=self.head.rotation)
+        return Frame(self._stream, self.shown, time_s, came.decoded.picture, shown=came.decoded.shown)
 
 
 class ShownTime:

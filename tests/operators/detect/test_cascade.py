@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engines import ConfigError, open_engine
 from operators.detect.cascade import Cascade
 from operators.frame import Frame
+from operators.shown import Shown
 from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
@@ -126,7 +127,7 @@ def test_the_parts_of_a_slow_look_show_the_whole_picture(width: int, height: int
     cascade = Cascade(thorough, Quick(), quick_ms=0, thorough_ms=0, crops=0)
     image = np.zeros((height, width, 3), np.uint8)
 
-    done = cascade([frame_of(image, index, rotation=rotation) for index in range(5)])
+    done = cascade([frame_of(image, index, shown=Shown.turned(rotation)) for index in range(5)])
 
     middles = np.concatenate([(f.faces.boxes[:1, :2] + f.faces.boxes[:1, 2:]) / 2 for f in done[1:]])
     quarters = np.array([[3, 3], [1, 3], [3, 1], [1, 1]]) / 4 * (width, height)
@@ -372,10 +373,10 @@ def test_a_portrait_in_every_look(rotation: int) -> None:
     image = cv2.resize(portrait(), (400, 480))
     coded = np.ascontiguousarray(np.rot90(image, -rotation // 90))
     cascade = Cascade(open_engine(model_file("centerface")), open_engine(model_file("yunet")), quick_ms=0)
-    both = [cascade([frame_of(coded, index, rotation=rotation)])[0].faces for index in range(2)]
+    both = [cascade([frame_of(coded, index, shown=Shown.turned(rotation))])[0].faces for index in range(2)]
 
     cascade = Cascade(open_engine(model_file("centerface")), Quick(), quick_ms=0)
-    crops = [cascade([frame_of(coded, index, rotation=rotation)])[0].faces for index in range(2)]
+    crops = [cascade([frame_of(coded, index, shown=Shown.turned(rotation))])[0].faces for index in range(2)]
 
     boxes = np.concatenate([faces.boxes for faces in [*both, *crops]])
     assert boxes.shape == (4, 4)

@@ -9,6 +9,7 @@ import pytest
 
 from operators import Operator
 from operators.frame import Frame
+from operators.shown import AS_IT_LIES, Shown
 from pipeline.config import Config, Delivery, Step
 from pipeline.live.lookahead import LATE_S, LookAhead
 from pipeline.live.record_queue import RecordQueue
@@ -46,11 +47,17 @@ class Stage:
         self.epoch = SourceEpoch(mark, self.point, self.ahead, self.queue, self.settings, self.deaths)
 
     def arrive(
-        self, number: int, *, pts: int | None = None, key: bool = False, size: tuple[int, int] = (64, 48)
+        self,
+        number: int,
+        *,
+        pts: int | None = None,
+        key: bool = False,
+        size: tuple[int, int] = (64, 48),
+        shown: Shown = AS_IT_LIES,
     ) -> None:
         came = packet(number, key=key)
         came.pts = number * TICK if pts is None else pts
-        self.epoch.arrive(PictureCame(came, Decoded(number, number, picture(number, *size), False)))
+        self.epoch.arrive(PictureCame(came, Decoded(number, number, picture(number, *size), False, shown)))
 
 
 @pytest.fixture(autouse=True)
@@ -62,15 +69,16 @@ def _no_child_processes(decoders: Opened) -> Opened:
 
 
 def test_frames_are_numbered_and_timed_from_where_the_stream_is() -> None:
-    turned = head()
-    turned.rotation = 90
-    stage = Stage(turned, point=ResumePoint(next_index=10, epoch_index=4, last_pts=TICK))
+    stage = Stage(point=ResumePoint(next_index=10, epoch_index=4, last_pts=TICK))
 
-    stage.arrive(2)
-    stage.arrive(3, pts=3 * TICK)
+    stage.arrive(2, shown=Shown.turned(90))
+    stage.arrive(3, pts=3 * TICK, shown=Shown.turned(90))
 
     first, second = stage.ahead.window
-    assert (first.frame.stream, first.frame.index, first.frame.time_s, first.frame.rotation) == ("clip", 10, 0.08, 90)
+    assert (first.frame.stream, first.frame.index, first.frame.time_s, first.frame.shown) == (
+        *("clip", 10, 0.08),
+        Shown.turned(90),
+    )
     assert (first.number, first.slot, first.stamp.pts, first.epoch_index) == (2, 2, 2 * TICK, 5)
     assert (second.frame.index, second.frame.time_s, second.epoch_index) == (11, 0.12, 6)
 

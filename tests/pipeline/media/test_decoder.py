@@ -228,7 +228,7 @@ WANT, WANT_DEEP = (
 
 
 def given_picture(*, ring: int = 0, slot: int = 0, number: int = 0) -> Received:
-    fields = decoder_child.PICTURE_FIELDS.pack(ring, slot, number, False, True, 6)
+    fields = decoder_child.PICTURE_FIELDS.pack(ring, slot, number, False, True, 6, 0, 0, False, *(0,) * 9)
     return Received(decoder_child.PICTURE, fields)
 
 

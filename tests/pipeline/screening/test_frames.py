@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.shown import Shown
 from pipeline.jail.parent import JailLimits
 from pipeline.screening.frames import ShownTime, VideoFrames
 from pipeline.wire import Head, Packet, Rational
@@ -37,7 +38,7 @@ def test_every_frame_comes_once_in_order(clips: Clips, subtests: pytest.Subtests
 
 
 def test_a_lying_picture_says_how_it_is_shown(clips: Clips) -> None:
-    assert {frame.rotation for frame in VideoFrames(clips("rotated").path, "s", JailLimits())} == {90}
+    assert {frame.shown for frame in VideoFrames(clips("rotated").path, "s", JailLimits())} == {Shown.turned(90)}
 
 
 def test_what_no_picture_comes_of_is_counted(clips: Clips) -> None:
