@@ -896,12 +896,14 @@ class StreamState(_message.Message):
         last_pts: _builtins.int = ...,
         resume_offset: _builtins.int = ...,
         anew: _builtins.bool = ...,
-        scene_s: _builtins.float = ...,
+        scene_s: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ledger", b"ledger", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_scene_s", b"_scene_s", "ledger", b"ledger", "scene_s", b"scene_s", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anew", b"anew", "encoder_clock", b"encoder_clock", "ended", b"ended", "epoch", b"epoch", "epoch_index", b"epoch_index", "last_pts", b"last_pts", "ledger", b"ledger", "next_index", b"next_index", "operators", b"operators", "resume_offset", b"resume_offset", "scene_s", b"scene_s", "settled", b"settled", "settled_below", b"settled_below", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_s", b"_scene_s", "anew", b"anew", "encoder_clock", b"encoder_clock", "ended", b"ended", "epoch", b"epoch", "epoch_index", b"epoch_index", "last_pts", b"last_pts", "ledger", b"ledger", "next_index", b"next_index", "operators", b"operators", "resume_offset", b"resume_offset", "scene_s", b"scene_s", "settled", b"settled", "settled_below", b"settled_below", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__scene_s: _TypeAlias = _typing.Literal["scene_s"]  # noqa: Y015
+    _WhichOneofArgType__scene_s: _TypeAlias = _typing.Literal["_scene_s", b"_scene_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scene_s) -> _WhichOneofReturnType__scene_s | None: ...
 
 Global___StreamState: _TypeAlias = StreamState  # noqa: Y015

@@ -217,7 +217,7 @@ class StreamWork:
             if pending.opens_epoch:
                 self._output.open_epoch()
             self._commit({**pending.cut, **self._lookahead.released()})
-        lag_s = source.lag_s(pending.stamp.pts) - source.wait_s
+        lag_s = source.lag_s(pending.stamp.pts, pending.utc_us) - source.wait_s
         released = self._release(pending, source.head, last=self._queue.closing is not None, lag_s=lag_s)
         source.intake.release(pending.slot)
         self._commits.show(pending, released, epoch=source.head.epoch)

@@ -129,13 +129,12 @@ def test_what_shows_nothing_for_too_long_is_refused(tmp_path: Path, monkeypatch:
             demuxer_child._look_ahead(packets, video, 9.0, live=False)
 
 
-def geometry(aspect: int = 0, coded: int = 0, **said: Any) -> PictureGeometry:
-    ratios = {
-        name: Rational(num=value, den=1)
-        for name, value in (("sample_aspect", aspect), ("coded_aspect", coded))
-        if value
-    }
-    return PictureGeometry(Head(shown=ShownMessage(**ratios, **said)))
+def geometry(aspect: int = 0, coded: int = 0, said: Shown | None = None) -> PictureGeometry:
+    stated = ShownMessage() if said is None else message_of(said)
+    if said is None:
+        stated.sample_aspect.CopyFrom(Rational(num=aspect, den=1 if aspect else 0))
+    stated.coded_aspect.CopyFrom(Rational(num=coded, den=1 if coded else 0))
+    return PictureGeometry(Head(shown=stated))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +154,7 @@ def test_the_aspect_of_a_picture(stated: int, coded: int, said: int, counts: int
 
 
 def test_a_matrix_within_a_picture_goes_before_that_of_the_container() -> None:
-    stated = geometry(matrix=Shown.turned(90).matrix, field_order=2, alpha=True)
+    stated = geometry(said=Shown(Shown.turned(90).matrix, Fraction(1), "bottom", True))
 
     plain, other = (stated.of_picture(matrix, Fraction(0)) for matrix in ((), MIRROR.matrix))
 

@@ -137,3 +137,17 @@ def test_time_begins_at_zero_and_always_goes_on(stamps: list[int | None], may_ju
     times = [clock.at(Packet() if stamp is None else Packet(pts=stamp)) for stamp in stamps]
 
     assert times[0] == 0 and (np.diff(times) > 0).all()
+
+
+@pytest.mark.parametrize("ticks", [0, 1, 120, 3600])
+def test_a_clock_that_crawls_makes_no_look_rarer(ticks: int) -> None:
+    """Of 200 pictures, those that are 200 ms apart by the clock that detectors go by."""
+    clock = ShownTime(Head(timed=True, time_base=Rational(num=1, den=90_000), rate=Rational(num=25, den=1)))
+    looks, next_s = 0, 0.0
+
+    for number in range(200):
+        clock.at(Packet(pts=number * ticks, duration=3600))
+        if clock.scene_s >= next_s - 0.002:
+            looks, next_s = looks + 1, clock.scene_s + 0.2
+
+    assert looks >= 30
