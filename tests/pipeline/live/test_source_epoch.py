@@ -263,6 +263,19 @@ def test_operators_go_by_a_clock_that_does_not_stand_and_reports_by_the_source_s
     assert [frame.source_s for frame in frames] == [0.041, 0.042, 0.043]
 
 
+@pytest.mark.parametrize("step", [0, 1, TICK])
+def test_no_frame_waits_for_a_clock_that_stands(step: int) -> None:
+    """The look-ahead of 200 ms is over after at most 13 frames, whatever the camera's clock says."""
+    stage = Stage(head(live=True), config(lookahead_ms=200))
+    waited = 0
+
+    while not stage.epoch.has_due():
+        stage.arrive(waited, pts=TICK + waited * step)
+        waited += 1
+
+    assert waited <= 13
+
+
 def test_another_turn_in_the_middle_opens_an_epoch() -> None:
     stage = Stage()
 
