@@ -35,6 +35,8 @@ decoded."""
 _TOP_FIRST, _BOTTOM_FIRST = 1, 2
 _FIELD_ORDERS = {2: _TOP_FIRST, 5: _TOP_FIRST, 3: _BOTTOM_FIRST, 4: _BOTTOM_FIRST}
 """FFmpeg's orders, which tell coding and showing apart, by which field is shown first."""
+_FIELDS_APART = frozenset({"hevc"})
+"""Codecs whose interlaced streams decode to fields instead of frames."""
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
 _TEMPLATE_CONTAINERS = ("nut", "matroska")
 """The first that takes the codec: NUT takes all that were tried but ALAC, Matroska wants more than parameters."""
@@ -234,14 +236,18 @@ def _head(container: InputContainer, video: VideoStream, frame: VideoFrame | Non
 def _shown(video: VideoStream, frame: VideoFrame | None) -> ShownMessage:
     """How pictures are shown, by the container and by the first of them."""
     context = video.codec_context
-    coded = context.sample_aspect_ratio
+    coded, stated = (
+        ratio if ratio and ratio > 0 else None for ratio in (context.sample_aspect_ratio, video.sample_aspect_ratio)
+    )
     order = _FIELD_ORDERS.get(context.field_order, 0)
     if frame is not None and frame.interlaced_frame and not order:
         order = _TOP_FIRST
+    if context.codec.canonical_name in _FIELDS_APART:
+        order = 0
     has_planes = context.pix_fmt is not None and has_alpha(VideoFormat(context.pix_fmt))
     return ShownMessage(
         matrix=matrix_of(frame) if frame else (),
-        sample_aspect=rational(video.sample_aspect_ratio or coded),
+        sample_aspect=rational(stated or coded),
         coded_aspect=rational(coded),
         field_order=order,
         alpha=has_planes or (frame is not None and has_alpha(frame.format)) or video.metadata.get("alpha_mode") == "1",
