@@ -54,8 +54,8 @@ def coded(shown: Shown) -> Frame:
     if shown.mirrored:
         image = image[:, ::-1]
     image = np.rot90(image, -shown.turns)
-    across, down = shown.square_size(1000, 1000)
-    size = round(image.shape[1] * 1000 / across), round(image.shape[0] * 1000 / down)
+    across, down = max(shown.sample_aspect, 1), min(shown.sample_aspect, 1)
+    size = round(image.shape[1] / across), round(image.shape[0] * down)
     stored = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
     return frame_of(stored, shown=shown)
 

@@ -17,7 +17,6 @@ from operators import Operator
 from operators.arrays import Array
 from operators.boxes import area, intersection
 from operators.shown import Shown
-from operators.upright import boxes_to_coded
 from pipeline.config import Config, load
 from pipeline.live.dry_run import read_clip, try_out
 from pipeline.live.steps import open_steps
@@ -45,8 +44,8 @@ def scene(number: int) -> tuple[NDArray[np.uint8], Array]:
 def coded(picture: NDArray[np.uint8], shown: Shown) -> NDArray[np.uint8]:
     """As it is stored where a player shows it like that."""
     turned = np.rot90(picture[:, ::-1] if shown.mirrored else picture, -shown.turns)
-    across, down = shown.square_size(100, 100)
-    size = turned.shape[1] * 100 // across, turned.shape[0] * 100 // down
+    across, down = max(shown.sample_aspect, 1), min(shown.sample_aspect, 1)
+    size = round(turned.shape[1] / across), round(turned.shape[0] * down)
     return np.asarray(cv2.resize(np.ascontiguousarray(turned), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -68,11 +67,20 @@ def write(path: Path, shown: Shown, clock: Clocks = lambda n: (n, Fraction(1, 25
     return path
 
 
-def open_shares(covers: Mapping[int, Array], shown: Shown, size: tuple[int, int], frames: range) -> list[float]:
+def box_in_coded(number: int, shown: Shown) -> Array:
+    """Around the face in the picture that is stored, `(1, 4)`: where what is drawn there comes to lie."""
+    x1, y1, x2, y2 = scene(number)[1].astype(int).tolist()
+    drawn = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    drawn[y1:y2, x1:x2] = 255
+    y, x = np.nonzero(coded(drawn, shown)[..., 0] > 127)
+    return np.array([[x.min(), y.min(), x.max() + 1, y.max() + 1]], np.float64)
+
+
+def open_shares(covers: Mapping[int, Array], shown: Shown, frames: range) -> list[float]:
     """How much of the face's box lies under no cover's box, in each of these frames."""
     shares = []
     for number in frames:
-        box = boxes_to_coded(scene(number)[1][None], shown, *size)
+        box = box_in_coded(number, shown)
         over = covers.get(number, np.zeros((0, 4)))
         shares.append(1 - float((intersection(box, over) / area(box)[:, None]).max(initial=0)))
     return shares
@@ -112,7 +120,7 @@ def test_covers_lie_on_the_face_in_the_coded_picture(
     covers = covered(pipeline, path)
 
     height, width = coded(scene(0)[0], shown).shape[:2]
-    shares = open_shares(covers, shown, (width, height), range(EMPTY + 1, COUNT))
+    shares = open_shares(covers, shown, range(EMPTY + 1, COUNT))
     assert max(shares) < 0.25
     boxes = np.concatenate([covers[number] for number in range(EMPTY + 1, COUNT)])
     assert np.median(area(boxes)) < 0.3 * width * height
@@ -138,7 +146,7 @@ def test_no_clock_uncovers_anybody(
 
     # A camera's look-ahead of 250 ms is seven pictures then: a face may be found as late as that after it came.
     first = EMPTY + (1 if not live else 2)
-    assert max(open_shares(covers, SAME, (WIDTH, HEIGHT), range(first, COUNT))) < 0.25
+    assert max(open_shares(covers, SAME, range(first, COUNT))) < 0.25
 
 
 def test_field_pictures_are_covered_and_none_is_lost(
