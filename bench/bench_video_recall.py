@@ -44,6 +44,7 @@ from operators.boxes import iou
 from operators.detect.centerface import CenterFace
 from operators.frame import Cover, Frame
 from operators.stills import planar
+from operators.upright import boxes_to_coded, upright_bgr
 from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load
 from pipeline.live.lookahead import LookAhead, PendingFrame
 from pipeline.live.steps import open_steps
@@ -242,7 +243,8 @@ def measure(path: Path, config: str, most: int | None) -> tuple[dict[str, ClipTa
     size = (0, 0)
     for frame in islice(read_frames(path), most):
         size = (frame.picture.width, frame.picture.height)
-        theirs.append(np.column_stack(peer(frame.bgr)))
+        boxes, scores = peer(np.ascontiguousarray(upright_bgr(frame)))
+        theirs.append(np.column_stack([boxes_to_coded(boxes, frame.shown, *size), scores]))
         found = theirs[-1]
         if frame.index % 2 == 0:
             side = enlarged(max(size))

@@ -18,6 +18,8 @@ ONE, UNIT = 1 << 16, 1 << 30
 """1 in the upper rows of a display matrix, and in its last column."""
 LARGEST_ASPECT = 16
 """Samples are looked at as at most so many times wider than high, or higher than wide: no camera's are."""
+LARGEST_AREA = 3840 * 2160
+"""Pictures that are stretched do not get larger than this, or stay as large as they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ class Shown:
         return _orientation(self.matrix)[2]
 
     def square_size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of a coded picture whose samples are made square by enlarging, not turned yet.
+        """Width and height of a coded picture whose samples are made square by enlarging, not turned yet. What would
+        become larger than LARGEST_AREA by that is reduced along the other side as well.
 
         >>> Shown(sample_aspect=Fraction(4)).square_size(320, 720)
         (1280, 720)
@@ -94,7 +97,9 @@ class Shown:
         (64, 96)
         """
         aspect = min(max(self.sample_aspect, Fraction(1, LARGEST_ASPECT)), Fraction(LARGEST_ASPECT))
-        return (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
+        across, down = (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
+        smaller = (max(width * height, LARGEST_AREA) / max(1, across * down)) ** 0.5
+        return (across, down) if smaller >= 1 else (max(1, round(across * smaller)), max(1, round(down * smaller)))
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of a coded picture as it is shown, in square samples.

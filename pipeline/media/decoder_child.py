@@ -86,6 +86,7 @@ class _Server:
         self._pairs = FieldPairs(settings["codec"], base64.b64decode(settings["extradata"]))
         self._alpha = AlphaStream(*(settings[name] for name in ("codec", "width", "height", "max_pixels")))
         self._before = -1
+        self._rotation, self._matrix = 0, tuple[int, ...]()
         self._packets: deque[bytes] = deque()
         self._unsent = bytearray()
         self._finished = False
@@ -162,7 +163,7 @@ class _Server:
         if frame.pts is None:
             return
         full_range, matrix, corrupt = frame.color_range == _FULL_RANGE, frame.colorspace, frame.is_corrupt
-        number, turned = frame.pts, matrix_of(frame)
+        number, turned = frame.pts, self._turned(frame)
         try:
             opacity = plane_of(frame) if has_alpha(frame.format) else self._alpha.take(frame)
         except ValueError as error:
@@ -189,6 +190,12 @@ class _Server:
             *(bool(turned), *(turned or (0,) * 9)),
         )
         self._say(PICTURE, fields)
+
+    def _turned(self, frame: VideoFrame) -> tuple[int, ...]:
+        """Its display matrix, looked for where it can have changed: that takes longer than to ask for its turn."""
+        if frame.key_frame or frame.rotation != self._rotation:
+            self._rotation, self._matrix = frame.rotation, matrix_of(frame)
+        return self._matrix
 
     def _slot(self, width: int, height: int, name: str) -> int:
         """A free slot, in a new ring when pictures changed; waits for the parent where there is none."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from operators.shown import FieldOrder
 
 SLICE, IDR_SLICE, SPS, PPS = 1, 5, 7, 8
-BEGINNING = 512
-"""So many bytes of a unit are read at most: parameter sets are shorter."""
+BEGINNING, SLICE_BEGINNING = 512, 32
+"""So many bytes of a unit are read at most: parameter sets are shorter, and so is what is wanted of a slice."""
 _WITH_CHROMA = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _MOST_REFERENCES = 255
 
@@ -109,7 +109,7 @@ class FieldPairs:
                     bits = _Bits(unit[1:])
                     self._pictures[bits.golomb()] = bits.golomb()
                 elif kind in (SLICE, IDR_SLICE):
-                    return self._field(_Bits(unit[1:]))
+                    return self._field(_Bits(unit[1:SLICE_BEGINNING]))
             except (ValueError, KeyError):
                 return None  # a broken unit is the decoder's affair
         return None

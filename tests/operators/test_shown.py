@@ -57,6 +57,16 @@ def test_size_as_it_is_shown(shown: Shown, size: tuple[int, int]) -> None:
     assert shown.size(320, 720) == size
 
 
+def test_stretching_makes_no_picture_huge() -> None:
+    wide, whole = Shown.turned(0, sample_aspect=16), Shown()
+
+    assert wide.size(1920, 1080) == (15360, 540)
+    assert whole.size(8192, 4352) == (8192, 4352)
+    across, down = wide.size(8192, 4352)
+    assert across * down <= 8192 * 4352 * 1.001
+    assert across / down == pytest.approx(16 * 8192 / 4352, rel=0.001)
+
+
 def test_what_is_no_geometry() -> None:
     with pytest.raises(ValueError, match="nine numbers"):
         Shown((1, 2, 3))

@@ -38,7 +38,7 @@ def scene(number: int) -> tuple[NDArray[np.uint8], Array]:
     if number >= EMPTY:
         head = cv2.resize(portrait()[60:460, 120:460], (FACE_PX * 340 // 400 * 3 // 2, FACE_PX * 3 // 2))
         picture[y : y + head.shape[0], x : x + head.shape[1]] = head
-    return picture, np.array([x + 42, y + 36, x + 105, y + 110], np.float64)
+    return np.asarray(picture, np.uint8), np.array([x + 42, y + 36, x + 105, y + 110], np.float64)
 
 
 def coded(picture: NDArray[np.uint8], shown: Shown) -> NDArray[np.uint8]:
