@@ -37,6 +37,7 @@ class Period:
 def upright_size(frame: Frame) -> tuple[int, int]:
     """Width and height of the picture as it is shown, in square samples.
 
+    >>> from operators.shown import Shown
     >>> from operators.stills import frame_of
     >>> upright_size(frame_of(np.zeros((480, 640, 3), np.uint8), shown=Shown.turned(90)))
     (480, 640)
@@ -93,6 +94,7 @@ def square_around(frame: Frame, box: Array, *, sizes: float, least_px: float) ->
     Returns:
         Where its upper left corner lies in the coded picture, `(2,)` float32, and the part as a frame.
 
+    >>> from operators.shown import Shown
     >>> from operators.stills import frame_of
     >>> frame = frame_of(np.zeros((640, 288, 3), np.uint8), shown=Shown.turned(0, sample_aspect=4))
     >>> corner, part = square_around(frame, np.array([100, 300, 125, 400]), sizes=2, least_px=32)
