@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from operators.shown import Shown
-from pipeline.media.alpha import beside
+from pipeline.media.alpha import alpha_of
 from pipeline.media.buffers import matrix_of
 from tests import hostile as broken
 from tests.clips import FPS, MAKERS, Clips, draw, portrait, read_index, shown
@@ -174,7 +174,7 @@ def test_fields_in_packets_of_their_own(clips: Clips) -> None:
 def test_what_a_plain_decode_shows_lies_under_alpha(clips: Clips) -> None:
     path = clips("hidden_by_alpha", with_face=True).path
     with av.open(str(path)) as container:
-        alpha = [beside(packet) for packet in container.demux(video=0) if packet.size]
+        alpha = [alpha_of(packet) for packet in container.demux(video=0) if packet.size]
 
     assert all(alpha) and len(alpha) == 24
     hidden = list(frames(path))[12].to_ndarray(format="gray")[80:, 110:]

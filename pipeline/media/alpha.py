@@ -1,7 +1,8 @@
 """What an alpha channel hides is hidden for good: pictures are laid over black when they are decoded.
 
 No output has an alpha channel, and most pictures under alpha 0 still hold what was there. VP8 and VP9 in Matroska carry
-alpha as a second stream, one picture beside each, which their usual decoders pass over; others have it as a plane.
+alpha as a second stream, a picture of it with each of theirs, which their usual decoders pass over; others have it as a
+plane.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from pipeline.media.formats import DECODERS
 if TYPE_CHECKING:
     from pipeline.media.buffers import AvPacket
 
-BESIDE = frozenset({"vp8", "vp9"})
-"""Codecs whose alpha lies in a stream of its own."""
 _SIDE_DATA: Final = "matroska_block_additional"
 _NAME_BYTES, _ALPHA = 8, 1
 """What comes with a block of Matroska begins with a number that says what it is; 1 is alpha."""
@@ -40,7 +39,7 @@ def has_alpha(format: VideoFormat) -> bool:  # noqa: A002 - what it is
     return any(component.is_alpha for component in format.components)
 
 
-def beside(packet: AvPacket) -> bytes:
+def alpha_of(packet: AvPacket) -> bytes:
     """The alpha picture that comes with a packet, coded as the packet is; empty if none does."""
     if not packet.has_sidedata(_SIDE_DATA):
         return b""
@@ -50,12 +49,12 @@ def beside(packet: AvPacket) -> bytes:
 
 
 class AlphaStream:
-    """Decodes the alpha pictures that come beside those of a stream.
+    """Decodes the alpha pictures that come with those of a stream.
 
     Once one has come, every picture needs one: what would be shown without it nobody knows.
 
     Args:
-        codec: of the stream, one of BESIDE.
+        codec: of the stream, and so of its alpha.
         width, height: of its pictures.
         max_pixels: of a picture.
     """

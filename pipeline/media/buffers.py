@@ -41,7 +41,7 @@ def matrix_of(frame: VideoFrame) -> tuple[int, ...]:
     """The nine numbers of the display matrix that comes with a picture; empty if none does."""
     try:
         matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # beside it lies something that PyAV has no name for: it still tells the turn
+    except ValueError:  # the picture also has something that PyAV has no name for; its turn can still be read
         return Shown.turned(frame.rotation).matrix
     return () if matrix is None else tuple(np.frombuffer(bytes(matrix), np.int32).tolist())
 

@@ -22,8 +22,8 @@ USUAL_BASE = Fraction(1, 90_000)
 SHORTEST_STEP_S = 0.016
 """No two pictures are closer by the scene clock: 60 a second are believed, rounded to milliseconds."""
 CRAWL_STEP_S = 0.015
-"""A source whose last steps are shorter on average, which is more than 66 pictures a second, has no clock: it cannot be
-told from one that crawls, and hardly anything happens in such a time."""
+"""A source whose last steps are shorter on average, which is more than 66 pictures a second, has no clock: it looks
+like one that crawls, and hardly anything happens in such a time."""
 NOMINAL_STEP_S = 1 / 30
 """How far apart the pictures of such a source are taken to be."""
 STEPS = 8

@@ -19,7 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.jail.protocol import FAILED, Channel
-from pipeline.media.alpha import beside, has_alpha
+from pipeline.media.alpha import alpha_of, has_alpha
 from pipeline.media.buffers import AvPacket, matrix_of, packet_of, words
 from pipeline.media.fields import FieldPairs
 from pipeline.media.formats import CONTAINERS, JUMPY_CONTAINERS, RAW_CONTAINERS, VIDEO_CODECS
@@ -29,12 +29,12 @@ RECORD = 1
 ENDED = 2
 
 _LOOK_AHEAD_BYTES, _LOOK_AHEAD_PART = 128 << 20, 0.75
-"""So much is read at most before the head is sent, for at most this part of the time-out, to find what only pictures
+"""So much is read at most before the head is sent, during at most this part of the time-out, to find what only pictures
 hold: how they are shown. Sound may begin long before them, and those of a recording joined in the middle cannot be
 decoded."""
 _TOP_FIRST, _BOTTOM_FIRST = 1, 2
 _FIELD_ORDERS = {2: _TOP_FIRST, 5: _TOP_FIRST, 3: _BOTTOM_FIRST, 4: _BOTTOM_FIRST}
-"""FFmpeg's orders, which tell coding and showing apart, by which field is shown first."""
+"""FFmpeg's orders, which distinguish coding from showing, by which field is shown first."""
 _FIELDS_APART = frozenset({"hevc"})
 """Codecs whose interlaced streams decode to fields instead of frames."""
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -112,8 +112,8 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
     live: bool = settings["live"]
     waiting, frame = _look_ahead(packets, video, patience_s, live=live)
     head = _head(container, video, frame)
-    _tell_fields(head, [packet for packet in waiting if packet.stream is video], frame)
-    head.shown.alpha |= any(beside(packet) for packet in waiting if packet.stream is video)
+    _count_fields(head, [packet for packet in waiting if packet.stream is video], frame)
+    head.shown.alpha |= any(alpha_of(packet) for packet in waiting if packet.stream is video)
     head.audio.extend(_audio_track(i, stream) for i, stream in enumerate(audio, 1))
     shown = [packet for packet in waiting if packet.stream is video]
     if live:
@@ -155,7 +155,7 @@ def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: in
     count = 0
     for packet in container.demux(streams):
         count += packet.stream is video and packet.size > 0
-        size = packet.size + len(beside(packet))
+        size = packet.size + len(alpha_of(packet))
         if size > max_packet_bytes:
             raise Refused(f"has a packet of {size} bytes; at most {max_packet_bytes} are taken")
         if unpack is None or packet.stream is not video:
@@ -254,7 +254,7 @@ def _shown(video: VideoStream, frame: VideoFrame | None) -> ShownMessage:
     )
 
 
-def _tell_fields(head: Head, packets: Sequence[AvPacket], frame: VideoFrame | None) -> None:
+def _count_fields(head: Head, packets: Sequence[AvPacket], frame: VideoFrame | None) -> None:
     """Puts right what is counted by packets where two of them, a field each, make a picture."""
     if frame is None or not frame.interlaced_frame:
         return
@@ -327,6 +327,6 @@ def _record(packet: AvPacket, tracks: Mapping[int, int]) -> StreamRecord:
             key=packet.is_keyframe,
             discard=packet.is_discard,
             data=bytes(packet),
-            alpha=b"" if track else beside(packet),
+            alpha=b"" if track else alpha_of(packet),
         )
     )

@@ -56,7 +56,7 @@ def is_plausible(said: ShownMessage) -> bool:
 class PictureGeometry:
     """How each picture of an epoch is shown: as its head says, unless the picture itself says otherwise.
 
-    A decoder tells of each picture what is in its own bytes. A matrix there goes before the container's, as in every
+    A decoder reports of each picture what is in its own bytes. A matrix there goes before the container's, as in every
     player. An aspect there counts from where it changes: before, the container's goes before it.
 
     Args:

@@ -1,4 +1,4 @@
-"""What an alpha channel hides comes out black, however the channel is stored; what cannot be told is not shown."""
+"""What an alpha channel hides comes out black, however the channel is stored; what nobody can know is not shown."""
 
 from __future__ import annotations
 

@@ -169,9 +169,9 @@ def scene(times: Sequence[float], *, rate: Fraction = Fraction(25)) -> list[floa
 def test_a_clock_that_can_be_true_is_taken_as_it_is(rate: Fraction, base: int | None) -> None:
     """Also where its times are rounded to milliseconds."""
     times = [number / rate for number in range(100)]
-    told = [float(Fraction(round(time * base), base) if base else time) for time in times]
+    stated = [float(Fraction(round(time * base), base) if base else time) for time in times]
 
-    assert scene(told, rate=rate) == pytest.approx(told, abs=0.001)
+    assert scene(stated, rate=rate) == pytest.approx(stated, abs=0.001)
 
 
 @pytest.mark.parametrize(

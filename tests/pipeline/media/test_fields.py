@@ -27,7 +27,7 @@ def field(number: int, *, bottom: bool, sets: bool = False) -> bytes:
 
 
 def framed(data: bytes) -> bytes:
-    """Each unit behind its length in four bytes, as in mp4."""
+    """Each unit after its length in four bytes, as in mp4."""
     units = data.split(b"\0\0\0\1")[1:]
     return b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
 

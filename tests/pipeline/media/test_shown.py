@@ -1,4 +1,4 @@
-"""How pictures are shown: found in the source whatever comes before, kept by the result, and told of each picture."""
+"""How pictures are shown: found in the source whatever comes before, kept by the result, and known of each picture."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_pictures_that_change_with_each_other_are_not_all_remembered() -> None:
     assert len(stated._known) <= 66
 
 
-def test_a_turn_that_only_the_decoder_can_see_is_told_of_each_picture(tmp_path: Path) -> None:
+def test_a_turn_that_only_the_decoder_can_see_is_known_of_each_picture(tmp_path: Path) -> None:
     """A camera that was turned sends it within its pictures."""
     path = clip(tmp_path / "camera.mp4", looking(Shown.turned(0)), count=2)
     head, packets = demux(path)
