@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,13 @@ from operators.arrays import Array
 from operators.boxes import iou
 from operators.detect.centerface import CenterFace
 from operators.frame import Cover, Frame
+from operators.shown import Shown
 from operators.stills import planar
+from operators.upright import boxes_to_coded, upright_bgr
 from pipeline.config import LIVE_LOOKAHEAD_MS, LOOKAHEAD_MS, load
 from pipeline.live.lookahead import LookAhead, PendingFrame
 from pipeline.live.steps import open_steps
+from pipeline.media.buffers import matrix_of
 from pipeline.media.clock import FrameStamp
 from pipeline.models.catalog import find_model
 from pipeline.models.fetch import pull
@@ -97,8 +101,10 @@ class ClipTruth:
 def read_frames(path: Path) -> Iterator[Frame]:
     """The frames of a clip, as a decoder of the pipeline gives them."""
     with av.open(str(path)) as container:
+        aspect = container.streams.video[0].sample_aspect_ratio or Fraction(1)
         for index, picture in enumerate(container.decode(video=0)):
-            yield Frame(path.name, index, float(picture.time), planar(picture.to_ndarray(format="yuv420p")))
+            shown, planes = Shown(matrix_of(picture), aspect), planar(picture.to_ndarray(format="yuv420p"))
+            yield Frame(path.name, index, float(picture.time), planes, shown=shown)
 
 
 # -- truth ---------------------------------------------------------------------------------------------
@@ -242,7 +248,8 @@ def measure(path: Path, config: str, most: int | None) -> tuple[dict[str, ClipTa
     size = (0, 0)
     for frame in islice(read_frames(path), most):
         size = (frame.picture.width, frame.picture.height)
-        theirs.append(np.column_stack(peer(frame.bgr)))
+        boxes, scores = peer(np.ascontiguousarray(upright_bgr(frame)))
+        theirs.append(np.column_stack([boxes_to_coded(boxes, frame.shown, *size), scores]))
         found = theirs[-1]
         if frame.index % 2 == 0:
             side = enlarged(max(size))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.arrays import Array
+from operators.shown import AS_IT_LIES, Shown
 
 Style = Literal["blur", "mosaic", "solid", "image"]
 Shape = Literal["ellipse", "box"]
@@ -273,13 +274,14 @@ class Frame:
     Attributes:
         stream: the stream's name.
         index: position among the frames of the stream, from 0, in the order of showing.
-        time_s: when it is shown, in seconds of the source's clock.
+        time_s: when it is shown, in seconds of a clock that never stands or crawls: by it operators decide.
         picture: the pixels. Read-only for operators.
         faces: what was found so far.
         covers: what is to be painted.
         examined: a detector has looked at this very picture.
         cut: a new scene begins with it: nobody stays where they were before.
-        rotation: degrees counter-clockwise by which the coded picture is turned to be shown upright.
+        shown: how the coded picture is shown.
+        clock_s: when the source's own clock says that it is shown, where that is not `time_s`.
         verdicts: what operators claim as of this frame; most frames bring none.
     """
 
@@ -291,8 +293,14 @@ class Frame:
     covers: tuple[Cover, ...] = ()
     examined: bool = False
     cut: bool = False
-    rotation: int = 0
+    shown: Shown = AS_IT_LIES
+    clock_s: float | None = None
     verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def source_s(self) -> float:
+        """When it is shown, in seconds of the source's own clock: for reports, which decide nothing."""
+        return self.time_s if self.clock_s is None else self.clock_s
 
     @cached_property
     def bgr(self) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from operators.boxes import iou
 from operators.frame import Frame
 from operators.options import PositiveCount
 from operators.stills import read_image
-from operators.upright import boxes_to_upright, upright
+from operators.upright import boxes_to_upright, upright_bgr
 
 PHOTO_PX = 1024
 CHIP_PX, CHIP_PADDING = 150, 0.25
@@ -147,8 +147,8 @@ class Keep:
             return replace(known, met_at=frame.index)
         if known is not None and frame.index < known.compare_at:
             return replace(known, met_at=frame.index)
-        coded = frame.rotation, frame.picture.width, frame.picture.height
-        image, turned = upright(frame.bgr, frame.rotation), boxes_to_upright(box[None], *coded)[0]
+        coded = frame.shown, frame.picture.width, frame.picture.height
+        image, turned = upright_bgr(frame), boxes_to_upright(box[None], *coded)[0]
         distances = np.linalg.norm(self._known - self._describe.face(image, turned), axis=1)
         if distances.min(initial=np.inf) > self._distance:
             return TrackMatch(0, frame.index + self._retry, here, frame.index)

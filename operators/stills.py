@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engines import ConfigError
 from operators.arrays import Array
 from operators.frame import PIXEL_FORMATS, Frame, Picture
+from operators.shown import AS_IT_LIES, Shown
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -64,13 +65,13 @@ def planar(stacked: Array) -> Picture:
     return Picture((y.reshape(height, width), u.reshape(half), v.reshape(half)), PIXEL_FORMATS["yuv420p"])
 
 
-def frame_of(image: Array, index: int = 0, *, stream: str = "still", rotation: int = 0) -> Frame:
-    """A frame that shows a `(h, w, 3)` uint8 BGR image.
+def frame_of(image: Array, index: int = 0, *, stream: str = "still", shown: Shown = AS_IT_LIES) -> Frame:
+    """A frame of a coded picture that holds a `(h, w, 3)` uint8 BGR image.
 
     >>> frame_of(np.zeros((4, 4, 3), np.uint8), index=50).time_s
     2.0
     """
-    return Frame(stream, index, index / 25, picture_of(image), rotation=rotation)
+    return Frame(stream, index, index / 25, picture_of(image), shown=shown)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

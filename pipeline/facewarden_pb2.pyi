@@ -100,6 +100,52 @@ class Color(_message.Message):
 Global___Color: _TypeAlias = Color  # noqa: Y015
 
 @_typing.final
+class Shown(_message.Message):
+    """What a player does with coded pictures before anybody sees them. Nothing in it is a guess: what is absent is not stated
+    anywhere, and means a picture as it lies, of square samples, whole and opaque.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATRIX_FIELD_NUMBER: _builtins.int
+    SAMPLE_ASPECT_FIELD_NUMBER: _builtins.int
+    CODED_ASPECT_FIELD_NUMBER: _builtins.int
+    FIELD_ORDER_FIELD_NUMBER: _builtins.int
+    ALPHA_FIELD_NUMBER: _builtins.int
+    field_order: _builtins.int
+    """1: interlaced, top field first; 2: bottom field first"""
+    alpha: _builtins.bool
+    """parts are hidden by an alpha channel; decoders black them"""
+    @_builtins.property
+    def matrix(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """the nine numbers of a display matrix as in ISO/IEC 14496-12, row by row"""
+
+    @_builtins.property
+    def sample_aspect(self) -> Global___Rational:
+        """of the container, else of the codec"""
+
+    @_builtins.property
+    def coded_aspect(self) -> Global___Rational:
+        """of the codec when the epoch began: a picture that states another one is shown by it"""
+
+    def __init__(
+        self,
+        *,
+        matrix: _abc.Iterable[_builtins.int] | None = ...,
+        sample_aspect: Global___Rational | None = ...,
+        coded_aspect: Global___Rational | None = ...,
+        field_order: _builtins.int = ...,
+        alpha: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["coded_aspect", b"coded_aspect", "sample_aspect", b"sample_aspect"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "coded_aspect", b"coded_aspect", "field_order", b"field_order", "matrix", b"matrix", "sample_aspect", b"sample_aspect"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shown: _TypeAlias = Shown  # noqa: Y015
+
+@_typing.final
 class AudioTrack(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -146,9 +192,7 @@ class Head(_message.Message):
     REORDER_DEPTH_FIELD_NUMBER: _builtins.int
     TIME_BASE_FIELD_NUMBER: _builtins.int
     RATE_FIELD_NUMBER: _builtins.int
-    SAMPLE_ASPECT_FIELD_NUMBER: _builtins.int
     COLOR_FIELD_NUMBER: _builtins.int
-    ROTATION_FIELD_NUMBER: _builtins.int
     TIMED_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
@@ -158,6 +202,7 @@ class Head(_message.Message):
     CONTINUES_FIELD_NUMBER: _builtins.int
     CREATED_US_FIELD_NUMBER: _builtins.int
     FIRST_PTS_FIELD_NUMBER: _builtins.int
+    SHOWN_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -166,8 +211,6 @@ class Head(_message.Message):
     pixel_format: _builtins.str
     bits_per_coded_sample: _builtins.int
     reorder_depth: _builtins.int
-    rotation: _builtins.int
-    """degrees counter-clockwise, as the display matrix says"""
     timed: _builtins.bool
     """false: packets carry no usable pts; frame k is shown at k / rate"""
     source: _builtins.str
@@ -190,11 +233,11 @@ class Head(_message.Message):
         """average frames per second, 0/1 where unknown"""
 
     @_builtins.property
-    def sample_aspect(self) -> Global___Rational: ...
-    @_builtins.property
     def color(self) -> Global___Color: ...
     @_builtins.property
     def audio(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudioTrack]: ...
+    @_builtins.property
+    def shown(self) -> Global___Shown: ...
     def __init__(
         self,
         *,
@@ -208,9 +251,7 @@ class Head(_message.Message):
         reorder_depth: _builtins.int = ...,
         time_base: Global___Rational | None = ...,
         rate: Global___Rational | None = ...,
-        sample_aspect: Global___Rational | None = ...,
         color: Global___Color | None = ...,
-        rotation: _builtins.int = ...,
         timed: _builtins.bool = ...,
         audio: _abc.Iterable[Global___AudioTrack] | None = ...,
         source: _builtins.str = ...,
@@ -220,10 +261,11 @@ class Head(_message.Message):
         continues: _builtins.bool = ...,
         created_us: _builtins.int = ...,
         first_pts: _builtins.int = ...,
+        shown: Global___Shown | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["color", b"color", "rate", b"rate", "sample_aspect", b"sample_aspect", "time_base", b"time_base"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["color", b"color", "rate", b"rate", "shown", b"shown", "time_base", b"time_base"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bits_per_coded_sample", b"bits_per_coded_sample", "clock_may_jump", b"clock_may_jump", "codec", b"codec", "color", b"color", "continues", b"continues", "created_us", b"created_us", "epoch", b"epoch", "extradata", b"extradata", "first_pts", b"first_pts", "frames_expected", b"frames_expected", "height", b"height", "live", b"live", "pixel_format", b"pixel_format", "rate", b"rate", "reorder_depth", b"reorder_depth", "rotation", b"rotation", "sample_aspect", b"sample_aspect", "source", b"source", "time_base", b"time_base", "timed", b"timed", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bits_per_coded_sample", b"bits_per_coded_sample", "clock_may_jump", b"clock_may_jump", "codec", b"codec", "color", b"color", "continues", b"continues", "created_us", b"created_us", "epoch", b"epoch", "extradata", b"extradata", "first_pts", b"first_pts", "frames_expected", b"frames_expected", "height", b"height", "live", b"live", "pixel_format", b"pixel_format", "rate", b"rate", "reorder_depth", b"reorder_depth", "shown", b"shown", "source", b"source", "time_base", b"time_base", "timed", b"timed", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -246,6 +288,7 @@ class Packet(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     CHAIN_FIELD_NUMBER: _builtins.int
     RECEIVED_US_FIELD_NUMBER: _builtins.int
+    ALPHA_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     track: _builtins.int
     number: _builtins.int
@@ -260,9 +303,11 @@ class Packet(_message.Message):
     """to be decoded, never to be shown (an edit list)"""
     data: _builtins.bytes
     chain: _builtins.bytes
-    """in `packets`: SHA-256(previous chain || data), so that a resumed ingest proves it reads the same"""
+    """in `packets`: SHA-256(previous chain || data || alpha), so that a resumed ingest proves it reads the same"""
     received_us: _builtins.int
     """in `packets`, video of a live source: when ingest received it, Unix time"""
+    alpha: _builtins.bytes
+    """in `packets`: its alpha channel, where that is a picture of its own coded alike (VP8, VP9 in Matroska)"""
     def __init__(
         self,
         *,
@@ -277,10 +322,11 @@ class Packet(_message.Message):
         data: _builtins.bytes = ...,
         chain: _builtins.bytes = ...,
         received_us: _builtins.int = ...,
+        alpha: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dts", b"_dts", "_pts", b"_pts", "dts", b"dts", "pts", b"pts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dts", b"_dts", "_pts", b"_pts", "chain", b"chain", "data", b"data", "discard", b"discard", "dts", b"dts", "duration", b"duration", "epoch", b"epoch", "key", b"key", "number", b"number", "pts", b"pts", "received_us", b"received_us", "track", b"track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dts", b"_dts", "_pts", b"_pts", "alpha", b"alpha", "chain", b"chain", "data", b"data", "discard", b"discard", "dts", b"dts", "duration", b"duration", "epoch", b"epoch", "key", b"key", "number", b"number", "pts", b"pts", "received_us", b"received_us", "track", b"track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dts: _TypeAlias = _typing.Literal["dts"]  # noqa: Y015
     _WhichOneofArgType__dts: _TypeAlias = _typing.Literal["_dts", b"_dts"]  # noqa: Y015
@@ -803,6 +849,7 @@ class StreamState(_message.Message):
     LAST_PTS_FIELD_NUMBER: _builtins.int
     RESUME_OFFSET_FIELD_NUMBER: _builtins.int
     ANEW_FIELD_NUMBER: _builtins.int
+    SCENE_S_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """of the output; a takeover adds one"""
     next_index: _builtins.int
@@ -819,6 +866,8 @@ class StreamState(_message.Message):
     """in `packets`: where decoding begins for whoever goes on"""
     anew: _builtins.bool
     """the frame at next_index begins a new clock"""
+    scene_s: _builtins.float
+    """of the frame before next_index, by the clock that operators decide by"""
     @_builtins.property
     def source(self) -> Global___Head:
         """the head in force at the resume offset"""
@@ -847,11 +896,14 @@ class StreamState(_message.Message):
         last_pts: _builtins.int = ...,
         resume_offset: _builtins.int = ...,
         anew: _builtins.bool = ...,
+        scene_s: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ledger", b"ledger", "source", b"source"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_scene_s", b"_scene_s", "ledger", b"ledger", "scene_s", b"scene_s", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anew", b"anew", "encoder_clock", b"encoder_clock", "ended", b"ended", "epoch", b"epoch", "epoch_index", b"epoch_index", "last_pts", b"last_pts", "ledger", b"ledger", "next_index", b"next_index", "operators", b"operators", "resume_offset", b"resume_offset", "settled", b"settled", "settled_below", b"settled_below", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_s", b"_scene_s", "anew", b"anew", "encoder_clock", b"encoder_clock", "ended", b"ended", "epoch", b"epoch", "epoch_index", b"epoch_index", "last_pts", b"last_pts", "ledger", b"ledger", "next_index", b"next_index", "operators", b"operators", "resume_offset", b"resume_offset", "scene_s", b"scene_s", "settled", b"settled", "settled_below", b"settled_below", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__scene_s: _TypeAlias = _typing.Literal["scene_s"]  # noqa: Y015
+    _WhichOneofArgType__scene_s: _TypeAlias = _typing.Literal["_scene_s", b"_scene_s"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scene_s) -> _WhichOneofReturnType__scene_s | None: ...
 
 Global___StreamState: _TypeAlias = StreamState  # noqa: Y015

@@ -26,6 +26,7 @@ from pipeline.facewarden_pb2 import (
     StreamState,
     VerdictRecord,
 )
+from pipeline.facewarden_pb2 import Shown as ShownMessage
 from pipeline.facewarden_pb2 import Verdict as VerdictMessage
 
 
@@ -67,6 +68,7 @@ __all__ = [
     "Rational",
     "Reject",
     "Seal",
+    "ShownMessage",
     "StreamRecord",
     "StreamState",
     "VerdictMessage",

@@ -19,6 +19,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from operators.shown import Shown
+from tests import field_pictures
+
 Image = NDArray[np.uint8]
 
 WIDTH, HEIGHT, FPS = 192, 144, 25
@@ -315,6 +318,39 @@ def rotated(folder: Path, face: Image | None) -> Clip:
     return write(folder / "rotated.mp4", lying, prepare=lambda stream: stream.set_display_rotation(90), **h264(48))
 
 
+def mirrored(folder: Path, face: Image | None) -> Clip:
+    """Half as wide as it is shown, lying on its side, and seen in a mirror."""
+    shown = Shown.turned(90, mirrored=True)
+
+    def prepare(stream: Any) -> None:
+        stream.set_display_matrix(shown.matrix)
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+
+    return write(folder / "mirrored.mp4", face, prepare=prepare, **h264(48))
+
+
+def fields(folder: Path, face: Image | None) -> Clip:
+    """Interlaced: two packets a frame, with a field each, of which a decoder gives one picture."""
+    frames = [draw(i, 192, 160, face) for i in range(16)]
+    return Clip(field_pictures.write(folder / "fields.ts", frames), tuple(range(16)))
+
+
+def hidden_by_alpha(folder: Path, face: Image | None) -> Clip:
+    """The lower right quarter lies under alpha 0, in a stream of its own that the usual decoder passes over."""
+    path, options = folder / "alpha.webm", {"auto-alt-ref": "0", "crf": "20", "deadline": "realtime", "cpu-used": "8"}
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("libvpx-vp9", rate=FPS, options=options)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuva420p"
+        for i in range(24):
+            opaque = np.full((HEIGHT, WIDTH, 1), 255, np.uint8)
+            opaque[HEIGHT // 2 :, WIDTH // 2 :] = 0
+            picture = np.concatenate([draw(i, WIDTH, HEIGHT, face), opaque], axis=2)
+            frame = av.VideoFrame.from_ndarray(picture, format="bgra")
+            container.mux(stream.encode(frame.reformat(format="yuva420p")))
+        container.mux(stream.encode(None))
+    return Clip(path, tuple(range(24)))
+
+
 def odd_size(folder: Path, face: Image | None) -> Clip:
     """321x241 in 4:2:0, which x264 refuses to encode."""
     return write(folder / "odd.mp4", face, codec="mpeg4", count=48, size=(321, 241), options={"b": "800k"})
@@ -427,9 +463,9 @@ MAKERS: dict[str, Callable[[Path, Image | None], Clip]] = {
     for maker in (
         h264_plain, h264_open_gop, hevc_open_gop, mpeg2_open_gop, h264_intra_refresh, h264_long_gop, h264_all_intra,
         no_keyframe_start, edit_list, variable_rate, late_start, clock_jump_ahead, clock_jump_back,
-        clock_jump_with_sound, avi_b_frames, raw_h264, rotated, odd_size, odd_size_444, h264_444, size_change_ts,
-        size_change_raw, hdr_10_bit, vp8, vp9_hidden_frames, av1, mjpeg_avi, mjpeg_mkv, gif, mpeg1, mov_g711, mov_pcm,
-        mp4_aac, long_audio,
+        clock_jump_with_sound, avi_b_frames, raw_h264, rotated, mirrored, fields, hidden_by_alpha, odd_size,
+        odd_size_444, h264_444, size_change_ts, size_change_raw, hdr_10_bit, vp8, vp9_hidden_frames, av1, mjpeg_avi,
+        mjpeg_mkv, gif, mpeg1, mov_g711, mov_pcm, mp4_aac, long_audio,
     )
 }  # fmt: skip
 

@@ -12,6 +12,9 @@ import av
 import numpy as np
 import pytest
 
+from operators.shown import Shown
+from pipeline.media.alpha import alpha_of
+from pipeline.media.buffers import matrix_of
 from tests import hostile as broken
 from tests.clips import FPS, MAKERS, Clips, draw, portrait, read_index, shown
 from tests.hostile import HostileFiles
@@ -150,6 +153,32 @@ def test_time_stamps_that_cannot_be_used(clips: Clips, name: str) -> None:
 
 def test_a_rotation(clips: Clips) -> None:
     assert {frame.rotation for frame in frames(clips("rotated").path)} == {90}
+
+
+def test_a_mirror_and_wide_samples(clips: Clips) -> None:
+    with av.open(str(clips("mirrored").path)) as container:
+        stream = container.streams.video[0]
+        assert {matrix_of(frame) for frame in container.decode(stream)} == {Shown.turned(90, mirrored=True).matrix}
+        assert stream.sample_aspect_ratio == 2
+
+
+def test_fields_in_packets_of_their_own(clips: Clips) -> None:
+    with av.open(str(clips("fields").path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    shown = list(frames(clips("fields").path))
+
+    assert (len(packets), len(shown)) == (32, 16)
+    assert all(frame.interlaced_frame for frame in shown)
+
+
+def test_what_a_plain_decode_shows_lies_under_alpha(clips: Clips) -> None:
+    path = clips("hidden_by_alpha", with_face=True).path
+    with av.open(str(path)) as container:
+        alpha = [alpha_of(packet) for packet in container.demux(video=0) if packet.size]
+
+    assert all(alpha) and len(alpha) == 24
+    hidden = list(frames(path))[12].to_ndarray(format="gray")[80:, 110:]
+    assert hidden.max() > 100
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ class CoverFaces:
         scaled = _alike(low * WHOLE_PX, high * WHOLE_PX)
         secret, pixels = self._secret(frame.stream), self._pixels
         if pixels is not None:  # as the coded picture lies, so that it is shown upright
-            pixels = np.rot90(pixels, -frame.rotation // 90)
+            pixels = np.rot90(pixels[:, ::-1] if frame.shown.mirrored else pixels, -frame.shown.turns)
         return [
             replace(self._cover, box=(x1, y1, x2, y2), pixels=pixels, seed=_seed(secret, track))
             for (x1, y1, x2, y2), track in zip(scaled.tolist(), faces.tracks.tolist(), strict=True)

@@ -17,7 +17,7 @@ from mediapipe.tasks.python import BaseOptions, vision
 from engines import EngineError
 from operators.frame import Faces, Frame
 from operators.options import UnitInterval
-from operators.upright import boxes_to_coded, points_to_coded, upright
+from operators.upright import boxes_to_coded, points_to_coded, upright_bgr
 
 EYES_AND_NOSE = slice(0, 3)
 
@@ -55,7 +55,7 @@ class BlazeFace:
         self._detector.close()
 
     def _look(self, frame: Frame) -> Frame:
-        image = np.ascontiguousarray(upright(frame.bgr, frame.rotation)[:, :, ::-1])
+        image = np.ascontiguousarray(upright_bgr(frame)[:, :, ::-1])
         height, width = image.shape[:2]
         found = self._detector.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=image)).detections
         boxes = np.zeros((len(found), 4), np.float32)
@@ -64,7 +64,7 @@ class BlazeFace:
             box = detection.bounding_box
             boxes[row] = box.origin_x, box.origin_y, box.origin_x + box.width, box.origin_y + box.height
             points[row, EYES_AND_NOSE] = [(p.x * width, p.y * height) for p in detection.keypoints[EYES_AND_NOSE]]
-        coded = frame.rotation, frame.picture.width, frame.picture.height
+        coded = frame.shown, frame.picture.width, frame.picture.height
         faces = Faces.of(
             boxes_to_coded(np.clip(boxes, 0, (width, height, width, height)), *coded),
             [detection.categories[0].score for detection in found],

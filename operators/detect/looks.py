@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +14,14 @@ from operators.upright import boxes_to_coded, points_to_coded, upright
 
 
 def upright_size(frame: Frame) -> tuple[int, int]:
-    """Width and height of the picture as it is shown.
+    """Width and height of the picture as it is shown, in square samples.
 
+    >>> from operators.shown import Shown
     >>> from operators.stills import frame_of
-    >>> upright_size(frame_of(np.zeros((480, 640, 3), np.uint8), rotation=90))
+    >>> upright_size(frame_of(np.zeros((480, 640, 3), np.uint8), shown=Shown.turned(90)))
     (480, 640)
     """
-    width, height = frame.picture.width, frame.picture.height
-    return (height, width) if frame.rotation % 180 == 90 else (width, height)
+    return frame.shown.size(frame.picture.width, frame.picture.height)
 
 
 def on_grid(width: float, height: float, stride: int) -> tuple[int, int]:
@@ -34,8 +36,8 @@ def on_grid(width: float, height: float, stride: int) -> tuple[int, int]:
 
 def seen_upright(frame: Frame, size: tuple[int, int]) -> NDArray[np.uint8]:
     """The picture as it is shown, as BGR of that width and height, both even."""
-    coded = size if frame.rotation % 180 != 90 else size[::-1]
-    return upright(to_bgr_of_size(frame.picture, coded), frame.rotation)
+    lying = size[::-1] if frame.shown.turns % 2 else size
+    return upright(to_bgr_of_size(frame.picture, lying), frame.shown)
 
 
 def to_faces(frame: Frame, seen: tuple[int, int], boxes: Array, scores: Array, landmarks: Array) -> Faces:
@@ -56,9 +58,36 @@ def to_faces(frame: Frame, seen: tuple[int, int], boxes: Array, scores: Array, l
     width, height = upright_size(frame)
     to_picture = np.array([width / seen[0], height / seen[1]], np.float32)
     boxes = np.clip(boxes * np.tile(to_picture, 2), 0, (width, height, width, height))
-    coded = frame.rotation, frame.picture.width, frame.picture.height
+    coded = frame.shown, frame.picture.width, frame.picture.height
     points = points_to_coded(landmarks * to_picture, *coded)
     return Faces.of(boxes_to_coded(boxes, *coded), scores, landmarks=points)
+
+
+def square_around(frame: Frame, box: Array, *, sizes: float, least_px: float) -> tuple[Array, Frame]:
+    """A part of the picture, square as it is shown, around a box `(4,)` of the coded picture.
+
+    Args:
+        sizes: how many longer sides of the box it is wide, as far as the picture reaches.
+        least_px: and at least so many pixels, of square samples.
+
+    Returns:
+        Where its upper left corner lies in the coded picture, `(2,)` float32, and the part as a frame.
+
+    >>> from operators.shown import Shown
+    >>> from operators.stills import frame_of
+    >>> frame = frame_of(np.zeros((640, 288, 3), np.uint8), shown=Shown.turned(0, sample_aspect=4))
+    >>> corner, part = square_around(frame, np.array([100, 300, 125, 400]), sizes=2, least_px=32)
+    >>> corner.tolist(), (part.picture.width, part.picture.height), upright_size(part)
+    ([86.0, 250.0], (50, 200), (200, 200))
+    """
+    coded = np.array([frame.picture.width, frame.picture.height])
+    square = np.array(frame.shown.square_size(*coded.tolist()))
+    side = min(max(sizes * float(((box[2:] - box[:2]) * square / coded).max()), least_px), *square.tolist())
+    sides = np.maximum(np.rint(round(side) * coded / square), 1)
+    x, y = (np.clip((box[:2] + box[2:] - sides) / 2, 0, coded - sides).astype(int) // 2 * 2).tolist()
+    across, down = sides.astype(int).tolist()
+    part = replace(frame, picture=frame.picture.part(x, y, x + across, y + down))
+    return np.array([x, y], np.float32), part
 
 
 def suppress(boxes: Array, scores: Array, iou: float) -> NDArray[np.int64]:

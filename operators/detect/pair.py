@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from operators.arrays import Array
 from operators.boxes import area, intersection, iou
 from operators.detect.finders import STRIDE, CenterFaceFinder, YuNetFinder
-from operators.detect.looks import on_grid, suppress
+from operators.detect.looks import on_grid, square_around, suppress
 from operators.detect.regions import Region
 from operators.frame import Faces, Frame
+from operators.shown import Shown
 
 SAME = 0.3
 """Boxes of two looks are one face from this overlap on (IoU)."""
@@ -194,7 +195,7 @@ class NetworkPair:
         found: list[Faces | None] = [None] * len(boxes)
         for faces_wide in widths:
             rows = [row for row, face in enumerate(found) if face is None]
-            crops = [_around(boxes[row], frame, faces_wide) for row in rows]
+            crops = [square_around(frame, boxes[row], sizes=faces_wide, least_px=CROP_LEAST_PX) for row in rows]
             shown = [
                 turned(lit(crop, lights[row]), int(turns[row])) for row, (_, crop) in zip(rows, crops, strict=True)
             ]
@@ -234,8 +235,17 @@ def lit(frame: Frame, light: float) -> Frame:
 
 
 def turned(frame: Frame, quarters: int) -> Frame:
-    """The frame as somebody sees it who turns it by so many quarters more, counter-clockwise."""
-    return replace(frame, rotation=(frame.rotation + 90 * quarters) % 360) if quarters else frame
+    """The frame as somebody sees it who turns what is shown by so many quarters more, counter-clockwise.
+
+    >>> from operators.stills import frame_of
+    >>> turned(frame_of(np.zeros((4, 8, 3), np.uint8)), 3).shown.rotation
+    -90
+    """
+    if not quarters:
+        return frame
+    shown = frame.shown
+    turns = shown.turns + (-quarters if shown.mirrored else quarters)
+    return replace(frame, shown=replace(shown, matrix=Shown.turned(90 * turns, mirrored=shown.mirrored).matrix))
 
 
 def apart(faces: Faces, others: Faces) -> Faces:
@@ -304,13 +314,3 @@ def _in_picture(parts: Sequence[_Part], looked: Sequence[Faces]) -> Faces:
 def _moved(faces: Faces, corner: Array) -> Faces:
     """Faces of a piece of the picture whose upper left corner lies there, in the picture."""
     return replace(faces, boxes=faces.boxes + np.tile(corner, 2), landmarks=faces.landmarks + corner)
-
-
-def _around(box: Array, frame: Frame, faces_wide: float) -> tuple[Array, Frame]:
-    """Where the upper left corner of a square around a face lies, and the square as a frame."""
-    size = np.array([frame.picture.width, frame.picture.height])
-    least = max(faces_wide * float((box[2:] - box[:2]).max()), CROP_LEAST_PX)
-    side = min(round(least), *size.tolist())
-    corner = np.clip((box[:2] + box[2:] - side) / 2, 0, size - side).astype(int) // 2 * 2
-    x, y = corner.tolist()
-    return corner.astype(np.float32), replace(frame, picture=frame.picture.part(x, y, x + side, y + side))

@@ -22,7 +22,7 @@ Opener = Callable[[Engine], Operator]
 """Makes the detector of an engine."""
 
 
-class _Shown(FacewardenError):
+class _InputsShown(FacewardenError):
     """Ends an operator once it has shown what it gives its engine: `inputs`."""
 
     def __init__(self, inputs: Mapping[str, NDArray[Any]]) -> None:
@@ -31,7 +31,7 @@ class _Shown(FacewardenError):
 
 
 def _show(**inputs: NDArray[Any]) -> Mapping[str, Array]:
-    raise _Shown(inputs)
+    raise _InputsShown(inputs)
 
 
 def inputs_of(opener: Opener, pictures: Sequence[Labelled]) -> Iterator[Mapping[str, NDArray[Any]]]:
@@ -39,7 +39,7 @@ def inputs_of(opener: Opener, pictures: Sequence[Labelled]) -> Iterator[Mapping[
     for picture in pictures:
         try:
             opener(_show)([picture.frame])
-        except _Shown as shown:
+        except _InputsShown as shown:
             yield shown.inputs
 
 

@@ -16,7 +16,7 @@ from engines import EngineError
 from operators.arrays import Array
 from operators.frame import Frame
 from operators.options import UnitInterval
-from operators.upright import boxes_to_upright, points_to_coded, upright
+from operators.upright import boxes_to_upright, points_to_coded, upright_bgr
 
 POINTS, BLENDSHAPES = 478, 52
 CROP_PX = 384
@@ -73,11 +73,11 @@ class Landmarker:
         mesh = np.full((n, POINTS, 3), np.nan, np.float32)
         blendshapes = np.full((n, BLENDSHAPES), np.nan, np.float32)
         pose = np.full((n, 4, 4), np.nan, np.float32)
-        coded = frame.rotation, frame.picture.width, frame.picture.height
+        coded = frame.shown, frame.picture.width, frame.picture.height
         for row, box in enumerate(boxes_to_upright(frame.faces.boxes, *coded)):
             if min(box[2] - box[0], box[3] - box[1]) < self._min_px:
                 continue
-            image = upright(frame.bgr, frame.rotation)
+            image = upright_bgr(frame)
             left, top, right, bottom = self._crop(box, image.shape[1], image.shape[0])
             found = self._detect(image[top:bottom, left:right])
             if not found.face_landmarks:

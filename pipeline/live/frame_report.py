@@ -64,7 +64,7 @@ def of_frame(frame: Frame, pts: int, fate: Fate.ValueType, reason: str, *, epoch
     return FrameReport(
         index=frame.index,
         pts=pts,
-        time_s=frame.time_s,
+        time_s=frame.source_s,
         fate=fate,
         reason=reason[:LONGEST_REASON],
         epoch=epoch,

@@ -201,7 +201,7 @@ def _begin(batch: _PacketBatch, head: Head, source: VideoSource) -> None:
 def _number(state: IngestState, packet: Packet) -> None:
     """Gives the packet its number, epoch and place in the hash chain, and counts it."""
     packet.number, packet.epoch = state.next_number, state.epoch
-    state.chain = packet.chain = hashlib.sha256(state.chain + packet.data).digest()
+    state.chain = packet.chain = hashlib.sha256(state.chain + packet.data + packet.alpha).digest()
     state.next_number += 1
     state.video_packets += packet.track == 0
 

@@ -12,10 +12,12 @@ from typing import Literal
 
 from engines import ConfigError, FrameError
 from operators.frame import Picture
+from operators.shown import Shown
 from pipeline.brokers import MASKED, Message
 from pipeline.config import EncodeSection
 from pipeline.live.resume import OutputPoint, ResumePoint
 from pipeline.media import Encoder, EncoderClock, masked_head, working_encoder
+from pipeline.media.shown import head_as_shown
 from pipeline.wire import End, Head, Packet, StreamRecord
 
 LIVE_UNIT = 32
@@ -62,12 +64,14 @@ class MaskedOutput:
         self._announce, self._idr_left = "anew", 1
         self._encoder, self._encoder_name, self._clock = None, "", EncoderClock()
 
-    def prepare(self, source: Head, picture: Picture) -> None:
-        """Makes ready for pictures like this one; `source` says how they are to be shown.
+    def prepare(self, source: Head, picture: Picture, shown: Shown) -> None:
+        """Makes ready for pictures like this one, of that source, to be shown like that.
 
         Raises:
             FrameError: the encoder does not take such a picture.
         """
+        if self._encoder is None or self._announce:
+            source = head_as_shown(source, shown)
         if self._encoder is None:
             self._encoder = self._open(source, picture)
         if self._announce:

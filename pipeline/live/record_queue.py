@@ -23,12 +23,15 @@ class RecordQueue:
     """Records in turn.
 
     Attributes:
-        newest: epoch and pts of the picture that came in last, by which a live stream's lag is measured.
+        newest: epoch and pts of the picture that came in last.
+        received_us: when that was received from a camera, Unix time; 0 where unknown. By it a live stream's lag is
+            measured, else by `newest`.
         closing: the head or end that follows all that is in work; nothing after it is taken before it.
     """
 
     def __init__(self, stream: str) -> None:
         self.newest = (-1, 0)
+        self.received_us = 0
         self.closing: QueuedRecord | None = None
         self._stream = stream
         self._records: deque[QueuedRecord] = deque()
@@ -51,6 +54,8 @@ class RecordQueue:
             self._fed = body.packet.number
             if body.packet.track == 0 and body.packet.HasField("pts"):
                 self.newest = (body.packet.epoch, body.packet.pts)
+            if body.packet.track == 0:
+                self.received_us = body.packet.received_us
         self._records.append(QueuedRecord(body, record.offset, record.next_offset))
 
     def __len__(self) -> int:

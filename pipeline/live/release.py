@@ -101,7 +101,7 @@ class Release:
             cover_whole(pending.frame.picture)
         if fate != FATE_WITHHELD:
             try:
-                self._output.prepare(head, pending.frame.picture)
+                self._output.prepare(head, pending.frame.picture, pending.frame.shown)
             except FrameError as error:
                 refused = "unencodable", str(error)
                 return Released(FATE_WITHHELD, cause or refused[0], refused[1], (*rejects, refused))

@@ -36,6 +36,7 @@ class ResumePoint:
         next_index: of the next frame that is put out.
         epoch_index: frames put out since the source's head; what an untimed source counts by.
         last_pts: of the frame before `next_index`; None at the beginning of an epoch.
+        scene_s: of the same frame, see `SceneClock`; None with `last_pts`.
         resume_offset: in `packets`: where decoding begins.
         source: the head in force there; None before the first one, and after the end.
         settled_below, settled: packets that are accounted for, all below a number and some above it.
@@ -49,6 +50,7 @@ class ResumePoint:
     next_index: int = 0
     epoch_index: int = 0
     last_pts: int | None = None
+    scene_s: float | None = None
     resume_offset: int = 0
     source: Head | None = None
     settled_below: int = 0
@@ -66,6 +68,7 @@ class ResumePoint:
             next_index=state.next_index,
             epoch_index=state.epoch_index,
             last_pts=state.last_pts if state.epoch_index else None,
+            scene_s=state.scene_s if state.HasField("scene_s") else None,
             resume_offset=state.resume_offset,
             source=state.source if state.HasField("source") else None,
             settled_below=state.settled_below,
@@ -81,6 +84,7 @@ class ResumePoint:
             next_index=self.next_index,
             epoch_index=self.epoch_index,
             last_pts=self.last_pts or 0,
+            scene_s=self.scene_s,
             resume_offset=self.resume_offset,
             source=self.source,
             settled_below=self.settled_below,

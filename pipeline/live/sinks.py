@@ -127,7 +127,7 @@ class Splicer:
 
 def _fits(before: Head, after: Head) -> bool:
     """One output can hold both: the same picture, encoded with the same parameters, on the same clock."""
-    names = ("codec", "extradata", "width", "height", "pixel_format", "rotation", "time_base", "audio")
+    names = ("codec", "extradata", "width", "height", "pixel_format", "shown", "time_base", "audio")
     return all(getattr(before, name) == getattr(after, name) for name in names)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from operators.frame import Frame
 from pipeline.config import Config
 from pipeline.jail.parent import JailLimits
-from pipeline.live.frame_report import utc_us_of
+from pipeline.live.frame_report import MICROSECONDS, utc_us_of
 from pipeline.live.lookahead import LATE_S, LookAhead, PendingFrame
 from pipeline.live.record_queue import RecordQueue
 from pipeline.live.release import attempt
@@ -57,7 +57,7 @@ class SourceEpoch:
         slots = slot_count(self.head, memory_bytes=config.lookahead_mb << 20)
         self.intake = Intake(self.head, slots=slots, limits=limits, deaths=deaths)
         self.marks = DecodeMarks(mark)
-        self._clock = FrameClock(self.head, last_pts=point.last_pts, index=point.epoch_index)
+        self._clock = FrameClock(self.head, last_pts=point.last_pts, scene_s=point.scene_s, index=point.epoch_index)
         self._index = point.next_index
         self._lookahead, self._queue = lookahead, queue
         self._cuts = UnitCuts()
@@ -73,12 +73,14 @@ class SourceEpoch:
         """Takes a picture through the steps that look ahead, and has it wait for what comes after it."""
         packet, picture = came.packet, came.decoded.picture
         stamp = self._clock.stamp(packet)
-        shape = picture.width, picture.height, picture.format.name
+        shown = came.decoded.shown
+        shape = picture.width, picture.height, picture.format.name, shown
         opens = stamp.jumped or (self._shape is not None and shape != self._shape)
         self._shape = shape
-        time_s = self._clock.seconds(stamp.pts)
+        source_s = self._clock.seconds(stamp.pts)
         utc_us = utc_us_of(self.head, stamp.pts, packet.received_us)
-        frame = Frame(self._lookahead.stream, self._index, time_s, picture, rotation=self.head.rotation)
+        name = self._lookahead.stream
+        frame = Frame(name, self._index, stamp.scene_s, picture, shown=shown, clock_s=source_s)
         pending = PendingFrame(
             frame, stamp, packet.number, came.decoded.slot, self._clock.index, opens_epoch=opens, utc_us=utc_us
         )
@@ -88,7 +90,7 @@ class SourceEpoch:
         self._index += 1
         if stamp.jumped:
             self._queue.newest = (self.head.epoch, stamp.pts)
-        if self.lag_s(stamp.pts) > LATE_S:
+        if self.lag_s(stamp.pts, utc_us) > LATE_S:
             pending.failed, pending.late = "too late: the worker cannot keep up with the camera", True
         else:
             attempt(pending, self._look)
@@ -96,15 +98,24 @@ class SourceEpoch:
         self._lookahead.window.append(pending)
 
     def _look(self, pending: PendingFrame) -> None:
-        self._lookahead.look(pending, lag_s=self.lag_s(pending.stamp.pts))
+        self._lookahead.look(pending, lag_s=self.lag_s(pending.stamp.pts, pending.utc_us))
 
     def has_due(self) -> bool:
         """Whether the frame that waited longest is to be released."""
         return self._lookahead.is_due(free_slots=self.intake.free, wait_s=self.wait_s)
 
-    def lag_s(self, pts: int) -> float:
-        """How much has come in after this picture of a live stream; 0 where every frame counts and has time."""
+    def lag_s(self, pts: int, received_us: int) -> float:
+        """For how long pictures of a live stream have come in after this one; 0 where every frame counts and has time.
+
+        By when they were received, where that is known: a camera's clock may stand, and what it sends in a burst is not
+        late for that.
+
+        Args:
+            received_us: when this one was, Unix time; 0 where unknown.
+        """
         epoch, newest = self._queue.newest
         if not (self.head.live and self.low_latency) or epoch != self.head.epoch:
             return 0.0
+        if received_us and self._queue.received_us:
+            return max(0.0, (self._queue.received_us - received_us) / MICROSECONDS)
         return self._clock.seconds(newest - pts)

@@ -216,7 +216,7 @@ class StreamWork:
             if pending.opens_epoch:
                 self._output.open_epoch()
             self._commit({**pending.cut, **self._lookahead.released()})
-        lag_s = source.lag_s(pending.stamp.pts) - source.wait_s
+        lag_s = source.lag_s(pending.stamp.pts, pending.utc_us) - source.wait_s
         released = self._release(pending, source.head, lag_s=lag_s)
         source.intake.release(pending.slot)
         self._commits.show(pending, released, epoch=source.head.epoch)

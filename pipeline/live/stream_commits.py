@@ -68,14 +68,20 @@ class StreamCommits:
         fate, reason, utc_us = released.fate, released.reason, pending.utc_us
         self._reports.add(frame_report.of_frame(frame, pts, fate, reason, epoch=epoch, utc_us=utc_us))
         self._reports.claim(frame.verdicts)
-        self.point = replace(self.point, next_index=frame.index + 1, epoch_index=pending.epoch_index, last_pts=pts)
+        self.point = replace(
+            self.point,
+            next_index=frame.index + 1,
+            epoch_index=pending.epoch_index,
+            last_pts=pts,
+            scene_s=frame.time_s,
+        )
         self._ledger.show(pending.number, released.fate, frame.faces, released.cause)
         self.pass_audio()
         self._send_now()
 
     def begin_epoch(self) -> None:
         """Frames are counted anew."""
-        self.point = replace(self.point, epoch_index=0, last_pts=None)
+        self.point = replace(self.point, epoch_index=0, last_pts=None, scene_s=None)
 
     def pass_audio(self) -> None:
         """Puts sound out up to the packets that are accounted for."""

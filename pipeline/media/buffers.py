@@ -6,8 +6,11 @@ from typing import Any, TypeAlias
 
 import av
 import numpy as np
+from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from numpy.typing import NDArray
+
+from operators.shown import Shown
 
 AvPacket: TypeAlias = "av.Packet[Any]"
 
@@ -32,6 +35,15 @@ def words(error: av.FFmpegError | ValueError) -> str:
     """
     said = error.strerror if isinstance(error, av.FFmpegError) else str(error)
     return (said or str(error)).lower()
+
+
+def matrix_of(frame: VideoFrame) -> tuple[int, ...]:
+    """The nine numbers of the display matrix that comes with a picture; empty if none does."""
+    try:
+        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # the picture also has something that PyAV has no name for; its turn can still be read
+        return Shown.turned(frame.rotation).matrix
+    return () if matrix is None else tuple(np.frombuffer(bytes(matrix), np.int32).tolist())
 
 
 def samples(plane: VideoPlane, dtype: Any) -> NDArray[Any]:

@@ -10,18 +10,21 @@ import struct
 import time
 from collections import deque
 from dataclasses import dataclass
+from fractions import Fraction
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 from av.video.format import VideoFormat
 
 from engines import FrameError
 from operators.frame import PIXEL_FORMATS, Picture, PixelFormat
+from operators.shown import AS_IT_LIES, Shown
 from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
 from pipeline.jail.protocol import Received, printable
 from pipeline.media import decoder_child
 from pipeline.media.formats import VIDEO_CODECS, nearest_format
+from pipeline.media.shown import PictureGeometry
 from pipeline.wire import Head, Packet
 
 _PAGE = mmap.PAGESIZE
@@ -37,14 +40,24 @@ class Decoded:
     Attributes:
         number: of the packet that it was coded in.
         slot: to be given to `Decoder.release`, after which the planes are overwritten.
-        picture: writable views into shared memory; valid until the slot is released.
+        picture: writable views into shared memory; valid until the slot is released. What alpha hid is black.
         corrupt: the decoder had to invent parts of it.
+        shown: how it is shown.
     """
 
     number: int
     slot: int
     picture: Picture
     corrupt: bool
+    shown: Shown = AS_IT_LIES
+
+
+@dataclass(frozen=True, slots=True)
+class SecondField:
+    """A packet that holds the second field of a picture, whose `first` field another packet held just before."""
+
+    number: int
+    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,9 @@ class Undecodable:
 
     number: int
     detail: str
+
+
+DecoderOutput: TypeAlias = Decoded | SecondField | Undecodable
 
 
 class _SlotRing:
@@ -127,6 +143,7 @@ class Decoder:
         self._finishing = self._finished = False
         self._cpu_ns = self._decoded = 0
         self._memory_bytes = slots * _expected_bytes(head)
+        self._geometry = PictureGeometry(head)
         self._jail = Jail(
             "pipeline.media.decoder_child",
             {
@@ -186,7 +203,8 @@ class Decoder:
         if not self._under_way:
             self._moved = time.monotonic()
         self._under_way.append(packet.number)
-        self._jail.send(decoder_child.PACKET, decoder_child.PACKET_FIELDS.pack(packet.key, packet.number), packet.data)
+        fields = decoder_child.PACKET_FIELDS.pack(packet.key, packet.number, len(packet.alpha))
+        self._jail.send(decoder_child.PACKET, fields, packet.alpha + packet.data if packet.alpha else packet.data)
 
     def finish(self) -> None:
         """No more packets: the last pictures come out."""
@@ -194,9 +212,9 @@ class Decoder:
         self._finishing = True
         self._jail.send(decoder_child.FINISH)
 
-    def receive(self, timeout_s: float) -> list[Decoded | Undecodable]:
+    def receive(self, timeout_s: float) -> list[DecoderOutput]:
         """What has been decoded, empty if nothing came in time."""
-        items: list[Decoded | Undecodable] = []
+        items: list[DecoderOutput] = []
         deadline = time.monotonic() + timeout_s
         for _ in range(_MOST_MESSAGES):
             if self._finished:
@@ -240,7 +258,7 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def _take(self, message: Received) -> Decoded | Undecodable | None:
+    def _take(self, message: Received) -> DecoderOutput | None:
         kind, payload = message
         if kind == decoder_child.PICTURE:
             return self._picture(payload)
@@ -252,6 +270,8 @@ class Decoder:
         elif kind == decoder_child.BROKEN:
             (number,) = decoder_child.BROKEN_FIELDS.unpack_from(payload)
             return Undecodable(number, printable(payload[decoder_child.BROKEN_FIELDS.size :]))
+        elif kind == decoder_child.SECOND_FIELD:
+            return SecondField(*decoder_child.SECOND_FIELD_FIELDS.unpack(payload))
         elif kind == decoder_child.WANT:
             self._make_ring(payload)
         elif kind == decoder_child.FINISHED:
@@ -259,13 +279,16 @@ class Decoder:
         return None
 
     def _picture(self, payload: bytes) -> Decoded:
-        ring_number, slot, number, corrupt, full_range, matrix = decoder_child.PICTURE_FIELDS.unpack(payload)
+        fields = decoder_child.PICTURE_FIELDS.unpack(payload)
+        ring_number, slot, number, corrupt, full_range, matrix, across, down, is_turned, *display = fields
         ring = self._ring
         if ring is None or ring.number != ring_number or slot >= ring.slots or slot in ring.held:
             self._jail.fail("its child process gave a picture that it does not own")
         ring.held.add(slot)
         picture = ring.picture(slot, full_range=full_range, matrix=matrix)
-        return Decoded(number, ring_number * self._slots + slot, picture, corrupt)
+        aspect = Fraction(across, down) if down else Fraction(0)
+        shown = self._geometry.of_picture(tuple(display) if is_turned else (), aspect)
+        return Decoded(number, ring_number * self._slots + slot, picture, corrupt, shown)
 
     def _make_ring(self, payload: bytes) -> None:
         width, height, name = decoder_child.WANT_FIELDS.unpack(payload)

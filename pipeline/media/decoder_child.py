@@ -3,12 +3,13 @@
 A packet is decoded under its number instead of its time stamps, so a picture's time stamp says which packet it
 came from, whatever the codec reorders or hides.
 
-    parent to child   PACKET   flags, number, then the bytes
+    parent to child   PACKET   flags, number, bytes of alpha, then those and the packet's
                       FINISH   no more packets
                       RELEASE  ring, slot: its picture is no longer needed
                       RING     slots, bytes of one; the memory's descriptor comes along
     child to parent   WANT     width, height, pixel format: a ring for pictures like this is needed
-                      PICTURE  slot, number, corrupt, full range, matrix
+                      PICTURE  slot, number, corrupt, full range, matrix, aspect of a sample, display matrix or none
+                      SECOND_FIELD  number of the packet, and of the one before whose picture it completes
                       BROKEN   number, then why it cannot be decoded
                       DONE     number, CPU time so far in ns: this packet is done
                       FINISHED after the last picture
@@ -23,26 +24,31 @@ import struct
 import time
 from collections import deque
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, NoReturn
 
 import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from numpy.typing import NDArray
 
 from pipeline.jail.protocol import FAILED, Channel, pack
-from pipeline.media.buffers import packet_of, samples, words
+from pipeline.media.alpha import AlphaStream, has_alpha, lay_over_black, plane_of
+from pipeline.media.buffers import matrix_of, packet_of, samples, words
+from pipeline.media.fields import FieldPairs
 from pipeline.media.formats import DECODERS, nearest_format
 
 PACKET, FINISH, RELEASE, RING = 1, 2, 3, 4
-WANT, PICTURE, BROKEN, DONE, FINISHED = 1, 2, 3, 4, 5
-PACKET_FIELDS = struct.Struct("<?q")
+WANT, PICTURE, BROKEN, DONE, FINISHED, SECOND_FIELD = 1, 2, 3, 4, 5, 6
+PACKET_FIELDS = struct.Struct("<?qI")
 RELEASE_FIELDS = struct.Struct("<II")
 RING_FIELDS = struct.Struct("<IIQ")
 WANT_FIELDS = struct.Struct("<II16s")
-PICTURE_FIELDS = struct.Struct("<IIq??B")
+PICTURE_FIELDS = struct.Struct("<IIq??BII?9i")
 BROKEN_FIELDS = struct.Struct("<q")
 DONE_FIELDS = struct.Struct("<qQ")
+SECOND_FIELD_FIELDS = struct.Struct("<qq")
 
 _FULL_RANGE = 2
 _MATRIX_RGB, _MATRIX_BT601 = 0, 6
@@ -60,21 +66,27 @@ class _SharedSlots:
         self._memory = mmap.mmap(descriptor, slots * slot_bytes)
         os.close(descriptor)
 
-    def put(self, slot: int, frame: VideoFrame) -> None:
-        """Copies the planes, one after the other and without padding."""
-        offset = slot * self._slot_bytes
+    def put(self, slot: int, frame: VideoFrame) -> list[NDArray[Any]]:
+        """Copies the planes, one after the other and without padding; gives them back as they lie there."""
+        offset, planes = slot * self._slot_bytes, []
         for plane in frame.planes:
             dtype = np.uint16 if frame.format.components[0].bits > 8 else np.uint8
             source = samples(plane, dtype)
             target = np.frombuffer(self._memory, dtype, source.size, offset).reshape(source.shape)
             np.copyto(target, source)
+            planes.append(target)
             offset += source.nbytes
+        return planes
 
 
 class _Server:
     def __init__(self, channel: Channel, settings: Mapping[str, Any]) -> None:
         self._channel = channel
         self._codec = _open(settings)
+        self._pairs = FieldPairs(settings["codec"], base64.b64decode(settings["extradata"]))
+        self._alpha = AlphaStream(*(settings[name] for name in ("codec", "width", "height", "max_pixels")))
+        self._before = -1
+        self._rotation, self._matrix = 0, tuple[int, ...]()
         self._packets: deque[bytes] = deque()
         self._unsent = bytearray()
         self._finished = False
@@ -125,11 +137,16 @@ class _Server:
     def _decode(self, data: bytes) -> int:
         key: bool
         number: int
-        key, number = PACKET_FIELDS.unpack_from(data)
-        packet = packet_of(data[PACKET_FIELDS.size :])
+        key, number, alpha_bytes = PACKET_FIELDS.unpack_from(data)
+        begins = PACKET_FIELDS.size + alpha_bytes
+        packet = packet_of(data[begins:])
         packet.pts = packet.dts = number
         packet.is_keyframe = key
+        before, self._before = self._before, number
+        if self._pairs.completes(data[begins:]):
+            self._say(SECOND_FIELD, SECOND_FIELD_FIELDS.pack(number, before))
         try:
+            self._alpha.send(data[PACKET_FIELDS.size : begins], number)
             for frame in self._codec.decode(packet):
                 self._put(frame)
         except av.FFmpegError as error:
@@ -146,7 +163,12 @@ class _Server:
         if frame.pts is None:
             return
         full_range, matrix, corrupt = frame.color_range == _FULL_RANGE, frame.colorspace, frame.is_corrupt
-        number = frame.pts
+        number, turned = frame.pts, self._turned(frame)
+        try:
+            opacity = plane_of(frame) if has_alpha(frame.format) else self._alpha.take(frame)
+        except ValueError as error:
+            self._say(BROKEN, BROKEN_FIELDS.pack(number), words(error).encode())
+            return
         wanted = nearest_format(frame.format, frame.width, frame.height)
         if frame.format.name.startswith("yuvj"):
             full_range = True
@@ -158,9 +180,22 @@ class _Server:
                 frame = frame.reformat(format=wanted)
         slot = self._slot(frame.width, frame.height, wanted)
         assert self._ring is not None  # noqa: S101 - the slot is in it
-        self._ring.put(slot, frame)
-        fields = PICTURE_FIELDS.pack(self._ring.number, slot, number, corrupt, full_range, matrix)
+        planes = self._ring.put(slot, frame)
+        if opacity is not None:
+            lay_over_black(planes, opacity, bits=frame.format.components[0].bits, full_range=full_range)
+        aspect = self._codec.sample_aspect_ratio or Fraction(0)
+        fields = PICTURE_FIELDS.pack(
+            *(self._ring.number, slot, number, corrupt, full_range, matrix),
+            *(aspect.numerator, aspect.denominator if aspect > 0 else 0),
+            *(bool(turned), *(turned or (0,) * 9)),
+        )
         self._say(PICTURE, fields)
+
+    def _turned(self, frame: VideoFrame) -> tuple[int, ...]:
+        """Its display matrix, looked for where it can have changed: that takes longer than to ask for its turn."""
+        if frame.key_frame or frame.rotation != self._rotation:
+            self._rotation, self._matrix = frame.rotation, matrix_of(frame)
+        return self._matrix
 
     def _slot(self, width: int, height: int, name: str) -> int:
         """A free slot, in a new ring when pictures changed; waits for the parent where there is none."""

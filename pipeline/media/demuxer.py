@@ -13,6 +13,7 @@ from engines import StreamError
 from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
 from pipeline.media.demuxer_child import ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
+from pipeline.media.shown import is_plausible
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
@@ -95,6 +96,7 @@ class Demuxer:
             and 0 < head.width * head.height <= self._limits.max_pixels
             and fraction(head.time_base) > 0
             and fraction(head.rate) >= 0
+            and is_plausible(head.shown)
             and (not head.pixel_format or is_pixel_format(head.pixel_format))
         )
 

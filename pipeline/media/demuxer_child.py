@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -13,19 +14,29 @@ import av.logging
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.stream import Disposition
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.jail.protocol import FAILED, Channel
-from pipeline.media.buffers import AvPacket, packet_of, words
+from pipeline.media.alpha import alpha_of, has_alpha
+from pipeline.media.buffers import AvPacket, matrix_of, packet_of, words
+from pipeline.media.fields import FieldPairs
 from pipeline.media.formats import CONTAINERS, JUMPY_CONTAINERS, RAW_CONTAINERS, VIDEO_CODECS
-from pipeline.wire import AudioTrack, Color, Head, Packet, StreamRecord, rational
+from pipeline.wire import AudioTrack, Color, Head, Packet, ShownMessage, StreamRecord, fraction, rational
 
 RECORD = 1
 ENDED = 2
 
-_LOOK_AHEAD = 64
-"""So many packets are read at most before the head is sent, to find what only packets and frames hold."""
+_LOOK_AHEAD_BYTES, _LOOK_AHEAD_PART = 128 << 20, 0.75
+"""So much is read at most before the head is sent, during at most this part of the time-out, to find what only pictures
+hold: how they are shown. Sound may begin long before them, and those of a recording joined in the middle cannot be
+decoded."""
+_TOP_FIRST, _BOTTOM_FIRST = 1, 2
+_FIELD_ORDERS = {2: _TOP_FIRST, 5: _TOP_FIRST, 3: _BOTTOM_FIRST, 4: _BOTTOM_FIRST}
+"""FFmpeg's orders, which distinguish coding from showing, by which field is shown first."""
+_FIELDS_APART = frozenset({"hevc"})
+"""Codecs whose interlaced streams decode to fields instead of frames."""
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
 _TEMPLATE_CONTAINERS = ("nut", "matroska")
 """The first that takes the codec: NUT takes all that were tried but ALAC, Matroska wants more than parameters."""
@@ -97,11 +108,15 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
     tracks = {video.index: 0} | {stream.index: i for i, stream in enumerate(audio, 1)}
     packets = _packets(container, [video, *audio], settings["max_packet_bytes"])
 
-    waiting, frame = _look_ahead(packets, video, live=settings["live"])
+    patience_s = settings["timeout_s"] * _LOOK_AHEAD_PART
+    live: bool = settings["live"]
+    waiting, frame = _look_ahead(packets, video, patience_s, live=live)
     head = _head(container, video, frame)
+    _count_fields(head, [packet for packet in waiting if packet.stream is video], frame)
+    head.shown.alpha |= any(alpha_of(packet) for packet in waiting if packet.stream is video)
     head.audio.extend(_audio_track(i, stream) for i, stream in enumerate(audio, 1))
     shown = [packet for packet in waiting if packet.stream is video]
-    if settings["live"]:
+    if live:
         head.frames_expected = 0
     else:
         head.created_us = created_us(container.metadata.get("creation_time", ""), datetime.now(UTC))
@@ -140,8 +155,9 @@ def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: in
     count = 0
     for packet in container.demux(streams):
         count += packet.stream is video and packet.size > 0
-        if packet.size > max_packet_bytes:
-            raise Refused(f"has a packet of {packet.size} bytes; at most {max_packet_bytes} are taken")
+        size = packet.size + len(alpha_of(packet))
+        if size > max_packet_bytes:
+            raise Refused(f"has a packet of {size} bytes; at most {max_packet_bytes} are taken")
         if unpack is None or packet.stream is not video:
             if packet.size:
                 yield packet
@@ -155,22 +171,26 @@ def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: in
 
 
 def _look_ahead(
-    packets: Iterator[AvPacket], video: VideoStream, *, live: bool
+    packets: Iterator[AvPacket], video: VideoStream, patience_s: float, *, live: bool
 ) -> tuple[list[AvPacket], VideoFrame | None]:
     """Reads until a picture comes out, which alone holds the display matrix, and of some codecs the colours.
 
-    The packets stay whole: the demuxer's own decoder, fed with them here, is not used again.
+    The packets stay whole: the demuxer's own decoder, fed with them here, is not used again. A file without any picture
+    is no reason to stop: nothing of it will be shown. A camera is not waited for any longer than for its first packet:
+    what says how its pictures are shown travels within them, and is read by the decoder.
     """
     waiting: list[AvPacket] = []
+    size, until = 0, time.monotonic() + patience_s
     video.codec_context.thread_count = 1  # each thread would take address space
     for packet in packets:
         waiting.append(packet)
-        if live:
-            return waiting, None
+        size += packet.size
         if packet.stream is video and (frame := _decoded(video, packet)):
             return waiting, frame
-        if len(waiting) >= _LOOK_AHEAD:
+        if live and packet.stream is video:
             break
+        if size > _LOOK_AHEAD_BYTES or time.monotonic() > until:
+            raise Refused(f"shows no picture in its first {size >> 20} MB, so how it is to be shown is not known")
     return waiting, _decoded(video, None)
 
 
@@ -200,18 +220,53 @@ def _head(container: InputContainer, video: VideoStream, frame: VideoFrame | Non
         reorder_depth=context.reorder_depth,
         time_base=rational(video.time_base),
         rate=rational(rate),
-        sample_aspect=rational(context.sample_aspect_ratio),
         color=Color(
             range=stated.color_range,
             primaries=stated.color_primaries,
             transfer=stated.color_trc,
             matrix=stated.colorspace,
         ),
-        rotation=frame.rotation if frame else 0,
+        shown=_shown(video, frame),
         timed=not raw and not (name == "avi" and reorders),
         frames_expected=video.frames or round(duration * rate),
         clock_may_jump=name in JUMPY_CONTAINERS,
     )
+
+
+def _shown(video: VideoStream, frame: VideoFrame | None) -> ShownMessage:
+    """How pictures are shown, by the container and by the first of them."""
+    context = video.codec_context
+    coded, stated = (
+        ratio if ratio and ratio > 0 else None for ratio in (context.sample_aspect_ratio, video.sample_aspect_ratio)
+    )
+    order = _FIELD_ORDERS.get(context.field_order, 0)
+    if frame is not None and frame.interlaced_frame and not order:
+        order = _TOP_FIRST
+    if context.codec.canonical_name in _FIELDS_APART:
+        order = 0
+    has_planes = context.pix_fmt is not None and has_alpha(VideoFormat(context.pix_fmt))
+    return ShownMessage(
+        matrix=matrix_of(frame) if frame else (),
+        sample_aspect=rational(stated or coded),
+        coded_aspect=rational(coded),
+        field_order=order,
+        alpha=has_planes or (frame is not None and has_alpha(frame.format)) or video.metadata.get("alpha_mode") == "1",
+    )
+
+
+def _count_fields(head: Head, packets: Sequence[AvPacket], frame: VideoFrame | None) -> None:
+    """Puts right what is counted by packets where two of them, a field each, make a picture."""
+    if frame is None or not frame.interlaced_frame:
+        return
+    pairs = FieldPairs(head.codec, head.extradata)
+    if True not in [pairs.completes(bytes(packet)) for packet in packets]:
+        return
+    head.shown.field_order = _BOTTOM_FIRST if pairs.first == "bottom" else _TOP_FIRST
+    times = sorted(packet.pts for packet in packets if packet.pts is not None)[:2]
+    step_s = (times[1] - times[0]) * fraction(head.time_base) if len(times) == 2 else 0
+    if step_s and fraction(head.rate) * step_s > Fraction(3, 4):
+        head.rate.CopyFrom(rational(fraction(head.rate) / 2))
+        head.frames_expected //= 2
 
 
 def created_us(stated: str, now: datetime) -> int:
@@ -262,14 +317,16 @@ def _template(stream: Any) -> bytes:
 
 
 def _record(packet: AvPacket, tracks: Mapping[int, int]) -> StreamRecord:
+    track = tracks[packet.stream_index]
     return StreamRecord(
         packet=Packet(
-            track=tracks[packet.stream_index],
+            track=track,
             pts=packet.pts,
             dts=packet.dts,
             duration=packet.duration or 0,
             key=packet.is_keyframe,
             discard=packet.is_discard,
             data=bytes(packet),
+            alpha=b"" if track else alpha_of(packet),
         )
     )

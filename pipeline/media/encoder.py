@@ -17,7 +17,9 @@ from av.video.frame import PictureType, VideoFrame
 
 from engines import ConfigError, FrameError
 from operators.frame import Picture, PixelFormat
+from operators.shown import FieldOrder
 from pipeline.media.buffers import samples, words
+from pipeline.media.shown import of_head
 from pipeline.wire import Color, Head, Packet, fraction, rational
 
 HARDWARE = ("h264_nvenc",)
@@ -80,10 +82,12 @@ class Encoder:
         codec.flags |= Flags.global_header
         codec.color_range, codec.colorspace = self.color.range, self.color.matrix
         codec.color_primaries, codec.color_trc = self.color.primaries, self.color.transfer
-        if fraction(head.sample_aspect):
-            codec.sample_aspect_ratio = fraction(head.sample_aspect)
+        if fraction(head.shown.sample_aspect):
+            codec.sample_aspect_ratio = fraction(head.shown.sample_aspect)
         settings = _x264(preset, crf, low_latency) if encoder == "libx264" else _nvenc(crf, low_latency)
         chosen = {**settings, **_known(codec, options or {})}
+        if encoder == "libx264" and height % (2 * format.subsample_y) == 0:
+            _say_fields(chosen, of_head(head).field_order)
         codec.options = {**chosen, "forced-idr": "1"}
         try:
             complaints = _opened(codec, listen="x264-params" in chosen)
@@ -154,6 +158,13 @@ class Encoder:
 
 def _x264(preset: str, crf: float, low_latency: bool) -> dict[str, str]:
     return {"preset": preset, "crf": str(crf), **({"tune": "zerolatency", "bf": "0"} if low_latency else {})}
+
+
+def _say_fields(options: dict[str, str], order: FieldOrder) -> None:
+    """Has x264 code fields apart where pictures are woven of them; whoever set its parameters by hand goes first."""
+    if order:
+        fields = "tff=1" if order == "top" else "bff=1"
+        options["x264-params"] = ":".join(filter(None, (fields, options.get("x264-params", ""))))
 
 
 def _nvenc(crf: float, low_latency: bool) -> dict[str, str]:
@@ -250,6 +261,8 @@ def masked_head(source: Head, encoder: Encoder) -> Head:
     head.color.CopyFrom(encoder.color)
     head.rate.CopyFrom(rational(fraction(source.rate) or DEFAULT_RATE))
     head.bits_per_coded_sample = 0
+    head.shown.ClearField("coded_aspect")
+    head.shown.ClearField("alpha")
     head.timed, head.clock_may_jump = True, False
     return head
 

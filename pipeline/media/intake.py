@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from pipeline.jail.parent import DEFAULT_LIMITS, JailLimits
-from pipeline.media.decoder import Decoded, Decoder, Undecodable
+from pipeline.media.decoder import Decoded, Decoder, DecoderOutput, SecondField, Undecodable
 from pipeline.wire import Head, Packet
 
 REORDER = 32
@@ -97,7 +97,7 @@ class Intake:
         self._deaths = deaths
         self._expected: dict[int, _Expected] = {}
         self._count = 0
-        self._received: deque[Decoded | Undecodable] = deque()
+        self._received: deque[DecoderOutput] = deque()
         opens = deaths.get(NO_PACKET, 0) < MAX_OPENED and deaths.get(FAILURES, 0) < MAX_FAILURES
         self._decoder = Decoder(head, slots=slots, limits=limits) if opens else None
         self._counted_ms = 0.0
@@ -197,7 +197,10 @@ class Intake:
 
     # -- one packet --------------------------------------------------------------------------------
 
-    def _outcome(self, item: Decoded | Undecodable) -> Iterator[PacketOutcome]:
+    def _outcome(self, item: DecoderOutput) -> Iterator[PacketOutcome]:
+        if isinstance(item, SecondField):
+            yield self._join(item)
+            return
         if isinstance(item, Undecodable):
             yield self._lose(item.number, "undecodable", item.detail) or AlreadySettled(item.number)
             return
@@ -213,6 +216,15 @@ class Intake:
             yield PacketLost(item.number, "undecodable", CORRUPT)
         else:
             yield NeverShown(item.number)
+
+    def _join(self, field: SecondField) -> PacketOutcome:
+        """Half of a picture, which the first half's packet stands for: that one is shown for both."""
+        second, first = self._expected.pop(field.number, None), self._expected.get(field.first)
+        if second is None:
+            return AlreadySettled(field.number)
+        if first is not None:
+            first.packet.duration = _of_both(first.packet, second.packet)
+        return NeverShown(field.number)
 
     def _lose(self, number: int, reason: str, detail: str) -> PacketLost | None:
         """None if the packet was accounted for earlier."""
@@ -233,6 +245,12 @@ class Intake:
                 break
             overdue.append(number)
         return overdue
+
+
+def _of_both(first: Packet, second: Packet) -> int:
+    """How long a frame of two fields is shown: containers give each the duration of a field, or that of the frame."""
+    apart = second.pts - first.pts if first.HasField("pts") and second.HasField("pts") else 0
+    return 2 * apart if apart > 0 else first.duration + second.duration
 
 
 def without_data(packet: Packet) -> Packet:

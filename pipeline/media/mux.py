@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from engines import StreamError
 from pipeline.media.buffers import packet_of, words
 from pipeline.media.demuxer import without_password
+from pipeline.media.matroska import PLACEHOLDER, display_size, state_display_size
 from pipeline.wire import AudioTrack, Head, Packet, fraction
 
 _MP4_AUDIO = frozenset({"aac", "mp2", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
@@ -106,6 +107,10 @@ class FileMuxer(_Muxer):
         self._part = self._path.with_name(f".{self._path.name}.part")
         container = container_for(head, path)
         options = {} if container == "matroska" else _timescales(head)
+        aspect = fraction(head.shown.sample_aspect)
+        self._display: tuple[int, int] | None = None
+        if container == "matroska" and aspect not in (0, 1):
+            self._display = display_size(head.width, head.height, aspect)
         try:
             super().__init__(str(self._part), container, head, options)
         except StreamError:
@@ -116,6 +121,8 @@ class FileMuxer(_Muxer):
         """Finishes the file, brings it to the disk and gives it its name."""
         try:
             self._close()
+            if self._display is not None:
+                state_display_size(self._part, *self._display)
             _sync(self._part)
             self._part.replace(self._path)
             _sync(self._path.parent)
@@ -174,11 +181,13 @@ def _add_video(container: OutputContainer, head: Head) -> VideoStream:
     stream.color_range, stream.colorspace = head.color.range, head.color.matrix
     stream.color_primaries, stream.color_trc = head.color.primaries, head.color.transfer
     stream.codec_context.framerate = fraction(head.rate)
-    if fraction(head.sample_aspect):
-        stream.codec_context.sample_aspect_ratio = fraction(head.sample_aspect)
+    if fraction(head.shown.sample_aspect):
+        stream.codec_context.sample_aspect_ratio = fraction(head.shown.sample_aspect)
     stream.time_base = fraction(head.time_base)
-    if head.rotation:
-        stream.set_display_rotation(head.rotation)
+    if head.shown.matrix:
+        stream.set_display_matrix(head.shown.matrix)
+    if container.format.name == "matroska" and fraction(head.shown.sample_aspect) not in (0, 1):
+        stream.metadata["title"] = PLACEHOLDER
     return stream
 
 

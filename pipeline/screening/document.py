@@ -13,6 +13,7 @@ import numpy as np
 from operators.deepfake.scores import VerdictLimits
 from operators.frame import Verdict
 from pipeline.jail.protocol import readable
+from pipeline.media.shown import of_head
 from pipeline.screening.networks import JUDGES, JudgingNetwork
 from pipeline.screening.observations import GAZE, OTHERS, Series, TrackNotes
 from pipeline.screening.report import (
@@ -157,7 +158,7 @@ def _video(screening: Screening) -> VideoFacts:
         codec=head.codec,
         width=head.width,
         height=head.height,
-        rotation=head.rotation,
+        rotation=of_head(head).rotation,
         rate=round(float(fraction(head.rate)), 3),
         seconds=round(screening.seconds, 3),
         frames=screening.frames,

@@ -13,9 +13,9 @@ from engines import FacewardenError, FrameError, StreamError
 from operators.frame import Frame
 from pipeline.jail.parent import JailLimits
 from pipeline.media import Demuxer
-from pipeline.media.clock import FrameClock, FrameStamp
+from pipeline.media.clock import FrameClock, FrameStamp, SceneClock
 from pipeline.media.intake import CORRUPT, Intake, PacketLost, PacketOutcome, PictureCame
-from pipeline.wire import Head, Packet
+from pipeline.wire import Head, Packet, fraction
 
 SLOTS = 4
 PATIENCE_S = 0.05
@@ -93,11 +93,15 @@ class VideoFrames:
 
     def _frame(self, came: PictureCame, clock: ShownTime) -> Frame:
         time_s = clock.at(came.packet)
-        return Frame(self._stream, self.shown, time_s, came.decoded.picture, rotation=self.head.rotation)
+        picture, shown = came.decoded.picture, came.decoded.shown
+        return Frame(self._stream, self.shown, clock.scene_s, picture, shown=shown, clock_s=time_s)
 
 
 class ShownTime:
     """When frames are shown, in seconds from the first one on; a clock that jumps goes on a frame later.
+
+    Attributes:
+        scene_s: of the last frame, by a clock that never stands or crawls.
 
     >>> clock = ShownTime(Head(timed=False))
     >>> [clock.at(Packet()), clock.at(Packet())]
@@ -109,7 +113,8 @@ class ShownTime:
         self._timed = head.timed
         self._before: FrameStamp | None = None
         self._stamped = False
-        self._time_s = 0.0
+        self._time_s = self.scene_s = 0.0
+        self._scene = SceneClock(fraction(head.rate))
 
     def at(self, packet: Packet) -> float:
         """Of the next frame in the order of showing."""
@@ -120,4 +125,5 @@ class ShownTime:
             step = stamp.pts - before.pts if comparable and not stamp.jumped else stamp.duration
             self._time_s += self._clock.seconds(step)
         self._before, self._stamped = stamp, self._stamped or packet.HasField("pts")
+        self.scene_s = round(self._scene.at(self._time_s), 6)
         return round(self._time_s, 6)

@@ -18,7 +18,7 @@ from operators.arrays import Array
 from operators.deepfake import quality
 from operators.deepfake.scores import suspicion
 from operators.frame import Frame, Verdict
-from operators.upright import upright
+from operators.upright import boxes_to_upright, crop_view, upright_bgr
 from pipeline.live.frame_report import FORGED
 
 POINTS, SHOTS, TRACKS = 400, 6, 24
@@ -137,18 +137,18 @@ class TrackNotes:
     def add(self, frame: Frame, row: int, shot: Shot) -> None:
         faces = frame.faces
         box = faces.boxes[row]
-        self.to_s, self.met_at, self.seen = frame.time_s, frame.index, self.seen + 1
+        self.to_s, self.met_at, self.seen = frame.source_s, frame.index, self.seen + 1
         self.face_px = max(self.face_px, int(min(box[2] - box[0], box[3] - box[1])))
         self.album.add(shot)
         for name, values in faces.data.items():
             if name.startswith(FORGED) and np.isfinite(values[row]):
                 system = name.removeprefix(FORGED)
                 self.scored[system] += 1
-                self.scores.setdefault(system, Series(1)).add(frame.time_s, [values[row]])
+                self.scores.setdefault(system, Series(1)).add(frame.source_s, [values[row]])
         if "gaze" in faces.data:
             self.gaze = self.gaze or Series(len(GAZE))
             measured = (faces.data[name][row] for name in ("vergence", "eyes_agree"))
-            self.gaze.add(frame.time_s, [*faces.data["gaze"][row].ravel(), *measured])
+            self.gaze.add(frame.source_s, [*faces.data["gaze"][row].ravel(), *measured])
 
 
 class Notes:
@@ -176,7 +176,7 @@ class Notes:
         self.faces += len(rows)
         for row in rows:
             number = int(frame.faces.tracks[row])
-            track = self.tracks.setdefault(number, TrackNotes(number, frame.time_s))
+            track = self.tracks.setdefault(number, TrackNotes(number, frame.source_s))
             track.add(frame, row, self._shot(frame, row))
 
     def hear(self, system: str, verdicts: Iterable[Verdict]) -> None:
@@ -204,16 +204,18 @@ class Notes:
         data, box = frame.faces.data, frame.faces.boxes[row]
         mesh = data.get("mesh")
         if mesh is not None and np.isfinite(mesh[row]).all():
-            affine = crops.squares(mesh[row : row + 1], CROP_PX, margin=self._margin)
-            rgb = crops.cut(frame.bgr, affine, CROP_PX)[0, :, :, ::-1]
+            image, meshes = crop_view(frame, mesh[row : row + 1])
+            affine = crops.squares(meshes, CROP_PX, margin=self._margin)
+            rgb = crops.cut(image, affine, CROP_PX)[0, :, :, ::-1]
             evidence = _evidence(data, row)
         else:
-            affine = crops.boxes_to_squares(box[None], CROP_PX, margin=BOX_MARGIN)
-            rgb = upright(crops.cut(frame.bgr, affine, CROP_PX)[0, :, :, ::-1], frame.rotation)
+            shown_box = boxes_to_upright(box[None], frame.shown, frame.picture.width, frame.picture.height)
+            affine = crops.boxes_to_squares(shown_box, CROP_PX, margin=BOX_MARGIN)
+            rgb = crops.cut(np.ascontiguousarray(upright_bgr(frame)), affine, CROP_PX)[0, :, :, ::-1]
             evidence = None
         sharpness = quality.measure(rgb[None])[0, quality.MEASURES.index("sharpness")]
         side = float(min(box[2] - box[0], box[3] - box[1]))
-        return Shot(frame.time_s, np.ascontiguousarray(rgb), evidence, (evidence is not None, side * sharpness))
+        return Shot(frame.source_s, np.ascontiguousarray(rgb), evidence, (evidence is not None, side * sharpness))
 
 
 def _evidence(data: Mapping[str, Array], row: int) -> Array | None:

@@ -136,7 +136,7 @@ class Screener:
         lost: Counter[str] = Counter()
         looked, seconds = 0, 0.0
         for frame in pictures:
-            seconds = frame.time_s
+            seconds = frame.source_s
             try:
                 looked += self._look(frame, notes)
             except FrameError as error:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from engines import ConfigError, EngineError
 from operators.frame import Faces, Frame
 from operators.keep import Descriptor, Keep
+from operators.shown import Shown
 from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
@@ -186,7 +187,9 @@ def test_a_picture_that_lies_on_its_side_is_compared_upright(keep: Keep, person:
     box = (480 - y2, x1, 480 - y1, x2)
 
     upright, flat = (
-        kept(keep([replace(met(lying, index, track=track, box=box), rotation=rotation) for index in range(2)]))
+        kept(
+            keep([replace(met(lying, index, track=track, box=box), shown=Shown.turned(rotation)) for index in range(2)])
+        )
         for track, rotation in ((5, 90), (6, 0))
     )
 

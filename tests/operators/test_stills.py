@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from engines import ConfigError
 from operators.frame import to_bgr
+from operators.shown import Shown
 from operators.stills import Labelled, decode_image, frame_of, picture_of, planar, read_images, read_labelled
 
 HEADER = "file,xmin,ymin,xmax,ymax\n"
@@ -70,10 +71,10 @@ def test_colours_come_back(colour: tuple[int, int, int]) -> None:
 def test_a_still_as_a_frame() -> None:
     image: NDArray[np.uint8] = np.zeros((6, 8, 3), np.uint8)
 
-    frame, plain = frame_of(image, 50, stream="door", rotation=90), frame_of(image)
+    frame, plain = frame_of(image, 50, stream="door", shown=Shown.turned(90)), frame_of(image)
 
-    assert (frame.stream, frame.index, frame.time_s, frame.rotation) == ("door", 50, 2.0, 90)
-    assert (plain.stream, plain.index, plain.time_s, plain.rotation) == ("still", 0, 0.0, 0)
+    assert (frame.stream, frame.index, frame.time_s, frame.shown.rotation) == ("door", 50, 2.0, 90)
+    assert (plain.stream, plain.index, plain.time_s, plain.shown) == ("still", 0, 0.0, Shown())
     assert (len(plain.faces), plain.examined, plain.covers) == (0, False, ())
 
 

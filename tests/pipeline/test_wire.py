@@ -52,8 +52,9 @@ def test_a_packet_without_a_time_is_told_from_one_at_zero() -> None:
 
 
 def test_all_messages_and_fates_have_a_name_here() -> None:
-    messages = set(facewarden_pb2.DESCRIPTOR.message_types_by_name) - {"Verdict"} | {"VerdictMessage", "Fate"}
+    renamed = {"Verdict", "Shown"}
+    messages = set(facewarden_pb2.DESCRIPTOR.message_types_by_name) - renamed | {f"{name}Message" for name in renamed}
     fates = set(facewarden_pb2.Fate.keys())
 
-    assert set(wire.__all__) == messages | fates | {"fraction", "rational"}
+    assert set(wire.__all__) == messages | fates | {"Fate", "fraction", "rational"}
     assert wire.VerdictMessage.DESCRIPTOR.name == "Verdict"

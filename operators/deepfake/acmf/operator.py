@@ -18,6 +18,7 @@ from operators.deepfake.quality import HeadTurn
 from operators.deepfake.scores import Standings, known_to, unspoken
 from operators.frame import Frame, Verdict
 from operators.options import CropMargin, PositiveCount
+from operators.upright import crop_view
 
 SIZE = 128
 
@@ -98,8 +99,9 @@ class ForgeryScorer:
         rows = np.array([row for row, fault in enumerate(faults) if not fault and faces.seen[row]], int)
         probability = np.full(len(faces), np.nan, np.float32)
         if len(rows):
-            squares = crops.squares(faces.data["mesh"][rows], self._size, margin=self.map_margin)
-            cut = crops.cut(frame.bgr, squares, self._size)[..., ::-1]
+            image, meshes = crop_view(frame, faces.data["mesh"][rows])
+            squares = crops.squares(meshes, self._size, margin=self.map_margin)
+            cut = crops.cut(image, squares, self._size)[..., ::-1]
             found = self._detector(face=crops.to_input(cut))
             for row, fault in zip(rows, quality.faults(quality.measure(cut), self._limits.usual), strict=True):
                 faults[row] = fault

@@ -23,6 +23,7 @@ from operators.deepfake.quality import HeadTurn
 from operators.deepfake.scores import FORGET_AFTER_FRAMES, Standings, card_of, known_to, unspoken
 from operators.frame import Frame, Verdict
 from operators.options import CropMargin, PositiveCount
+from operators.upright import crop_view
 
 SIZE, FRAMES = 96, 8
 LATEST = 8
@@ -138,7 +139,7 @@ class GazeJudge:
             return frame
         if "mesh" not in faces.data:
             raise FrameError("deepfake.gazeforensics: expected faces with a mesh; put landmarks.mediapipe before it")
-        gaze = eyes.angles(eyes.offsets(faces.data["mesh"])).astype(np.float32)
+        gaze = eyes.angles(eyes.offsets(crop_view(frame, faces.data["mesh"])[1])).astype(np.float32)
         probability, agree = np.full((2, len(faces)), np.nan, np.float32)
         taken = self._taken(frame)
         if len(taken):
@@ -180,8 +181,9 @@ class GazeJudge:
         return np.array(taken, int)
 
     def _encode_faces(self, frame: Frame, rows: Array, gaze: Array) -> None:
-        squares = crops.squares(frame.faces.data["mesh"][rows], self._size, margin=self._margin)
-        cut = crops.cut(frame.bgr, squares, self._size)[..., ::-1]
+        image, meshes = crop_view(frame, frame.faces.data["mesh"][rows])
+        squares = crops.squares(meshes, self._size, margin=self._margin)
+        cut = crops.cut(image, squares, self._size)[..., ::-1]
         found = self._encode(face=prepared(cut, self._size, centre=self._centre))["emb"]
         faults = quality.faults(quality.measure(cut), self._limits.usual)
         for row, embedding, fault in zip(rows, found, faults, strict=True):

@@ -15,6 +15,7 @@ from engines import ConfigError
 from operators import Remembers, find
 from operators.deidentify.cover import CoverFaces
 from operators.frame import PIXEL_FORMATS, Faces, Frame, Picture
+from operators.shown import Shown
 
 FACE = [100, 50, 140, 100]
 
@@ -22,7 +23,7 @@ FACE = [100, 50, 140, 100]
 def frame(faces: Faces | None = None, *, index: int = 0, stream: str = "s", rotation: int = 0) -> Frame:
     fmt = PIXEL_FORMATS["yuv420p"]
     y, u, v = (np.zeros(shape, np.uint8) for shape in fmt.plane_shapes(320, 240))
-    return Frame(stream, index, 0.0, Picture((y, u, v), fmt), faces or Faces.of(), rotation=rotation)
+    return Frame(stream, index, 0.0, Picture((y, u, v), fmt), faces or Faces.of(), shown=Shown.turned(rotation))
 
 
 def test_it_is_found_by_its_name() -> None:

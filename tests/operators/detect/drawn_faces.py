@@ -1,5 +1,5 @@
-"""Drawn faces, and networks that see them: a face is a square, its upper half bright, its lower half less so. What is seen
-depends on the picture alone, wherever and how large a network is shown it."""
+"""Drawn faces, and networks that see them: a face is a square, its upper half bright, its lower half less so. What is
+seen depends on the picture alone, wherever and how large a network is shown it."""
 
 from __future__ import annotations
 

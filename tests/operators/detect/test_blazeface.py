@@ -8,6 +8,7 @@ import pytest
 
 from engines import EngineError
 from operators.detect.blazeface import BlazeFace
+from operators.shown import Shown
 from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
@@ -24,7 +25,7 @@ def test_a_portrait_upright_and_lying(detector: BlazeFace) -> None:
     image = cv2.resize(portrait(), (400, 480))
     lying = np.ascontiguousarray(np.rot90(image, -1))
 
-    upright, coded = detector([frame_of(image), frame_of(lying, rotation=90)])
+    upright, coded = detector([frame_of(image), frame_of(lying, shown=Shown.turned(90))])
 
     assert len(upright.faces) == len(coded.faces) == 1
     assert upright.examined
@@ -52,7 +53,7 @@ def test_boxes_and_points_lie_in_the_coded_picture(detector: BlazeFace, rotation
     image = cv2.resize(portrait(), (400, 480))[60:420, 140:]
     coded = np.ascontiguousarray(np.rot90(image, -rotation // 90))
 
-    (done,) = detector([frame_of(coded, rotation=rotation)])
+    (done,) = detector([frame_of(coded, shown=Shown.turned(rotation))])
 
     (box,), (points,) = done.faces.boxes.tolist(), done.faces.landmarks
     height, width = coded.shape[:2]

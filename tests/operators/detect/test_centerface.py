@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engines import ConfigError, EngineError, FrameError, open_engine
 from operators.detect.centerface import CenterFace
 from operators.frame import Faces
+from operators.shown import Shown
 from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
@@ -168,7 +169,7 @@ def test_a_portrait_in_any_rotation(detector: CenterFace, rotation: int) -> None
     image = cv2.resize(portrait(), (400, 480))
     coded = np.ascontiguousarray(np.rot90(image, -rotation // 90))
 
-    faces: Faces = detector([frame_of(coded, rotation=rotation)])[0].faces
+    faces: Faces = detector([frame_of(coded, shown=Shown.turned(rotation))])[0].faces
 
     assert len(faces) == 1
     x1, y1, x2, y2 = faces.boxes[0]

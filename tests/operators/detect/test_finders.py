@@ -13,6 +13,7 @@ from engines import FrameError
 from operators.arrays import Array
 from operators.detect.finders import CELL, STRIDE, STRIDES, CenterFaceFinder, YuNetFinder
 from operators.frame import Frame
+from operators.shown import Shown
 from tests.operators.pictures import flat
 
 Point = tuple[int, int]
@@ -20,7 +21,7 @@ RED = (81, 90, 240)
 
 
 def frame(width: int = 128, height: int = 64, *, rotation: int = 0, yuv: tuple[int, int, int] = RED) -> Frame:
-    return Frame("s", 0, 0.0, flat("yuv420p", width, height, yuv), rotation=rotation)
+    return Frame("s", 0, 0.0, flat("yuv420p", width, height, yuv), shown=Shown.turned(rotation))
 
 
 class HeatMaps:

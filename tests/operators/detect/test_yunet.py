@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engines import FrameError, open_engine
 from operators.detect.yunet import YuNet
+from operators.shown import Shown
 from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
@@ -121,7 +122,7 @@ def test_a_portrait_in_any_rotation(detector: YuNet, rotation: int) -> None:
     image = cv2.resize(portrait(), (400, 480))
     coded = np.ascontiguousarray(np.rot90(image, -rotation // 90))
 
-    faces = detector([frame_of(coded, rotation=rotation)])[0].faces
+    faces = detector([frame_of(coded, shown=Shown.turned(rotation))])[0].faces
 
     assert len(faces) == 1
     x1, y1, x2, y2 = faces.boxes[0]

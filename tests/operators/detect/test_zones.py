@@ -7,6 +7,7 @@ from dataclasses import replace
 from operators import find
 from operators.detect.zones import Zones
 from operators.frame import Faces, Frame
+from operators.shown import Shown
 from tests.operators.pictures import flat
 
 
@@ -28,7 +29,7 @@ def test_fractions_of_the_coded_picture() -> None:
 
 
 def test_a_lying_picture_has_them_where_it_is_coded() -> None:
-    (done,) = Zones(boxes=[(0, 0, 0.5, 1)])([replace(frame(), rotation=90)])
+    (done,) = Zones(boxes=[(0, 0, 0.5, 1)])([replace(frame(), shown=Shown.turned(90))])
 
     assert done.faces.boxes.tolist() == [[0, 0, 32, 48]]
 

@@ -9,6 +9,7 @@ import pytest
 from engines import EngineError
 from operators.frame import Faces, Frame
 from operators.landmarks.mediapipe import Landmarker
+from operators.shown import Shown
 from operators.stills import frame_of
 from tests.clips import portrait
 from tests.model_files import model_file
@@ -50,7 +51,7 @@ def test_a_face_gets_its_mesh_and_others_nan(landmarker: Landmarker, frame: Fram
 
 
 def test_a_lying_picture_gives_the_same_points(landmarker: Landmarker, frame: Frame) -> None:
-    lying = frame_of(np.ascontiguousarray(np.rot90(frame.bgr, -1)), rotation=90)
+    lying = frame_of(np.ascontiguousarray(np.rot90(frame.bgr, -1)), shown=Shown.turned(90))
     x1, y1, x2, y2 = FACE
     lying = replace(lying, faces=Faces.of([(480 - y2, x1, 480 - y1, x2)]))
 

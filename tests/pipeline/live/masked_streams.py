@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from operators.frame import PIXEL_FORMATS, Picture
+from operators.shown import AS_IT_LIES
 from pipeline.brokers import INGEST, MASKED, Broker, Message, open_broker
 from pipeline.config import EncodeSection
 from pipeline.live.masked_output import MaskedOutput
@@ -44,7 +45,7 @@ def feed(output: MaskedOutput, numbers: Iterable[int], *, size: tuple[int, int] 
     """Encodes these pictures; the k-th is shown at tick `clock` + k."""
     for number in numbers:
         picture = grey(number, size)
-        output.prepare(SOURCE, picture)
+        output.prepare(SOURCE, picture, AS_IT_LIES)
         output.encode(picture, number, clock + number, 1)
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from operators.frame import PixelFormat
+from operators.shown import AS_IT_LIES
 from pipeline.brokers import MASKED
 from pipeline.live import masked_output
 from pipeline.live.masked_output import LIVE_UNIT
@@ -197,7 +198,7 @@ def test_sound_goes_under_the_epoch_of_the_output_and_without_the_chain_of_the_s
 def test_records_go_into_the_topic_of_sinks() -> None:
     output = opened(low_latency=True)
 
-    output.prepare(SOURCE, grey(0))
+    output.prepare(SOURCE, grey(0), AS_IT_LIES)
     output.encode(grey(0), 0, 0, 1)
 
     assert {message.topic for message in output.take()} == {MASKED}

@@ -11,6 +11,7 @@ import pytest
 from engines import FrameError, StreamError
 from operators import Operator
 from operators.frame import Cover, Picture
+from operators.shown import Shown
 from pipeline.config import EncodeSection, OnFailure
 from pipeline.live.lookahead import LAGS_S, LookAhead, PendingFrame
 from pipeline.live.masked_output import MaskedOutput
@@ -36,7 +37,7 @@ NOT_EXAMINED = "no detector has looked at this frame or near it"
 class RefusingOutput(MaskedOutput):
     """Its encoder takes no picture."""
 
-    def prepare(self, source: Head, picture: Picture) -> None:
+    def prepare(self, source: Head, picture: Picture, shown: Shown) -> None:  # noqa: ARG002
         raise FrameError(f"{source.codec} of {picture.width}x{picture.height} is refused")
 
 

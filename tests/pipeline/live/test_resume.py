@@ -26,6 +26,7 @@ def points(draw: st.DrawFn) -> ResumePoint:
         next_index=draw(COUNTS),
         epoch_index=epoch_index,
         last_pts=draw(st.integers(-(2**63), 2**63 - 1)) if epoch_index else None,
+        scene_s=draw(st.none() | st.floats(allow_nan=False)) if epoch_index else None,
         resume_offset=draw(COUNTS),
         source=draw(st.none() | HEADS),
         settled_below=draw(COUNTS),

@@ -19,10 +19,12 @@ from pipeline.live.outputs import PlannedStream
 from pipeline.live.run import Run, StreamOutcome
 from pipeline.live.sources import VideoSource
 from pipeline.live.verdict_lines import read_line
+from pipeline.media.shown import of_head
 from pipeline.wire import Ledger
 from tests.clips import MAKERS, Clip, Clips, read_index
 from tests.hostile import MAKERS as HOSTILE
 from tests.hostile import HostileFiles
+from tests.pipeline.media.passing import demux
 
 JUMPING = {"clock_jump_ahead", "clock_jump_back", "clock_jump_with_sound"}
 UNTIMED = {"raw_h264", "size_change_raw", "avi_b_frames", "mjpeg_avi", "odd_size"}
@@ -121,6 +123,25 @@ def test_every_ledger_balances_and_every_frame_is_reported(masked: tuple[dict[st
     assert {clip.path.name for name, clip in made.items() if ends[clip.path.name]["withheld"]} == {
         made["no_keyframe_start"].path.name
     }
+
+
+@pytest.mark.parametrize("name", ["rotated", "mirrored", "fields", "h264_plain"])
+def test_a_result_is_shown_as_its_source(masked: tuple[dict[str, Clip], Path], name: str) -> None:
+    clip, folder = masked[0][name], masked[1]
+
+    (result,) = outputs(folder, name)
+
+    assert of_head(demux(result)[0]) == of_head(demux(clip.path)[0])
+
+
+def test_what_alpha_hid_stays_hidden(masked: tuple[dict[str, Clip], Path]) -> None:
+    """Outside of the covered zone too."""
+    (result,) = outputs(masked[1], "hidden_by_alpha")
+    with av.open(str(result)) as container:
+        pictures = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+
+    assert len(pictures) == 24
+    assert max(int(picture[76:, 100:].max()) for picture in pictures) < 24
 
 
 @pytest.mark.parametrize("name", ["mov_g711", "mov_pcm", "mp4_aac", "long_audio"])

@@ -9,6 +9,7 @@ import pytest
 
 from operators import Operator
 from operators.frame import Frame
+from operators.shown import AS_IT_LIES, Shown
 from pipeline.config import Config, Delivery, Step
 from pipeline.live.lookahead import LATE_S, LookAhead
 from pipeline.live.record_queue import RecordQueue
@@ -46,11 +47,17 @@ class Stage:
         self.epoch = SourceEpoch(mark, self.point, self.ahead, self.queue, self.settings, self.deaths)
 
     def arrive(
-        self, number: int, *, pts: int | None = None, key: bool = False, size: tuple[int, int] = (64, 48)
+        self,
+        number: int,
+        *,
+        pts: int | None = None,
+        key: bool = False,
+        size: tuple[int, int] = (64, 48),
+        shown: Shown = AS_IT_LIES,
     ) -> None:
         came = packet(number, key=key)
         came.pts = number * TICK if pts is None else pts
-        self.epoch.arrive(PictureCame(came, Decoded(number, number, picture(number, *size), False)))
+        self.epoch.arrive(PictureCame(came, Decoded(number, number, picture(number, *size), False, shown)))
 
 
 @pytest.fixture(autouse=True)
@@ -62,15 +69,16 @@ def _no_child_processes(decoders: Opened) -> Opened:
 
 
 def test_frames_are_numbered_and_timed_from_where_the_stream_is() -> None:
-    turned = head()
-    turned.rotation = 90
-    stage = Stage(turned, point=ResumePoint(next_index=10, epoch_index=4, last_pts=TICK))
+    stage = Stage(point=ResumePoint(next_index=10, epoch_index=4, last_pts=TICK))
 
-    stage.arrive(2)
-    stage.arrive(3, pts=3 * TICK)
+    stage.arrive(2, shown=Shown.turned(90))
+    stage.arrive(3, pts=3 * TICK, shown=Shown.turned(90))
 
     first, second = stage.ahead.window
-    assert (first.frame.stream, first.frame.index, first.frame.time_s, first.frame.rotation) == ("clip", 10, 0.08, 90)
+    assert (first.frame.stream, first.frame.index, first.frame.time_s, first.frame.shown) == (
+        *("clip", 10, 0.08),
+        Shown.turned(90),
+    )
     assert (first.number, first.slot, first.stamp.pts, first.epoch_index) == (2, 2, 2 * TICK, 5)
     assert (second.frame.index, second.frame.time_s, second.epoch_index) == (11, 0.12, 6)
 
@@ -131,7 +139,7 @@ def test_a_clock_that_jumps_opens_an_epoch_and_nothing_lags_it() -> None:
 
     assert [each.opens_epoch for each in stage.ahead.window] == [False, True]
     assert stage.queue.newest == (0, TICK)
-    assert stage.epoch.lag_s(TICK) == 0
+    assert stage.epoch.lag_s(TICK, 0) == 0
 
 
 def test_a_unit_ends_with_what_operators_remember_of_the_frames_before() -> None:
@@ -223,7 +231,58 @@ def test_how_far_a_picture_lags(live: bool, delivery: Delivery, newest: tuple[in
     stage = Stage(head(live=live, epoch=3), config(delivery))
     stage.queue.newest = newest
 
-    assert stage.epoch.lag_s(1000) == lag_s
+    assert stage.epoch.lag_s(1000, 0) == lag_s
+
+
+@pytest.mark.parametrize(
+    ("received_us", "newest_us", "lag_s"),
+    [
+        pytest.param(1_000_000, 3_500_000, 2.5, id="pictures came in while the clock stood"),
+        pytest.param(1_000_000, 1_000_000, 0.0, id="a burst, all of it in time"),
+        pytest.param(1_000_000, 400_000, 0.0, id="the wall clock was set back"),
+        pytest.param(0, 3_500_000, 4.0, id="nobody says when it was received"),
+        pytest.param(1_000_000, 0, 4.0, id="nor when the others were"),
+    ],
+)
+def test_a_lag_is_one_of_arrival_where_that_is_known(received_us: int, newest_us: int, lag_s: float) -> None:
+    """By the camera's clock, the last picture is four seconds later."""
+    stage = Stage(head(live=True, epoch=3))
+    stage.queue.newest, stage.queue.received_us = (3, 5000), newest_us
+
+    assert stage.epoch.lag_s(1000, received_us) == lag_s
+
+
+def test_operators_go_by_a_clock_that_does_not_stand_and_reports_by_the_source_s() -> None:
+    stage = Stage(point=ResumePoint(next_index=10, epoch_index=4, last_pts=TICK, scene_s=7.0))
+
+    for number in range(3):
+        stage.arrive(number, pts=TICK)
+
+    frames = [pending.frame for pending in stage.ahead.window]
+    assert [frame.time_s for frame in frames] == pytest.approx([7.016, 7.032, 7.048])
+    assert [frame.source_s for frame in frames] == [0.041, 0.042, 0.043]
+
+
+@pytest.mark.parametrize("step", [0, 1, TICK])
+def test_no_frame_waits_for_a_clock_that_stands(step: int) -> None:
+    """The look-ahead of 200 ms is over after at most 13 frames, whatever the camera's clock says."""
+    stage = Stage(head(live=True), config(lookahead_ms=200))
+    waited = 0
+
+    while not stage.epoch.has_due():
+        stage.arrive(waited, pts=TICK + waited * step)
+        waited += 1
+
+    assert waited <= 13
+
+
+def test_another_turn_in_the_middle_opens_an_epoch() -> None:
+    stage = Stage()
+
+    for number, degrees in enumerate((0, 0, 90, 90)):
+        stage.arrive(number, shown=Shown.turned(degrees))
+
+    assert [pending.opens_epoch for pending in stage.ahead.window] == [False, False, True, False]
 
 
 def test_what_is_too_late_is_not_looked_at_unless_frames_wait_for_a_look() -> None:

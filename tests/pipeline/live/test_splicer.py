@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.shown import Shown
 from pipeline.live.sinks import Splicer
+from pipeline.media.shown import message_of
 from pipeline.wire import AudioTrack, Head, Packet, Rational, StreamRecord
 
 FPS, RATE = 25, 100
@@ -229,7 +231,7 @@ def test_sound_without_a_decoding_time_is_where_it_is_heard() -> None:
         ({"width": 65}, True),
         ({"height": 49}, True),
         ({"pixel_format": "yuv444p"}, True),
-        ({"rotation": 90}, True),
+        ({"shown": message_of(Shown.turned(90))}, True),
         ({"time_base": Rational(num=1, den=90000)}, True),
         ({"audio": []}, True),
     ],

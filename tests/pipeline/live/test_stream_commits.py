@@ -47,7 +47,7 @@ class Desk:
 
     def show(self, frame: PendingFrame, released: Released = MASKED_FRAME) -> None:
         if released.fate != FATE_WITHHELD:
-            self.output.prepare(head(), frame.frame.picture)
+            self.output.prepare(head(), frame.frame.picture, frame.frame.shown)
             self.output.encode(frame.frame.picture, frame.frame.index, frame.stamp.pts, frame.stamp.duration)
         self.commits.show(frame, released, epoch=0)
 

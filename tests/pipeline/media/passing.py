@@ -12,7 +12,8 @@ import av
 import numpy as np
 
 from operators.frame import Picture
-from pipeline.media import Decoded, Decoder, Demuxer, Encoder, EncoderClock, FileMuxer, Undecodable, masked_head
+from pipeline.media import Decoded, Decoder, Demuxer, Encoder, EncoderClock, FileMuxer, masked_head
+from pipeline.media.decoder import DecoderOutput
 from pipeline.wire import Head, Packet, fraction
 
 UNIT = 24
@@ -20,7 +21,7 @@ UNIT = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownFrame:
     """What a plain decode says of a frame."""
 
     time_s: Fraction | None
@@ -39,11 +40,11 @@ def demux(path: Path) -> tuple[Head, list[Packet]]:
     return head, packets
 
 
-def decode(head: Head, packets: Sequence[Packet], *, slots: int = 6) -> Iterator[Decoded | Undecodable]:
+def decode(head: Head, packets: Sequence[Packet], *, slots: int = 6) -> Iterator[DecoderOutput]:
     """Everything that comes out; a picture's slot is released when the next item is asked for."""
     with Decoder(head, slots=slots) as decoder:
 
-        def received(timeout_s: float) -> Iterator[Decoded | Undecodable]:
+        def received(timeout_s: float) -> Iterator[DecoderOutput]:
             for item in decoder.receive(timeout_s):
                 yield item
                 if isinstance(item, Decoded):
@@ -103,7 +104,7 @@ def times(head: Head, packet: Packet, index: int) -> tuple[int, int]:
     return (packet.pts, packet.duration or tick) if head.timed else (index * tick, tick)
 
 
-def plain(path: Path, *, planes: bool = False) -> list[Shown]:
+def plain(path: Path, *, planes: bool = False) -> list[ShownFrame]:
     shown = []
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -113,7 +114,7 @@ def plain(path: Path, *, planes: bool = False) -> list[Shown]:
             start = None if frame.pts is None else frame.pts * base
             end = None if start is None else start + frame.duration * base
             pixels = tuple(_bytes(plane, frame) for plane in frame.planes) if planes else ()
-            shown.append(Shown(start, end, (frame.width, frame.height), frame.rotation, pixels))
+            shown.append(ShownFrame(start, end, (frame.width, frame.height), frame.rotation, pixels))
     return shown
 
 

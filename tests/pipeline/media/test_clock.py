@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.media.clock import BACK_S, JUMP_S, FrameClock, FrameStamp
+from pipeline.media.clock import (
+    BACK_S,
+    JUMP_S,
+    NOMINAL_STEP_S,
+    SHORTEST_STEP_S,
+    STEPS,
+    FrameClock,
+    FrameStamp,
+    SceneClock,
+)
 from pipeline.wire import Head, Packet, Rational
 
 BASE, TICK = 1000, 40
@@ -144,3 +154,96 @@ def test_each_picture_is_later_than_the_one_before_unless_the_clock_jumped(
 
     assert all(later.jumped or later.pts > earlier.pts for earlier, later in pairwise(seen))
     assert all(stamp.duration > 0 for stamp in seen)
+
+
+# -- the clock that decisions rest on ------------------------------------------------------------------
+
+
+def scene(times: Sequence[float], *, rate: Fraction = Fraction(25)) -> list[float]:
+    clock = SceneClock(rate)
+    return [clock.at(time_s) for time_s in times]
+
+
+@pytest.mark.parametrize("rate", [Fraction(5), Fraction(24000, 1001), Fraction(25), Fraction(50), Fraction(60)])
+@pytest.mark.parametrize("base", [None, 1000, 90_000])
+def test_a_clock_that_can_be_true_is_taken_as_it_is(rate: Fraction, base: int | None) -> None:
+    """Also where its times are rounded to milliseconds."""
+    times = [number / rate for number in range(100)]
+    stated = [float(Fraction(round(time * base), base) if base else time) for time in times]
+
+    assert scene(stated, rate=rate) == pytest.approx(stated, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("step_s", "rate"),
+    [
+        pytest.param(0.0, 24, id="stands"),
+        pytest.param(1 / 90_000, 24, id="a tick a picture"),
+        pytest.param(120 / 90_000, 24, id="750 pictures a second"),
+        pytest.param(1 / 800, 800, id="so labelled"),
+        pytest.param(450 / 90_000, 25, id="200 pictures a second"),
+        pytest.param(1 / 120, 120, id="a camera of 120 pictures a second, which costs more looks"),
+    ],
+)
+def test_a_clock_that_crawls_counts_pictures(step_s: float, rate: int) -> None:
+    times = scene([3 + number * step_s for number in range(200)], rate=Fraction(rate))
+
+    steps = [after - before for before, after in pairwise(times)]
+    assert steps[STEPS:] == pytest.approx([NOMINAL_STEP_S] * (199 - STEPS))
+    assert min(steps) >= SHORTEST_STEP_S - 1e-9
+
+
+def test_bursts_are_caught_up_with() -> None:
+    """Ten pictures within ten milliseconds, every 400 ms: as far in the end as the source says."""
+    times = [0.4 * (number // 10) + 0.001 * (number % 10) for number in range(200)]
+
+    assert scene(times)[-1] == pytest.approx(times[-1], abs=0.5)
+
+
+def test_after_a_crawl_it_goes_on_with_the_source() -> None:
+    crawling = [number / 90_000 for number in range(100)]
+    times = scene([*crawling, *(1 + number / 25 for number in range(100))])
+
+    steps = [after - before for before, after in pairwise(times[-50:])]
+    assert steps == pytest.approx([0.04] * 49)
+
+
+def test_a_jump_is_followed_and_a_gap_is_time() -> None:
+    clock = SceneClock(Fraction(25))
+
+    times = [clock.at(0.0), clock.at(20.0), clock.at(3.0, jumped=True), clock.at(3.04)]
+
+    assert times == [0.0, 20.0, 3.0, 3.04]
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=60))
+def test_it_never_stands_whatever_the_source_says(steps: list[float]) -> None:
+    clock, time_s = SceneClock(Fraction(25)), 0.0
+    before = clock.at(time_s)
+
+    for step in steps:
+        time_s += step
+        after = clock.at(time_s)
+        assert after >= before + SHORTEST_STEP_S - 1e-6
+        before = after
+
+
+def test_who_takes_over_goes_on_by_the_same_clock() -> None:
+    whole, first = FrameClock(head(base=90_000)), FrameClock(head(base=90_000))
+    expected = [stamp.scene_s for stamp in stamps(whole, [7] * 40)]
+    before = stamps(first, [7] * 20)[-1]
+
+    second = FrameClock(head(base=90_000), last_pts=before.pts, scene_s=before.scene_s, index=20)
+    times = [stamp.scene_s for stamp in stamps(second, [7] * 20)]
+
+    assert times[0] > before.scene_s
+    assert times[-1] == pytest.approx(expected[-1], abs=0.2)
+
+
+def test_a_bare_stream_with_a_label_counts_pictures_from_the_first_on() -> None:
+    clock = FrameClock(head(timed=False, rate=(800, 1)))
+
+    seen = stamps(clock, [None] * 4)
+
+    assert [stamp.pts for stamp in seen] == [0, 1, 2, 4]
+    assert [stamp.scene_s for stamp in seen] == pytest.approx([0, 1 / 30, 2 / 30, 3 / 30])

@@ -18,7 +18,7 @@ from operators.frame import PIXEL_FORMATS
 from pipeline.jail.parent import JailLimits
 from pipeline.jail.protocol import Received
 from pipeline.media import Decoded, Decoder, Undecodable, decoder_child, slot_count
-from pipeline.media.decoder import _SlotRing
+from pipeline.media.decoder import DecoderOutput, _SlotRing
 from pipeline.wire import Head, Packet
 from tests.clips import Clips
 from tests.hostile import HostileFiles
@@ -214,7 +214,7 @@ def test_a_caller_that_holds_all_pictures_is_waited_for(clips: Clips) -> None:
     with Decoder(head, slots=4, limits=replace(JailLimits(), timeout_s=5.0)) as decoder:
         for packet in packets[:12]:
             decoder.send(packet)
-        held: list[Decoded | Undecodable] = []
+        held: list[DecoderOutput] = []
         while len(held) < 4:
             held += decoder.receive(5)
         decoder._moved -= 60  # as if a minute had gone by
@@ -228,7 +228,7 @@ WANT, WANT_DEEP = (
 
 
 def given_picture(*, ring: int = 0, slot: int = 0, number: int = 0) -> Received:
-    fields = decoder_child.PICTURE_FIELDS.pack(ring, slot, number, False, True, 6)
+    fields = decoder_child.PICTURE_FIELDS.pack(ring, slot, number, False, True, 6, 0, 0, False, *(0,) * 9)
     return Received(decoder_child.PICTURE, fields)
 
 

@@ -58,7 +58,7 @@ class Conversation:
         self.memory = np.zeros((0, 0), np.uint8)
 
     def packet(self, packet: Packet) -> None:
-        self.channel.send(PACKET, PACKET_FIELDS.pack(packet.key, packet.number), packet.data)
+        self.channel.send(PACKET, PACKET_FIELDS.pack(packet.key, packet.number, 0), packet.data)
 
     def release(self, ring: int, slot: int) -> None:
         self.channel.send(RELEASE, RELEASE_FIELDS.pack(ring, slot))
@@ -77,7 +77,7 @@ class Conversation:
             self._give(width, height, name.rstrip(b"\0").decode())
             return "want", width, height, name.rstrip(b"\0").decode()
         if kind == PICTURE:
-            ring, slot, number, _, full_range, matrix = PICTURE_FIELDS.unpack(payload)
+            ring, slot, number, _, full_range, matrix, *_ = PICTURE_FIELDS.unpack(payload)
             return "picture", ring, slot, number, full_range, matrix
         if kind == DONE:
             return "done", DONE_FIELDS.unpack(payload)[0]

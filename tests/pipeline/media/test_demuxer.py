@@ -43,7 +43,6 @@ def test_a_head_comes_first_and_says_how_to_decode(clips: Clips) -> None:
 @pytest.mark.parametrize(
     ("name", "field", "value"),
     [
-        ("rotated", "rotation", 90),
         ("raw_h264", "timed", False),
         ("avi_b_frames", "timed", False),
         ("mjpeg_avi", "timed", True),

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
+from operators.shown import Shown
 from pipeline.media import demuxer_child
 from pipeline.media.demuxer_child import ENDED
+from pipeline.media.shown import of_head
 from pipeline.wire import Head, Packet, StreamRecord, fraction
 from tests.clips import Clips
 from tests.pipeline.media.serving import serving
@@ -176,8 +178,8 @@ def test_a_camera_is_not_read_ahead_and_promises_no_number_of_frames(clips: Clip
     recorded, _, _ = said(path)
     live, packets, _ = said(path, live=True)
 
-    assert recorded is not None and (recorded.frames_expected, recorded.rotation) == (48, 90)
-    assert live is not None and (live.frames_expected, live.rotation) == (0, 0)  # only a decoded picture says it
+    assert recorded is not None and (recorded.frames_expected, of_head(recorded)) == (48, Shown.turned(90))
+    assert live is not None and (live.frames_expected, of_head(live)) == (0, Shown.turned(90))
     assert len(packets) == 48
 
 

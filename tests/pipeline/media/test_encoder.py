@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from engines import ConfigError, FrameError
 from operators.frame import PIXEL_FORMATS, Picture
+from operators.shown import Shown
 from pipeline.media import Encoder, EncoderClock, masked_head, working_encoder
 from pipeline.media.buffers import samples
 from pipeline.media.encoder import ENCODERS, options_of, works
+from pipeline.media.shown import message_of
 from pipeline.wire import AudioTrack, Color, Head, Packet, Rational
 
 HEAD = Head(
@@ -27,7 +29,7 @@ HEAD = Head(
     time_base=Rational(num=1, den=90000),
     rate=Rational(num=25, den=1),
     color=Color(range=1, primaries=1, transfer=1, matrix=1),
-    rotation=90,
+    shown=message_of(Shown.turned(90)),
     audio=[AudioTrack(track=1, codec="aac")],
 )
 TICK = 3600
@@ -180,7 +182,8 @@ def test_the_head_tells_a_sink_all() -> None:
 
     assert (head.codec, head.width, head.height, head.pixel_format) == ("h264", 64, 48, "yuv420p")
     assert head.extradata == Encoder(HEAD, PIXEL_FORMATS["yuv420p"], 64, 48).extradata
-    assert (head.rotation, head.time_base, head.color, head.audio) == (90, HEAD.time_base, HEAD.color, HEAD.audio)
+    assert (head.shown, head.time_base, head.color) == (HEAD.shown, HEAD.time_base, HEAD.color)
+    assert head.audio == HEAD.audio
     assert head.timed
 
 

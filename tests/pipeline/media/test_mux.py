@@ -12,7 +12,9 @@ import av
 import pytest
 
 from engines import StreamError
+from operators.shown import Shown
 from pipeline.media import Encoder, EncoderClock, FileMuxer, RtspPusher, masked_head
+from pipeline.media.shown import message_of
 from pipeline.wire import Head, Packet, fraction
 from tests.clips import Clips
 from tests.pipeline.media.passing import demux, frames, plain, sound, times
@@ -94,7 +96,7 @@ def test_colors_are_tagged(clips: Clips, tmp_path: Path) -> None:
 
 def test_what_a_player_must_know_is_in_the_header(clips: Clips, tmp_path: Path) -> None:
     head, packets = masked(clips("h264_plain").path)
-    head.sample_aspect.num, head.sample_aspect.den, head.rotation = 4, 3, 90
+    head.shown.CopyFrom(message_of(Shown.turned(90, sample_aspect=Fraction(4, 3))))
 
     with FileMuxer(tmp_path / "out.mp4", head) as muxer:
         for packet in packets:

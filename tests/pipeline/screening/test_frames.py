@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from operators.shown import Shown
 from pipeline.jail.parent import JailLimits
 from pipeline.screening.frames import ShownTime, VideoFrames
 from pipeline.wire import Head, Packet, Rational
@@ -37,7 +38,7 @@ def test_every_frame_comes_once_in_order(clips: Clips, subtests: pytest.Subtests
 
 
 def test_a_lying_picture_says_how_it_is_shown(clips: Clips) -> None:
-    assert {frame.rotation for frame in VideoFrames(clips("rotated").path, "s", JailLimits())} == {90}
+    assert {frame.shown for frame in VideoFrames(clips("rotated").path, "s", JailLimits())} == {Shown.turned(90)}
 
 
 def test_what_no_picture_comes_of_is_counted(clips: Clips) -> None:
@@ -136,3 +137,17 @@ def test_time_begins_at_zero_and_always_goes_on(stamps: list[int | None], may_ju
     times = [clock.at(Packet() if stamp is None else Packet(pts=stamp)) for stamp in stamps]
 
     assert times[0] == 0 and (np.diff(times) > 0).all()
+
+
+@pytest.mark.parametrize("ticks", [0, 1, 120, 3600])
+def test_a_clock_that_crawls_makes_no_look_rarer(ticks: int) -> None:
+    """Of 200 pictures, those that are 200 ms apart by the clock that detectors go by."""
+    clock = ShownTime(Head(timed=True, time_base=Rational(num=1, den=90_000), rate=Rational(num=25, den=1)))
+    looks, next_s = 0, 0.0
+
+    for number in range(200):
+        clock.at(Packet(pts=number * ticks, duration=3600))
+        if clock.scene_s >= next_s - 0.002:
+            looks, next_s = looks + 1, clock.scene_s + 0.2
+
+    assert looks >= 30

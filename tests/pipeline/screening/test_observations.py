@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from operators.deepfake.quality import BETWEEN, TOO_FEW
 from operators.deepfake.scores import CALM
 from operators.frame import Faces, Frame, Verdict
+from operators.shown import Shown
 from pipeline.screening.observations import CROP_PX, Album, Notes, Series, Shot, TrackNotes
 from tests.operators.deepfake.faces import frame_of, mesh
 
@@ -83,7 +84,7 @@ def test_a_face_is_noted_by_its_track() -> None:
 
 @pytest.mark.parametrize("rotation", [0, 90])
 def test_a_face_without_a_mesh_is_shown_as_its_box(rotation: int) -> None:
-    frame = replace(frame_of(mesh(150)), rotation=rotation)
+    frame = replace(frame_of(mesh(150)), shown=Shown.turned(rotation))
     notes = Notes()
 
     notes.add(replace(frame, faces=Faces.of([[20, 20, 120, 120]], tracks=[1])))
