@@ -243,7 +243,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=240, help="of each stream")
     parser.add_argument("--streams", type=int, default=2, help="of all scenarios but single-stream")
     parser.add_argument("--load", type=float, default=0.7, help="of server: the fraction of multi-stream's throughput")
-    parser.add_argument("--repeat", type=int, default=1, help="the median counts, and the spread is reported")
+    parser.add_argument("--repeat", type=int, default=5, help="the median counts, and the spread is reported")
     parser.add_argument("--seed", type=int, default=0, help="of the arrivals")
     parser.add_argument("--json", type=Path)
 
