@@ -2,11 +2,11 @@
 
     python -m bench.bench_pass
 
-CPU-ms per frame of a whole process tree, as the slope between a short and a long run of the same clip, so that
-start-up (its own column) does not count. All encode by x264 on one thread with the same preset and CRF. Peak memory is
-the largest sum of proportional set sizes over the tree, sampled. All take turns over some rounds, forth and back: figures
-are medians, with the smallest and the largest beside them. A part, which is one cost less another, is left out unless it
-is above zero in every round and larger than its own spread.
+CPU-ms per frame of a whole process tree, as the slope between a short and a long run of the same clip, so that start-up
+(its own column) does not count. All encode by x264 on one thread with the same preset and CRF. Peak memory is the
+largest sum of proportional set sizes over the tree, sampled. All take turns over some rounds, forth and back: figures
+are medians, with the smallest and the largest beside them. A part, which is one cost less another, is left out unless
+it is above zero in every round and larger than its own spread.
 
     codec      decode + encode in one process, nothing between: the floor
     carried    ours with nothing to find: what jail, broker, Ray and Python cost above the floor
@@ -15,8 +15,8 @@ is above zero in every round and larger than its own spread.
     deface     the peer, on fewer frames
     n workers  ours on two copies of a clip, by as many workers; per frame of both
 
-Clips are real ones of several people, and `corridor`: a drawn room in 720p, with a sensor's noise, through which somebody
-walks in 5 % of the frames.
+Clips are real ones of several people, and `corridor`: a drawn room in 720p, with a sensor's noise, through which
+somebody walks in 5 % of the frames.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ def part(values: Sequence[float]) -> float | None:
 
 
 def figures_of(rounds: Rounds, clip: str) -> dict[str, float]:
-    """Medians and spreads of costs and ratios by stable names, such as `ours_over_codec_720p`; and parts above noise."""
+    """Medians and spreads of costs and ratios by stable names, such as `ours_over_codec_720p`; parts above noise."""
     costs = [
         {
             f"{what}_{name}_{clip}": cost[name]

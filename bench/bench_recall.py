@@ -1,13 +1,15 @@
 """How many labelled faces are found as deployed, beside deface on the same pictures: `python -m bench.bench_recall`.
 
-Photos of `FACEWARDEN_DATA/detection_face_masks` hang in their own size on a wall of 360p to 4K and are filmed by a fixed
-camera (`bench.photo_clips`). The default config looks at these clips, through the look-ahead of files; deface's detector
-looks at the judged frames at full resolution and its default threshold. A face is judged in the `first` frame that
-shows it after a cut, two seconds `later`, where it appears in a picture that stands (`new`), and a second after (`new_later`).
+Photos of `FACEWARDEN_DATA/detection_face_masks` hang in their own size on a wall of 360p to 4K and are filmed by a
+fixed camera (`bench.photo_clips`). The default config looks at these clips, through the look-ahead of files; deface's
+detector looks at the judged frames at full resolution and its default threshold. A face is judged in the `first` frame
+that shows it after a cut, two seconds `later`, where it appears in a picture that stands (`new`), and a second after
+(`new_later`).
 
 `recall` counts a face that a box meets (IoU 0.4), `covered` one of whose ellipse covers hide half. `false` are covers
-near no labelled face, for each photo in sight: many hide faces that nobody labelled. Settings were chosen on photos of even
-rank by file name; those of odd rank are held out. Intervals are bootstraps over photos. 4K is measured on a sample.
+near no labelled face, for each photo in sight: many hide faces that nobody labelled. Settings were chosen on photos of
+even rank by file name; those of odd rank are held out. Intervals are bootstraps over photos. 4K is measured on a
+sample.
 """
 
 from __future__ import annotations
@@ -122,9 +124,7 @@ def measure(
                 moment, frame.faces.boxes, frame.faces.scores, frame.covers,
             )  # fmt: skip
             boxes, scores = peer(frame.bgr)
-            judge(
-                tallies.setdefault((size, moment.look, "deface"), PhotoTally()), moment, boxes, scores, scaled(boxes)
-            )
+            judge(tallies.setdefault((size, moment.look, "deface"), PhotoTally()), moment, boxes, scores, scaled(boxes))
 
 
 def difference(one: PhotoTally, other: PhotoTally, what: str, *, seed: int, rounds: int = 2000) -> tuple[float, float]:
@@ -154,7 +154,7 @@ def summarize(size: str, look: str, who: str, tally: PhotoTally) -> dict[str, An
 
 def figures_of(rows: Sequence[Mapping[str, Any]], tallies: Tallies, *, seed: int) -> dict[str, float]:
     """Single numbers by stable names, such as `recall_ours_1080p_first` and `recall_gain_low_1080p_first`."""
-    figures = {}
+    figures: dict[str, float] = {}
     for row in rows:
         name = f"{row['who']}_{row['size']}_{row['look']}"
         figures |= {f"recall_{name}": row["recall"], f"covered_{name}": row["covered"]}
@@ -212,7 +212,9 @@ def main() -> None:
         for word in ("recall", "covered"):
             low, high = (figures[f"{word}_gain_{end}_{size}_{look}"] for end in ("low", "high"))
             console.print(f"{size} {look}: {word} of ours - deface, 95 % interval {low:+.3f} to {high:+.3f}")
-    write_report(given.json, figures, rows, given.seed, code=("bench/bench_recall.py", "bench/photo_clips.py", *DEPLOYED))
+    write_report(
+        given.json, figures, rows, given.seed, code=("bench/bench_recall.py", "bench/photo_clips.py", *DEPLOYED)
+    )
 
 
 def sample(pictures: Sequence[Labelled], every: int) -> dict[int, Labelled]:

@@ -8,8 +8,9 @@ frame, at full resolution and its default threshold, scaled and shaped by its de
 The truth is no human's but a vote of makers (`bench.video_truth`); recall is also given on the tracks that each maker
 has seen. `--sheet FILE` draws a sample of it, with what each left uncovered, to be looked at.
 
-`false` are covers a frame that lie where no maker was sure of a face and no two saw one, `false area` the part of the picture under them.
-`weak` are tracks of ours on no face that rest on one sighting below `WEAK`; `weak s` is how long the longest lives.
+`false` are covers a frame that lie where no maker was sure of a face and no two saw one, `false area` the part of the
+picture under them. `weak` are tracks of ours on no face that rest on one sighting below `WEAK`; `weak s` is how long
+the longest lives.
 
 Settings were chosen on the clips named so below (`chosen on`). The others (`looked at`) took no part in that, but their
 figures were seen meanwhile: no clip here is held out, so the figures flatter ours somewhat.
@@ -100,7 +101,7 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 
 def length(path: Path, frames: int | None) -> int | None:
-    """How many frames are looked at where so many are wanted: fewer of pictures larger than 1080p, for the same time."""
+    """How many frames are looked at where so many are wanted: fewer of pictures larger than 1080p, for as long."""
     with av.open(str(path)) as container:
         area = container.streams.video[0].width * container.streams.video[0].height
     return None if frames is None else round(frames * min(1.0, LARGE / area))

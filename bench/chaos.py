@@ -1,11 +1,11 @@
 """Kills processes of a run at random and looks at what came out: `python -m bench.chaos --kills 200`.
 
-A run anonymizes clips with the default config. Every frame carries its number in a bar code, and somebody wanders about,
-comes and goes, whose place no config names (`bench.numbered`). While it runs, one of its processes after the other is
-killed with SIGKILL: workers and I/O actors, jailed children, the driver itself (then the same command is given again) and,
-with `--broker kafka`, the broker's node. At the end every output is decoded: each number exactly once, in order, and the
-face, by pixels, to be seen nowhere. Prints the seed; the same seed kills at the same instants, as far as the machine
-repeats itself.
+A run anonymizes clips with the default config. Every frame carries its number in a bar code, and somebody wanders
+about, comes and goes, whose place no config names (`bench.numbered`). While it runs, one of its processes after the
+other is killed with SIGKILL: workers and I/O actors, jailed children, the driver itself (then the same command is given
+again) and, with `--broker kafka`, the broker's node. At the end every output is decoded: each number exactly once, in
+order, and the face, by pixels, to be seen nowhere. Prints the seed; the same seed kills at the same instants, as far as
+the machine repeats itself.
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ def shows_the_square(luma: Array, number: int) -> bool:  # noqa: ARG001
     return bool(luma[y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].max() > 90)
 
 
-def look(
-    path: Path, frames: int, seen: Seen, is_shown: Callable[[Array, int], bool] = shows_the_square
-) -> None:
+def look(path: Path, frames: int, seen: Seen, is_shown: Callable[[Array, int], bool] = shows_the_square) -> None:
     """Decodes one output and counts what is wrong with it.
 
     Args:

@@ -54,7 +54,7 @@ def camera_clip(source: Path, target: Path, *, frames: int, rate: int = 30, mark
         to_and_fro = itertools.cycle([*pictures, *pictures[-2:0:-1]])
         for number, planes in enumerate(itertools.islice(to_and_fro, frames)):
             if marked:
-                planes = planes.copy()  # noqa: PLW2901
+                planes = planes.copy()
                 who.draw(planes, number)
                 draw_number(planes, number, scale_of(height))
             out.mux(coded.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))

@@ -1,9 +1,9 @@
 """Two reports of one bench, figure by figure: `python -m bench compare A.json B.json`.
 
 A change counts as better or worse where it is larger than the noise: the spreads over rounds of both reports together
-(`--repeat`, `--rounds`), at least what `--noise` assumes. Floors are no work of ours and are not judged; but as far as they
-have changed, the machine has, and that is noise of all that is timed. `--fail` takes timed figures from reports of at least
-`ROUNDS_WANTED` rounds only. Figures of different machines differ by the machines.
+(`--repeat`, `--rounds`), at least what `--noise` assumes. Floors are no work of ours and are not judged; but as far as
+they have changed, the machine has, and that is noise of all that is timed. `--fail` takes timed figures from reports of
+at least `ROUNDS_WANTED` rounds only. Figures of different machines differ by the machines.
 """
 
 from __future__ import annotations
@@ -142,7 +142,9 @@ def run(given: argparse.Namespace) -> None:
     doubts = doubtful(found, before.numbers, after.numbers)
     if doubts:
         rounds = f"at least {ROUNDS_WANTED} rounds (--repeat, --rounds) tell noise from a change"
-        console.print(f"note: {', '.join(doubts)}: of too few rounds to say that they are worse; {rounds}", highlight=False)
+        console.print(
+            f"note: {', '.join(doubts)}: of too few rounds to say that they are worse; {rounds}", highlight=False
+        )
     worse = [one.name for one in found if one.verdict == "worse" and one.name not in doubts]
     if worse and given.fail:
         raise SystemExit(f"worse: {', '.join(worse)}")

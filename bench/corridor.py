@@ -21,7 +21,7 @@ from pipeline.models.catalog import find_model
 
 WIDTH, HEIGHT, RATE = 1280, 720, 25
 FRAMES, PRESENT = 1000, 50
-"""Of the clip, and of it those with somebody in sight: 5 %. Whoever counts a whole clip, from any frame on, counts these."""
+"""Of the clip, and of it those with somebody in sight: 5 %. A whole clip, begun at any frame, holds all of these."""
 FACE_PX = 80
 HEAD_FROM = "grid_lwbsza.mpg"
 """A clip of one person who speaks into the camera, in the folder `videos` of the test data."""
@@ -45,7 +45,8 @@ class Head:
 def heads_of(clip: Path, count: int) -> list[Head]:
     """Heads out of the first frames of a clip that shows one person, at FACE_PX."""
     with av.open(str(clip)) as container:
-        pictures = [frame.to_ndarray(format="bgr24") for frame in islice(container.decode(video=0), count)]
+        frames = islice(container.decode(video=0), count)
+        pictures = [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in frames]
     faces = CenterFace(open_engine(find_model("centerface")))([frame_of(pictures[0])])[0].faces
     return [cut_head(picture, faces.boxes[faces.scores.argmax()]) for picture in pictures]
 

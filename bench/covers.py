@@ -60,8 +60,8 @@ def on_no_face(places: Array, covers: Array) -> NDArray[np.bool_]:
     """
     centers = (covers[:, :2] + covers[:, 2:]) / 2
     near = grown(places)
-    within = (centers[:, None] >= near[None, :, :2]) & (centers[:, None] <= near[None, :, 2:])
-    return np.asarray(~within.all(axis=-1).any(axis=1))
+    within: NDArray[np.bool_] = (centers[:, None] >= near[None, :, :2]) & (centers[:, None] <= near[None, :, 2:])
+    return np.asarray(~np.any(np.all(within, axis=-1), axis=1))
 
 
 def false_area(places: Array, covers: Sequence[Cover], width: int, height: int) -> float:

@@ -81,7 +81,7 @@ def shown_at(begins_s: float, lasts_s: float) -> list[float]:
     [0.0, 0.04, 0.08, 0.12, 0.16, 0.2, 0.4, 0.6]
     """
     burst = [begins_s + number * BURST_S for number in range(BURST)]
-    rest = int(round(lasts_s / REST_S)) - int(round((BURST - 1) * BURST_S / REST_S))
+    rest = round(lasts_s / REST_S) - round((BURST - 1) * BURST_S / REST_S)
     return burst + [burst[-1] + (number + 1) * REST_S for number in range(rest)]
 
 

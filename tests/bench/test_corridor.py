@@ -22,7 +22,7 @@ def test_somebody_is_there_in_one_frame_of_twenty() -> None:
 
     assert len(there) == PRESENT == FRAMES / 20
     assert np.diff(there).tolist() == [1] * (PRESENT - 1)
-    assert 0 < there[0] and there[-1] < FRAMES - 1, "or a loop would show two halves of the walk in a row"
+    assert there[0] > 0 and there[-1] < FRAMES - 1, "or a loop would show two halves of the walk in a row"
     assert (EMPTY == 128).all()
 
 
@@ -30,7 +30,9 @@ def test_they_cross_the_whole_picture() -> None:
     heads = [head_of(255, FACE_PX)]
     first, last = (FRAMES - PRESENT) // 2, (FRAMES + PRESENT) // 2 - 1
 
-    columns = [np.flatnonzero((walk(EMPTY, heads, frame) == 255).all(axis=2).any(axis=0)) for frame in (first + 3, last - 3)]
+    columns = [
+        np.flatnonzero((walk(EMPTY, heads, frame) == 255).all(axis=2).any(axis=0)) for frame in (first + 3, last - 3)
+    ]
 
     assert columns[0].max() < WIDTH / 5
     assert columns[1].min() > 4 * WIDTH / 5

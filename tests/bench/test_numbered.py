@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench.numbered import BITS, CODE_HEIGHT, CODE_WIDTH, GONE, VISIT, Wanderer, draw_number, encode, lumas, read_number
+from operators.arrays import Array
 
 WHO = Wanderer(320, 240, face_px=56, below=52, seed=1)
 
@@ -24,8 +25,8 @@ def test_a_number_is_read_back(number: int, scale: int) -> None:
 
 
 def test_numbers_survive_coding(tmp_path: Path) -> None:
-    def pictures() -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-        found = [np.full((144, 128), 128, np.uint8) for _ in range(20)]
+    def pictures() -> list[Array]:
+        found: list[Array] = [np.full((144, 128), 128, np.uint8) for _ in range(20)]
         for number, stacked in enumerate(found):
             draw_number(stacked, 4000 + number)
         return found

@@ -11,6 +11,7 @@ import pytest
 
 from bench import bench_pass, chaos
 from bench.bench_pass import commands, cut, figures_of, lengths_of, measure, one_round, part, ratios, rows_of, runs_of
+from pipeline.provenance import ROOT
 
 COSTS = {"codec": 10.0, "carried": 12.0, "ours": 15.0, "former": 20.0, "deface": 300.0}
 
@@ -76,14 +77,14 @@ def test_ours_and_the_former_take_turns_each_from_its_own_checkout(
 ) -> None:
     seen: list[tuple[str, Path]] = []
 
-    def cost_of(what: str, *_: object, checkout: Path = bench_pass.ROOT, **__: object) -> dict[str, float]:
+    def cost_of(what: str, *_: object, checkout: Path = ROOT, **__: object) -> dict[str, float]:
         seen.append((what, checkout))
         return {"cpu_ms": 1.0}
 
     monkeypatch.setattr(bench_pass, "cost_of", cost_of)
     one_round("720p", tmp_path, ["ours", "former"], (1, 2), tmp_path)
 
-    assert seen == [("ours", bench_pass.ROOT), ("former", tmp_path)]
+    assert seen == [("ours", ROOT), ("former", tmp_path)]
 
 
 def test_a_command_runs_the_code_of_its_checkout(tmp_path: Path) -> None:

@@ -121,7 +121,8 @@ def walls(data_dir: Path) -> Tallies:
     for name in models_of(load().steps):
         model_file(name)
     photos = sample(read_labelled(data_dir / "detection_face_masks"), 20)
-    measure("1080p", photos, "anonymize", nobody, found := {}, spent := Pass())
+    found: Tallies = {}
+    measure("1080p", photos, "anonymize", nobody, found, spent := Pass())
     assert spent.frames and not spent.whole
     return found
 

@@ -50,7 +50,14 @@ def test_a_figure_older_than_its_code_is_marked(tmp_path: Path) -> None:
     code.mkdir()
     (code / "track.py").write_text("as measured")
     known = {name: content_hash(tmp_path / name) for name in ("operators", "engines")}
-    report = {"command": "bench", "commit": "c" * 40, "machine": "m", "seed": None, "code": known, "rows": []}
+    report: dict[str, object] = {
+        "command": "bench",
+        "commit": "c" * 40,
+        "machine": "m",
+        "seed": None,
+        "code": known,
+        "rows": [],
+    }
     (tmp_path / "a.json").write_text(json.dumps({**report, "figures": {"lost": 0}}))
 
     def lines() -> list[str]:

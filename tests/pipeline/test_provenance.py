@@ -48,7 +48,9 @@ def test_code_is_told_from_what_it_was(tmp_path: Path) -> None:
     (folder / "more/b.py").write_text("B")
     changed = content_hash(folder)
     (folder / "more/b.py").rename(folder / "more/c.py")
-    assert len({before, changed, content_hash(folder), content_hash(folder / "a.py"), content_hash(tmp_path / "x")}) == 5
+    assert (
+        len({before, changed, content_hash(folder), content_hash(folder / "a.py"), content_hash(tmp_path / "x")}) == 5
+    )
 
 
 def test_a_report_holds_hashes_of_the_code_it_is_about(tmp_path: Path) -> None:
