@@ -30,7 +30,7 @@ AROUND = 0.45
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class CutHead:
     """A head cut out of a picture.
 
     Attributes:
@@ -42,7 +42,7 @@ class Head:
     opacity: Array
 
 
-def heads_of(clip: Path, count: int) -> list[Head]:
+def heads_of(clip: Path, count: int) -> list[CutHead]:
     """Heads out of the first frames of a clip that shows one person, at FACE_PX."""
     with av.open(str(clip)) as container:
         frames = islice(container.decode(video=0), count)
@@ -51,7 +51,7 @@ def heads_of(clip: Path, count: int) -> list[Head]:
     return [cut_head(picture, faces.boxes[faces.scores.argmax()]) for picture in pictures]
 
 
-def cut_head(picture: Image, box: Array, face_px: int = FACE_PX) -> Head:
+def cut_head(picture: Image, box: Array, face_px: int = FACE_PX) -> CutHead:
     """The head around a face's box `(4,)`, so large that the face is that high.
 
     >>> cut_head(np.zeros((90, 90, 3), np.uint8), np.array([30, 30, 50, 50]), 20).picture.shape
@@ -66,10 +66,10 @@ def cut_head(picture: Image, box: Array, face_px: int = FACE_PX) -> Head:
     small = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
     y, x = np.mgrid[-1 : 1 : size[1] * 1j, -1 : 1 : size[0] * 1j]
     opacity = np.clip((1 - x**2 - y**2) / 0.25, 0, 1)[..., None]
-    return Head(np.asarray(small, np.uint8), opacity)
+    return CutHead(np.asarray(small, np.uint8), opacity)
 
 
-def paste(picture: Image, head: Head, x: float, y: float) -> None:
+def paste(picture: Image, head: CutHead, x: float, y: float) -> None:
     """Draws a head into a picture with its centre there, as far as it lies in it."""
     height, width = head.opacity.shape[:2]
     left, top = round(x - width / 2), round(y - height / 2)
@@ -81,7 +81,7 @@ def paste(picture: Image, head: Head, x: float, y: float) -> None:
     below[:] = np.rint(below * (1 - opacity) + head.picture[part] * opacity)
 
 
-def walk(empty: Image, heads: list[Head], frame: int) -> Image:
+def walk(empty: Image, heads: list[CutHead], frame: int) -> Image:
     """The corridor in one frame; somebody crosses it in the middle of the clip."""
     since = frame - (FRAMES - PRESENT) // 2
     if not 0 <= since < PRESENT:
@@ -98,7 +98,7 @@ def walk(empty: Image, heads: list[Head], frame: int) -> Image:
     return picture
 
 
-def pictures(heads: list[Head], seed: int = 0) -> Iterator[Array]:
+def pictures(heads: list[CutHead], seed: int = 0) -> Iterator[Array]:
     """Planes of yuv420p, one below the other, of each frame as its sensor gives it."""
     empty, noise = room(WIDTH, HEIGHT, seed), SensorNoise(WIDTH, HEIGHT, seed)
     for frame in range(FRAMES):

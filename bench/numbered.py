@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from matplotlib import cbook
 
-from bench.corridor import Head, cut_head
+from bench.corridor import CutHead, cut_head
 from bench.shown import shows
 from operators.arrays import Array, Image
 
@@ -83,11 +83,11 @@ class Wanderer:
     seed: int = 0
 
     @cached_property
-    def head(self) -> Head:
+    def head(self) -> CutHead:
         image, box = portrait()
         head = cut_head(image, box, self.face_px)
         height, width = (side // 2 * 2 for side in head.opacity.shape[:2])
-        return Head(head.picture[:height, :width], head.opacity[:height, :width])
+        return CutHead(head.picture[:height, :width], head.opacity[:height, :width])
 
     @cached_property
     def _planes(self) -> Array:

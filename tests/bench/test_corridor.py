@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.corridor import FACE_PX, FRAMES, HEIGHT, PRESENT, WIDTH, Head, cut_head, paste, walk
+from bench.corridor import FACE_PX, FRAMES, HEIGHT, PRESENT, WIDTH, CutHead, cut_head, paste, walk
 from operators.arrays import Image
 
 EMPTY: Image = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
 
 
-def head_of(level: int, side: int = 60) -> Head:
+def head_of(level: int, side: int = 60) -> CutHead:
     return cut_head(np.full((90, 90, 3), level, np.uint8), np.array([30.0, 30, 60, 60]), side)
 
 
