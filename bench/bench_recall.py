@@ -45,7 +45,7 @@ from pipeline.provenance import write_report
 
 HEIGHTS_PX = {"<16": (0, 16), "16-24": (16, 24), "24-48": (24, 48), ">=48": (48, np.inf)}
 SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080), "2160p": (3840, 2160)}
-SAMPLED = {"360p": 4, "720p": 1, "1080p": 1, "2160p": 4}
+SAMPLED = {"360p": 6, "720p": 1, "1080p": 1, "2160p": 6}
 """Of so many photos one is taken: what is left out would double the time and say little more."""
 QUICK = 12
 """And of so many more in a quick look."""
