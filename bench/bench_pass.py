@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -46,7 +47,7 @@ from bench.report import PASS, merged
 from pipeline.models.fetch import pull
 from pipeline.provenance import ROOT, write_report
 
-console = Console()
+console = Console(width=120)
 
 KINDS = ("codec", "carried", "ours", "former", "deface", "workers")
 EMPTY = "corridor"
@@ -250,12 +251,16 @@ def figures_of(rounds: Rounds, clip: str) -> dict[str, float]:
 
 
 def rows_of(rounds: Rounds, clip: str) -> list[dict[str, Any]]:
-    """The table: for each that was run medians, and the smallest and the largest of what a frame costs."""
+    """The table: for each that was run medians, and the smallest and the largest of what a frame costs.
+
+    A median that the noise has brought below zero is not a number.
+    """
     rows = []
     for what in rounds[0]:
         costs = [each[what] for each in rounds]
         row: dict[str, Any] = {"clip": clip, "what": what}
-        row |= {name: statistics.median(cost[name] for cost in costs) for name in costs[0]}
+        middle = {name: statistics.median(cost[name] for cost in costs) for name in costs[0]}
+        row |= {name: value if value > 0 else math.nan for name, value in middle.items()}
         spent = [cost["cpu_ms"] for cost in costs]
         rows.append({**row, "least_cpu_ms": min(spent), "most_cpu_ms": max(spent), "rounds": len(rounds)})
     return rows

@@ -63,7 +63,7 @@ SHOWN = {
     "multi_stream_p99_ms_720p": "two cameras, frame by frame: latency of 99 % of the pairs in ms",
     "server_p99_ms_720p": "two cameras, frames coming by chance: latency of 99 % of the frames in ms",
     "offline_fps_720p": "frames per second of one worker, files at 720p",
-    "offline_over_pass_floor_720p": "its CPU per frame, broker and first frames included, over bare decode + encode there",
+    "offline_over_pass_floor_720p": "its CPU per frame, broker included, over bare decode + encode of the same clip",
     "offline_over_engine_floor_720p": "CPU in networks over a bare loop of ONNX Runtime",
     "added_p99_ms": "two live streams of 1080p30: added latency of 99 % of the frames in ms, look-ahead included",
     "lookahead_ms": "of it look-ahead",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from bench import bench_pass, chaos
@@ -41,6 +42,14 @@ def test_rounds_become_medians_with_spreads() -> None:
     assert figures["carrying_cpu_ms_720p"] == 2
     row = next(row for row in rows_of(rounds, "720p") if row["what"] == "ours")
     assert (row["cpu_ms"], row["least_cpu_ms"], row["most_cpu_ms"], row["rounds"]) == (15, 14, 16, 3)
+
+
+def test_no_cost_below_zero_is_shown() -> None:
+    rounds = [{"ours": {"cpu_ms": 5.0, "startup_cpu_s": start}} for start in (-1.0, -0.5, 3.0)]
+
+    (row,) = rows_of(rounds, "720p")
+
+    assert np.isnan(row["startup_cpu_s"]) and row["cpu_ms"] == 5
 
 
 @pytest.mark.parametrize(
