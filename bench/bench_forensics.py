@@ -219,7 +219,9 @@ def main() -> None:
     except FacewardenError as error:
         raise SystemExit(str(error)) from error
     print_table(rows)
-    write_report(given.json, figures, rows, seed=0)
+    write_report(
+        given.json, figures, rows, seed=0, code=("bench/bench_forensics.py", "operators/deepfake", "engines/ort.py")
+    )
 
 
 def print_table(rows: Sequence[BenchRow]) -> None:

@@ -92,7 +92,8 @@ def main() -> None:
         table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row.values()))
     Console().print(table)
     default = next(row for row in rows if row["height_px"] == "as it is" and row["distance"] == 0.45)
-    write_report(given.json, {name: float(default[name]) for name in ("false_keep", "true_keep")}, rows)
+    figures = {name: float(default[name]) for name in ("false_keep", "true_keep")}
+    write_report(given.json, figures, rows, code=("bench/bench_keep.py", "operators/keep.py"))
 
 
 if __name__ == "__main__":

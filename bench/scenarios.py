@@ -37,7 +37,7 @@ from bench.clips import SIZES, camera_clip
 from bench.data import data_folder
 from bench.floors import Codec, broker_floor, codec_floor
 from bench.line import BenchLine, cpu_s
-from bench.report import merged
+from bench.report import PASS, merged
 from pipeline.config import Config, load
 from pipeline.live.dry_run import PacketClip, read_clip
 from pipeline.models.catalog import models_of
@@ -243,7 +243,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=240, help="of each stream")
     parser.add_argument("--streams", type=int, default=2, help="of all scenarios but single-stream")
     parser.add_argument("--load", type=float, default=0.7, help="of server: the fraction of multi-stream's throughput")
-    parser.add_argument("--repeat", type=int, default=1, help="the median counts, and the spread is reported")
+    parser.add_argument("--repeat", type=int, default=5, help="the median counts, and the spread is reported")
     parser.add_argument("--seed", type=int, default=0, help="of the arrivals")
     parser.add_argument("--json", type=Path)
 
@@ -277,4 +277,4 @@ def run(given: argparse.Namespace) -> None:
     console.print(table_of(rows))
     for row in rows:
         console.print(f"{row['clip']} {row['scenario']}: {row['next']}.", highlight=False)
-    write_report(given.json, merged(rounds), rows, seed=given.seed)
+    write_report(given.json, merged(rounds), rows, seed=given.seed, code=("bench/scenarios.py", *PASS))

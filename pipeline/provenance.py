@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import platform
@@ -18,6 +19,10 @@ from pydantic import Field
 
 from engines.section import Section
 
+ROOT = Path(__file__).parents[1]
+CODE = frozenset({".py", ".yaml", ".cu", ".onnx"})
+"""Endings of the files by which a folder's content is told from what it was."""
+
 
 class FiguresReport(Section):
     """What a bench or a command measured, and the conditions it was measured under."""
@@ -26,6 +31,11 @@ class FiguresReport(Section):
     commit: str = Field(description="Of the checkout, with `+` after it where files differ from it; `unknown` outside.")
     machine: str = Field(description="Processor, cores, memory and Python, in words.")
     seed: int | None = Field(description="Of all chance in it; null where there is none.")
+    code: dict[str, str] | None = Field(
+        default=None,
+        description="Files and folders that the figures are about, from the root, each with a hash of its content then;"
+        " null where none were noted.",
+    )
     figures: dict[str, int | float | None] = Field(
         description="Single numbers by names that do not change from run to run; null where one is not defined."
     )
@@ -47,6 +57,8 @@ def write_report(
     figures: Mapping[str, float],
     rows: Sequence[Mapping[str, Any]] = (),
     seed: int | None = None,
+    *,
+    code: Sequence[str] = (),
 ) -> None:
     """Writes a `FiguresReport` as JSON; without a path it does nothing.
 
@@ -54,6 +66,7 @@ def write_report(
         figures: single numbers by names that do not change from run to run.
         rows: the table that was printed, a mapping for each row.
         seed: of all chance in it, where there is any.
+        code: files and folders that the figures are about, from the root of the checkout.
     """
     if path is None:
         return
@@ -63,6 +76,7 @@ def write_report(
         commit=commit(),
         machine=machine(),
         seed=seed,
+        code={name: content_hash(ROOT / name) for name in code} or None,
         figures=_finite(figures),
         rows=tuple(map(_finite, rows)),
     )
@@ -78,6 +92,20 @@ def read_report(path: Path) -> FiguresReport:
         ValidationError: it is none.
     """
     return FiguresReport.model_validate_json(path.read_bytes())
+
+
+def content_hash(path: Path) -> str:
+    """Twelve hexadecimal digits that tell a file, or the code in a folder, from what it was.
+
+    >>> content_hash(Path("nowhere")) == content_hash(Path("nowhere else"))
+    True
+    """
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in CODE)
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(path).as_posix()}\n".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:12]
 
 
 def _finite(value: Any) -> Any:

@@ -25,8 +25,7 @@ class CenterFace:
         max_px: pictures with a longer side are reduced to this: the time is in proportion to the area.
         min_px: pictures whose longer side is below this are enlarged towards it, at most `MAX_ENLARGEMENT` times,
             for few faces below 16 pixels are found. Of the faces in the 400 x 300 pictures it was chosen on, 80 % were
-            found as they are, 86 % at 640, 88 % at 800, for 19, 44 and 67 CPU-ms
-            (`python -m bench.bench_recall --min-px N`).
+            found as they are, 86 % at 640, 88 % at 800, for 19, 44 and 67 CPU-ms.
         nms: of two boxes that overlap by more than this (IoU) the lesser is dropped.
         batch: how many frames of one size are looked at in one call; more than one pays on a GPU only.
 

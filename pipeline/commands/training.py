@@ -173,4 +173,4 @@ def _show(files: list[Path]) -> None:
 def _report(path: Path | None, figures: dict[str, float], rows: list[Any], seed: int) -> None:
     from pipeline.provenance import write_report
 
-    write_report(path, figures, rows, seed)
+    write_report(path, figures, rows, seed, code=("operators/deepfake", "operators/metrics.py", "pipeline/training"))

@@ -32,7 +32,9 @@ def tune(
     clips: Annotated[list[str], typer.Argument(help="Files, folders or globs: videos like those to come.")],
     slo: Annotated[
         list[str] | None,
-        typer.Option(help="What must hold: recall=, latency_ms=, fps=, cpu_ms=; by comma or repeated."),
+        typer.Option(
+            help="What must hold: recall= (by its lower bound), latency_ms=, fps=, cpu_ms=; by comma or repeated."
+        ),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the tuned YAML goes.")] = None,
     frames: Annotated[
@@ -107,11 +109,12 @@ def _read_clips(given: Sequence[str], frames: int, live: bool) -> list[PacketCli
 
 
 def _table(tuner: Tuner) -> Table:
-    table = Table("setting", "recall", "CPU-ms/frame", "latency p99 ms", "fps", "misses", title="tried")
+    table = Table("setting", "recall", "at least", "CPU-ms/frame", "latency p99 ms", "fps", "misses", title="tried")
     for score in tuner.ranked():
         if score.frames:
-            numbers = f"{score.recall:.4f}", f"{score.cpu_ms:.1f}", f"{score.latency_ms:.0f}", f"{score.fps:.1f}"
-            table.add_row(score.words, *numbers, ", ".join(score.misses(tuner.slo)) or "-")
+            found = f"{score.recall:.4f}", f"{score.low:.4f}"
+            numbers = f"{score.cpu_ms:.1f}", f"{score.latency_ms:.0f}", f"{score.fps:.1f}"
+            table.add_row(score.words, *found, *numbers, ", ".join(score.misses(tuner.slo)) or "-")
     return table
 
 
@@ -119,8 +122,8 @@ def remarks(tuner: Tuner, best: Score, clips: Sequence[PacketClip]) -> list[str]
     """What is worth knowing about a tuned config, as lines."""
     asked = ", ".join(f"{name} {value:.4g}" for name, value in tuner.slo.asked.items())
     lines = [
-        f"{name}: recall {score.recall:.4f}, {score.cpu_ms:.1f} CPU-ms per frame, p99 {score.latency_ms:.0f} ms with "
-        f"look-ahead, {score.fps:.1f} fps per worker ({score.words})"
+        f"{name}: recall {score.recall:.4f}, at least {score.low:.4f}, {score.cpu_ms:.1f} CPU-ms per frame, p99 "
+        f"{score.latency_ms:.0f} ms with look-ahead, {score.fps:.1f} fps per worker ({score.words})"
         for name, score in (("this", best), ("before", tuner.before), ("most thorough", tuner.truest))
     ]
     return [

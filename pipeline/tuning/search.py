@@ -16,8 +16,8 @@ import numpy as np
 from engines import ConfigError
 from pipeline.config import Config
 from pipeline.live.dry_run import Trial
-from pipeline.tuning.goals import Score, Slo, Truth, recall
-from pipeline.tuning.knobs import VALUES, Knob, Setting, neighbours, thorough, turned
+from pipeline.tuning.goals import SIGHTING_FRAMES, Score, Slo, Truth, lower_bound, recall, sightings_wanted
+from pipeline.tuning.knobs import PACING, VALUES, Knob, Setting, neighbours, thorough, turned
 
 WORTH = 0.03
 """A neighbour is better if it saves at least this fraction: less is noise."""
@@ -54,19 +54,24 @@ class Tuner:
         self.scores: dict[Setting, Score] = {}
         self.knobs = list(found)
         self._config, self._attempt, self._wait_ms, self._truth = config, attempt, wait_ms, truth
+        self._sightings = 0
 
     def search(self) -> Score:
         """The cheapest that holds everything, or else the nearest.
 
         Raises:
-            ConfigError: nothing can be turned, or there is no face in the clips.
+            ConfigError: nothing can be turned; there is no face in the clips; or a recall was asked for, and they are
+                too short to show it, or so easy that they tell no settings apart.
         """
         if not self.knobs:
             raise ConfigError(f"steps: expected an option or field named {', '.join(VALUES)}; there is nothing to turn")
         self._look_thoroughly()
+        if not math.isnan(self.slo.recall):
+            self._refuse_easy()
         best = self._evaluate(tuple(knob.own for knob in self.knobs))
         if math.isnan(self.slo.recall):
-            self.slo = replace(self.slo, recall=max(best.recall - TOLERANCE, TOLERANCE))
+            kept = lower_bound(max(best.recall - TOLERANCE, TOLERANCE), self._sightings)
+            self.slo = replace(self.slo, recall=kept)
         while True:
             around = [self._evaluate(setting) for setting in neighbours(self.knobs, best.setting)]
             # Where no step helps, the thorough setting, which was tried first, may still hold everything.
@@ -104,7 +109,32 @@ class Tuner:
         score = self._score(setting, trials)
         if not score.faces:
             raise ConfigError(f"{', '.join(self._truth)}: no face in these clips; give some with faces to tune for")
+        if not math.isnan(self.slo.recall):
+            self._refuse_short()
         self.scores[setting] = score
+
+    def _refuse_short(self) -> None:
+        sightings, asked = self._sightings, self.slo.recall
+        if lower_bound(1.0, sightings) < asked:
+            wanted = f"give clips, and --frames, with at least {sightings_wanted(asked)}"
+            wanted = wanted if asked < 1 else "ask for less than 1, which no clips can show"
+            raise ConfigError(
+                f"--slo recall={asked:g}: these clips are too short to show it: with {sightings} sightings (a face in "
+                f"{SIGHTING_FRAMES} frames is one), all covered, the recall is known to be above "
+                f"{lower_bound(1.0, sightings):.2f} only; {wanted}"
+            )
+
+    def _refuse_easy(self) -> None:
+        if all(knob.option in PACING or len(knob.values) == 1 for knob in self.knobs):
+            return
+        blindest = tuple(knob.own if knob.option in PACING else len(knob.values) - 1 for knob in self.knobs)
+        score = self._evaluate(blindest)
+        if score.low >= self.slo.recall and not score.failed:
+            raise ConfigError(
+                f"--slo recall={self.slo.recall:g}: these clips are too easy to choose by: even {score.words} covers "
+                f"{score.recall:.1%} of their faces; give some with smaller, turned or hidden faces, and people "
+                f"who come and go, or ask for no recall"
+            )
 
     def _evaluate(self, setting: Setting) -> Score:
         """Tries a setting once; what an operator does not take is infinitely bad."""
@@ -112,22 +142,24 @@ class Tuner:
             try:
                 self.scores[setting] = self._score(setting, self._try(setting))
             except ConfigError:
-                self.scores[setting] = Score(setting, self._words(setting), 0, 0, 0.0, math.inf, math.inf, 0.0, 1)
+                self.scores[setting] = Score(setting, self._words(setting), 0, 0, 0.0, 0.0, math.inf, math.inf, 0.0, 1)
         return self.scores[setting]
 
     def _try(self, setting: Setting) -> Mapping[str, Trial]:
         return self._attempt(turned(self._config, self.knobs, setting), self._words(setting))
 
     def _score(self, setting: Setting, trials: Mapping[str, Trial]) -> Score:
-        found, faces = recall(self._truth or {}, {name: trial.covers for name, trial in trials.items()})
+        found = recall(self._truth or {}, {name: trial.covers for name, trial in trials.items()})
+        self._sightings = found.sightings  # the same for all settings
         shown = sum(trial.shown for trial in trials.values())
         busy = np.concatenate([trial.busy_ms for trial in trials.values()])
         return Score(
             setting,
             self._words(setting),
             shown,
-            faces,
-            found,
+            found.faces,
+            found.share,
+            found.low,
             sum(trial.cpu_ms * trial.shown for trial in trials.values()) / max(1, shown),
             self._wait_ms + float(np.percentile(busy, 99)),
             1000 / float(busy.mean()),

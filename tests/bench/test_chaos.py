@@ -8,13 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from bench.chaos import Chaos, Seen
+from bench.chaos import MODELS, Chaos, Seen, look, make_clip, make_inhabited_clip, somebody
+from tests.model_files import model_file
 
-CLIPS, FRAMES = 2, 4000
+CLIPS, FRAMES = 2, 1000
+
+
+def test_whoever_is_in_a_clip_is_seen_where_nothing_hides_them(tmp_path: Path) -> None:
+    who = somebody(3)
+    make_inhabited_clip(tmp_path / "clip.mp4", 200, gop=12, who=who)
+
+    look(tmp_path / "clip.mp4", 200, seen := Seen(), who.is_shown)
+
+    there = sum(who.at(number) is not None for number in range(200))
+    assert 150 < there < 200
+    assert seen == Seen(frames=200, unmasked=there)
+
+
+def test_the_square_is_seen_in_every_frame(tmp_path: Path) -> None:
+    make_clip(tmp_path / "clip.mp4", 30, gop=12)
+
+    look(tmp_path / "clip.mp4", 31, seen := Seen())
+
+    assert seen == Seen(frames=30, lost=1, unmasked=30)
 
 
 @pytest.mark.parametrize("delivery", ["transactional", "low_latency"])
 def test_kills_at_random_lose_double_and_uncover_nothing(tmp_path: Path, delivery: str) -> None:
+    for name in MODELS:
+        model_file(name)
     chaos = Chaos(tmp_path, delivery, 5, FRAMES, CLIPS, random.Random(delivery), pause_s=0.3)
 
     assert chaos.go() == Seen(frames=CLIPS * FRAMES)

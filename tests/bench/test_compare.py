@@ -6,9 +6,10 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from bench.compare import FigureChange, differences, remarks, run
+from bench.compare import differences, remarks, run
 from bench.report import direction, merged
 from pipeline.provenance import FiguresReport
 
@@ -33,17 +34,76 @@ def test_each_figure_is_judged() -> None:
     assert found[0].change == pytest.approx(0.2)
 
 
-def test_a_measured_spread_is_the_noise() -> None:
-    spread = {"server_fps_spread": 0.3}
+def test_the_spreads_of_both_are_the_noise() -> None:
+    spread = {"server_fps_spread": 0.12}
 
     (one,) = differences({"server_fps": 10.0, **spread}, {"server_fps": 12.0, "server_fps_spread": 0.1}, noise=0.05)
 
-    assert one == FigureChange("server_fps", 10.0, 12.0, 0.3, measured=True)
+    assert (one.name, one.before, one.after, one.measured) == ("server_fps", 10, 12, True)
+    assert one.noise == pytest.approx(0.22)
     assert one.verdict == "same"
 
 
+def test_a_small_spread_is_no_proof() -> None:
+    (one,) = differences({"x_ms": 10.0, "x_ms_spread": 0.001}, {"x_ms": 10.3, "x_ms_spread": 0.002}, noise=0.05)
+
+    assert (one.noise, one.verdict) == (0.05, "same")
+
+
+def test_floors_are_not_judged_and_their_change_is_noise() -> None:
+    """A machine that has become slower by a tenth makes nobody's code worse by that."""
+    before = {"pass_floor_cpu_ms": 10.0, "cpu_ms": 20.0, "fps": 50.0, "recall_ours": 0.9}
+    after = {"pass_floor_cpu_ms": 11.0, "cpu_ms": 22.0, "fps": 40.0, "recall_ours": 0.84}
+
+    found = {one.name: one for one in differences(before, after, noise=0.05)}
+
+    assert {name: one.verdict for name, one in found.items()} == {
+        "pass_floor_cpu_ms": "floor",
+        "cpu_ms": "same",
+        "fps": "worse",
+        "recall_ours": "worse",
+    }
+    assert found["cpu_ms"].noise == pytest.approx(0.1)
+    assert found["recall_ours"].noise == 0.05, "no machine changes what is found"
+
+
+def noisy_report(rng: np.random.Generator, speed: float) -> dict[str, float]:
+    """Five rounds of thirty timed figures with their floors, on a machine of that speed."""
+    rounds = [
+        {
+            name: 10.0 * speed * float(rng.normal(1, 0.02))
+            for name in ("pass_floor_cpu_ms", *(f"stage{number}_cpu_ms" for number in range(30)))
+        }
+        for _ in range(5)
+    ]
+    return merged(rounds)
+
+
+@pytest.mark.parametrize("speed", [0.97, 1.0, 1.04])
+def test_two_runs_of_one_code_are_the_same(speed: float) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        before, after = noisy_report(rng, 1.0), noisy_report(rng, speed)
+
+        found = differences(before, after, noise=0.05)
+
+        assert {one.verdict for one in found} <= {"same", "floor"}
+
+
+def test_what_is_a_third_slower_is_found() -> None:
+    rng = np.random.default_rng(0)
+    before, after = noisy_report(rng, 1.0), noisy_report(rng, 1.0)
+    after["stage3_cpu_ms"] *= 1.33
+
+    assert [one.name for one in differences(before, after, noise=0.05) if one.verdict == "worse"] == ["stage3_cpu_ms"]
+
+
 def test_rounds_become_a_median_and_a_spread() -> None:
-    assert merged([{"fps": 10.0}, {"fps": 12.0}, {"fps": 11.0}]) == {"fps": 11.0, "fps_spread": pytest.approx(2 / 11)}
+    assert merged([{"fps": 10.0}, {"fps": 12.0}, {"fps": 11.0}]) == {
+        "rounds": 3,
+        "fps": 11.0,
+        "fps_spread": pytest.approx(2 / 11),
+    }
     assert merged([{"fps": 10.0}]) == {"fps": 10.0}
 
 
@@ -78,15 +138,29 @@ def test_what_makes_them_hard_to_compare() -> None:
     ]
 
 
-def test_files_in_and_a_table_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def compared(tmp_path: Path, before: Mapping[str, float], after: Mapping[str, float]) -> None:
+    """`bench compare --fail`."""
     paths = [tmp_path / name for name in ("a.json", "b.json")]
-    for path, figures in zip(paths, (BEFORE, AFTER), strict=True):
+    for path, figures in zip(paths, (before, after), strict=True):
         path.write_text(report_of(figures).model_dump_json())
+    run(Namespace(before=paths[0], after=paths[1], noise=0.05, fail=True))
 
+
+def test_files_in_and_a_table_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="worse: recall_ours, lost"):
-        run(Namespace(before=paths[0], after=paths[1], noise=0.05, fail=True))
+        compared(tmp_path, BEFORE, AFTER)
 
     assert "server_fps" in capsys.readouterr().out
+
+
+def test_one_round_fails_nobody_by_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slower = {"cpu_ms": 10.0, "cpu_ms_spread": 0.01}, {"cpu_ms": 14.0, "cpu_ms_spread": 0.01}
+
+    compared(tmp_path, *slower)
+    assert "cpu_ms: of too few rounds" in capsys.readouterr().out
+
+    with pytest.raises(SystemExit, match="worse: cpu_ms"):
+        compared(tmp_path, *({**each, "rounds": 5} for each in slower))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}"])

@@ -1,4 +1,4 @@
-"""Added latency from two lists of sightings, and a square that must not be seen."""
+"""Added latency from two lists of sightings, and somebody who must not be seen."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from bench import chaos
-from bench.bench_latency import Sighting, config_of, figures_of, latencies
-from bench.clips import SQUARE, camera_clip, unmasked
+from bench.bench_latency import THOROUGH, Sighting, config_of, figures_of, latencies
+from bench.clips import camera_clip, somebody, unmasked
+from pipeline.config import load
 
 
 def test_latency_counts_from_the_time_stamp_of_the_least_delayed() -> None:
@@ -32,24 +33,23 @@ def test_frames_of_later_epochs_and_withheld_ones_do_not_count() -> None:
     assert only == pytest.approx((0, 200))
 
 
-def test_a_square_is_drawn_and_seen(tmp_path: Path) -> None:
-    chaos.make_clip(tmp_path / "clip.mp4", 5, gop=5)
+def test_somebody_is_drawn_and_seen(tmp_path: Path) -> None:
+    chaos.make_inhabited_clip(tmp_path / "clip.mp4", 5, 5, chaos.somebody(0))
     for marked in (True, False):
-        camera_clip(tmp_path / "clip.mp4", tmp_path / f"{marked}.mp4", frames=12, marked=marked)
+        camera_clip(tmp_path / "clip.mp4", tmp_path / f"{marked}.mp4", frames=90, marked=marked)
 
-    assert unmasked(tmp_path / "True.mp4") == (12, 12)
-    assert unmasked(tmp_path / "False.mp4")[0] == 12
+    who = somebody(320, 240)
+    assert unmasked(tmp_path / "True.mp4") == (90, sum(who.at(number) is not None for number in range(90)))
+    assert unmasked(tmp_path / "False.mp4") == (90, 0)
 
 
 @pytest.mark.parametrize("thorough", [False, True])
-def test_the_square_is_always_covered(thorough: bool) -> None:
-    config = config_of(None, ["tune=zerolatency"], thorough=thorough)
+def test_the_default_config_is_measured(thorough: bool) -> None:
+    config = config_of(None, ["tune=zerolatency", "crf=30"], thorough=thorough)
 
-    uses = [step.use for step in config.steps]
-    assert uses.index("detect.zones") < uses.index("track")
-    assert config.steps[uses.index("detect.zones")].options == {"boxes": [list(SQUARE)]}
-    assert config.steps[uses.index("deidentify.cover")].options["style"] == "solid"
-    assert (config.delivery, config.encode.options["tune"]) == ("low_latency", "zerolatency")
+    steps = [step for step in load().steps if not (thorough and step.use.startswith("detect."))]
+    assert config.steps == ([THOROUGH, *steps] if thorough else steps)
+    assert (config.delivery, config.encode.options["tune"], config.encode.crf) == ("low_latency", "zerolatency", 30)
 
 
 def test_figures_have_stable_names() -> None:

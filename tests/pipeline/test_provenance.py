@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from engines import ConfigError
-from pipeline.provenance import FiguresReport, command, read_report, write_report
+from pipeline.provenance import FiguresReport, command, content_hash, read_report, write_report
 from pipeline.training.export import export_with_reports
 
 WHOLE = {"command": "x", "commit": "abc", "machine": "m", "seed": 1, "figures": {"auc": 0.5}, "rows": [{"what": "a"}]}
@@ -27,11 +27,39 @@ def test_what_is_written_reads_back(tmp_path: Path) -> None:
     write_report(path, figures, [{"what": "a", "auc": np.float32(0.5), "file": Path("b"), "of": (1, math.nan)}], seed=3)
 
     report = read_report(path)
-    assert list(json.loads(path.read_text())) == ["command", "commit", "machine", "seed", "figures", "rows"]
+    assert list(json.loads(path.read_text())) == ["command", "commit", "machine", "seed", "code", "figures", "rows"]
     assert report.figures == {"lost": 0, "auc": 0.25, "undefined": None, "unbounded": None}
     assert report.numbers == {"lost": 0, "auc": 0.25}
     assert report.rows == ({"what": "a", "auc": 0.5, "file": "b", "of": [1, None]},)
     assert report.seed == 3 and report.command and report.machine
+
+
+def test_code_is_told_from_what_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "operators"
+    for name, content in (("a.py", "a"), ("more/b.py", "b"), ("read.me", "c"), ("__pycache__/a.pyc", "d")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    before = content_hash(folder)
+
+    (folder / "read.me").write_text("words")
+    (folder / "__pycache__/a.pyc").unlink()
+    assert content_hash(folder) == before, "these are no code"
+
+    (folder / "more/b.py").write_text("B")
+    changed = content_hash(folder)
+    (folder / "more/b.py").rename(folder / "more/c.py")
+    assert (
+        len({before, changed, content_hash(folder), content_hash(folder / "a.py"), content_hash(tmp_path / "x")}) == 5
+    )
+
+
+def test_a_report_holds_hashes_of_the_code_it_is_about(tmp_path: Path) -> None:
+    write_report(tmp_path / "a.json", {"fps": 1}, code=["operators/track.py", "engines"])
+    write_report(tmp_path / "b.json", {"fps": 1})
+
+    expected = {name: content_hash(RESULTS.parents[1] / name) for name in ("operators/track.py", "engines")}
+    assert read_report(tmp_path / "a.json").code == expected
+    assert read_report(tmp_path / "b.json").code is None
 
 
 def test_whole_numbers_stay_whole(tmp_path: Path) -> None:

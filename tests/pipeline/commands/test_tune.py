@@ -42,11 +42,11 @@ def test_what_is_written_can_be_loaded(tmp_path: Path) -> None:
 
 
 def test_the_remarks_hold_the_figures() -> None:
-    tuner = Tuner(CONFIG, KNOBS, landscape, Slo.parse(["recall=1"]))
+    tuner = Tuner(CONFIG, KNOBS, landscape, Slo.parse(["recall=0.85"]))
 
     told = "\n".join(remarks(tuner, tuner.search(), [CLIP]))
 
-    assert "recall 1.0000, 9.3 CPU-ms per frame" in told
+    assert "recall 1.0000, at least 0.8987, 9.3 CPU-ms per frame" in told
     assert "every=3 max_px=960" in told
     assert "clip.mp4" in told
     assert "inf" not in told and str(math.nan) not in told
@@ -100,19 +100,25 @@ def test_a_step_has_a_line_for_engines_and_one_for_options() -> None:
 
 def test_the_remarks_by_hand() -> None:
     """Of pictures of 960 px, a quarter of 1920, every third frame is looked at: 1 + 25 / 3 ms."""
-    tuner = Tuner(CONFIG, KNOBS, landscape, Slo.parse(["recall=1"]), wait_ms=250)
+    tuner = Tuner(CONFIG, KNOBS, landscape, Slo.parse(["recall=0.85"]), wait_ms=250)
     best = tuner.search()
 
     asked, clips, this, before, most = remarks(tuner, best, [CLIP, PacketClip("b.mp4", CLIP.head, CLIP.packets)])
 
-    assert asked == "Written by `facewarden tune` for recall 1, on 24 frames with 24 faces of"
+    assert asked == "Written by `facewarden tune` for recall 0.85, on 24 frames with 24 faces of"
     assert clips == "clip.mp4, b.mp4."
     assert this == (
-        "this: recall 1.0000, 9.3 CPU-ms per frame, p99 259 ms with look-ahead, 107.1 fps per worker "
+        "this: recall 1.0000, at least 0.8987, 9.3 CPU-ms per frame, p99 259 ms with look-ahead, 107.1 fps per worker "
         "(every=3 max_px=960 batch=1)"
     )
-    assert before.startswith("before: recall 1.0000, 51.0 CPU-ms per frame") and "every=2 max_px=1920" in before
-    assert most.startswith("most thorough: recall 1.0000, 101.0 CPU-ms per frame") and "every=1 max_px=1920" in most
+    assert (
+        before.startswith("before: recall 1.0000, at least 0.8987, 51.0 CPU-ms per frame")
+        and "every=2 max_px=1920" in before
+    )
+    assert (
+        most.startswith("most thorough: recall 1.0000, at least 0.8987, 101.0 CPU-ms per frame")
+        and "every=1 max_px=1920" in most
+    )
 
 
 def test_the_table_of_what_was_tried(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +127,7 @@ def test_the_table_of_what_was_tried(monkeypatch: pytest.MonkeyPatch, capsys: py
     (step, track) = CONFIG.steps
     config = Config(steps=[step.model_copy(update={"options": {"every": 2, "batch": 2}}), track])
     tuner = Tuner(
-        config, knobs(config, longest_px=1280), landscape, Slo.parse(["recall=1,latency_ms=300"]), wait_ms=250
+        config, knobs(config, longest_px=1280), landscape, Slo.parse(["recall=0.85,latency_ms=300"]), wait_ms=250
     )
     tuner.search()
 
@@ -129,8 +135,8 @@ def test_the_table_of_what_was_tried(monkeypatch: pytest.MonkeyPatch, capsys: py
 
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
-    assert rows[0] == ["every=3 max_px=960 batch=2", "1.0000", "9.3", "259", "107.1", "-"]
-    assert ["every=1 max_px=1920 batch=2", "1.0000", "101.0", "351", "9.9", "latency_ms"] in rows
+    assert rows[0] == ["every=3 max_px=960 batch=2", "1.0000", "0.8987", "9.3", "259", "107.1", "-"]
+    assert ["every=1 max_px=1920 batch=2", "1.0000", "0.8987", "101.0", "351", "9.9", "latency_ms"] in rows
     assert len(rows) == sum(score.frames > 0 for score in tuner.scores.values()) < len(tuner.scores)
     assert not [row for row in rows if "batch=4" in row[0]]
 
@@ -154,15 +160,27 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_tuned_config_is_written_with_what_it_holds(drawn: Path, clips: Clips) -> None:
-    done = tune(drawn, clips("h264_plain").path, "--frames", 24, "--slo", "recall=0.1")
+    done = tune(drawn, clips("h264_plain").path, "--frames", 24, "--slo", "cpu_ms=9999")
 
     assert done.exit_code == 0, done.output
     tuned = drawn.with_name("drawn_tuned.yaml")
     assert done.stdout.splitlines()[-1] == tuned.name
-    assert tuned.read_text().startswith("# Written by `facewarden tune` for recall 0.1, on 24 frames with 24 faces of")
+    first = tuned.read_text().splitlines()[0]
+    assert (
+        first.startswith("# Written by `facewarden tune` for recall 0.")
+        and "cpu_ms 9999, on 24 frames with 24 " in first
+    )
     made = load(tuned)
     assert [step.use for step in made.steps] == ["detect.drawn", "track", "deidentify.cover"]
     assert "every=2" in done.stdout and "every=1" in done.stdout
+
+
+def test_a_short_clip_shows_no_recall(drawn: Path, clips: Clips) -> None:
+    done = tune(drawn, clips("h264_plain").path, "--frames", 24, "--slo", "recall=0.9")
+
+    assert done.exit_code == WRONG
+    assert "--slo recall=0.9: these clips are too short to show it: with 1 sightings" in done.stderr
+    assert not list(drawn.parent.glob("*_tuned.yaml"))
 
 
 def test_where_nothing_holds_nothing_is_written(drawn: Path, clips: Clips) -> None:

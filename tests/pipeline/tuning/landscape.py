@@ -7,6 +7,7 @@ import numpy as np
 from engines import ConfigError
 from pipeline.config import Config, Step
 from pipeline.live.dry_run import Trial
+from pipeline.tuning.goals import SIGHTING_FRAMES
 from pipeline.tuning.knobs import knobs
 
 BOX = np.array([[10, 10, 20, 20]], float)
@@ -18,7 +19,8 @@ KNOBS = knobs(CONFIG, longest_px=1280)
 
 
 def landscape(config: Config, _: str = "", *, faces: int = FRAMES) -> dict[str, Trial]:
-    """A face in each frame, which a look covers in three frames, and is too small for pictures below 960 px.
+    """A face in each frame, which a look covers in three frames, and is too small for pictures below 960 px. Frames lie
+    so far apart that each face is a sighting of its own.
 
     A look costs in proportion to the pixels; a batch above 2 is refused.
     """
@@ -28,5 +30,6 @@ def landscape(config: Config, _: str = "", *, faces: int = FRAMES) -> dict[str, 
         raise ConfigError("batch: too large")
     looked = range(0, FRAMES, every) if side >= 960 else ()
     cost = 1 + 100 * (side / 1920) ** 2 / every
-    covers = {index: BOX for index in range(FRAMES) if any(0 <= index - look < 3 for look in looked)}
-    return {"clip": Trial(FRAMES, 0, cost, {}, np.full(FRAMES, cost), dict.fromkeys(range(faces), BOX), covers)}
+    there = {SIGHTING_FRAMES * index: BOX for index in range(faces)}
+    covers = {SIGHTING_FRAMES * index: BOX for index in range(FRAMES) if any(0 <= index - look < 3 for look in looked)}
+    return {"clip": Trial(FRAMES, 0, cost, {}, np.full(FRAMES, cost), there, covers)}
