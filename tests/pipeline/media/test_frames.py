@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.jail.parent import JailLimits
-from pipeline.screening.frames import ShownTime, VideoFrames
+from pipeline.media.frames import ShownTime, VideoFrames
 from pipeline.wire import Head, Packet, Rational
 from tests.clips import FPS, Clips, read_index
 from tests.hostile import HostileFiles

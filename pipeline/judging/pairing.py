@@ -1,0 +1,108 @@
+"""Which frame of the original each frame of a masked video shows: tools drop frames, double them, and keep no clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.arrays import Array
+
+BAND, WIDEST_BAND = 12, 240
+"""So many frames to either side of where its time puts it a frame is looked for."""
+STEP, AWAY = 0.04, 0.0005
+"""What it costs not to go on by one frame, and to lie a frame away from where the time says; in units of `glance`."""
+STRANGE = 1.5
+"""Glances that differ by more show different things. Half of the samples count, so covers may be large."""
+ALIKE_SHARE = 0.5
+FLAT = 0.02
+
+
+def pair(original: Sequence[Array], masked: Sequence[Array], times: Array, masked_times: Array) -> NDArray[np.int64]:
+    """For each masked frame `(m,)` the number of the original frame that it shows, never falling.
+
+    Args:
+        original, masked: what `glance` makes of each frame.
+        times, masked_times: when they are shown, in seconds, `(n,)` and `(m,)`.
+
+    >>> one = [np.full((2, 2), float(value)) for value in (0, 5, 9)]
+    >>> pair(one, [one[0], one[2], one[2]], np.arange(3.0), np.arange(3.0)).tolist()
+    [0, 2, 2]
+    """
+    count, frames = len(masked), len(original)
+    if not count or not frames:
+        return np.zeros(0, np.int64)
+    expected = _expected(times, masked_times)
+    band = min(max(BAND, abs(frames - count) + 2), WIDEST_BAND)
+    offsets = np.arange(-band, band + 1)
+    before = np.full(frames, 0.0)
+    origins: list[tuple[int, NDArray[np.int64]]] = []
+    for number in range(count):
+        places = np.unique(np.clip(expected[number] + offsets, 0, frames - 1))
+        costs = np.array([difference(original[place], masked[number]) for place in places])
+        costs += AWAY * np.abs(places - expected[number])
+        total = np.full(frames, np.inf)
+        if number:
+            total[places], came = _reach(before, places)
+        else:
+            total[places], came = 0.0, places
+        total[places] += costs
+        origins.append((int(places[0]), came))
+        before = total
+    return _walked_back(before, origins)
+
+
+def difference(one: Array, other: Array) -> float:
+    """By how much two glances differ, at most where half of their samples differ less.
+
+    >>> difference(np.zeros((2, 2)), np.array([[0, 0], [0, 9.0]]))
+    0.0
+    """
+    return float(np.median(np.abs(one - other)))
+
+
+def alike_share(original: Sequence[Array], masked: Sequence[Array], pairs: Array) -> float:
+    """The part of masked frames, 0 to 1, that show what their partner shows; those covered whole are left out.
+
+    >>> flat, bright = np.zeros((2, 2)), np.array([[0.0, 9], [-9, 1]])
+    >>> alike_share([bright, bright], [bright, flat], np.array([0, 1]))
+    1.0
+    """
+    compared = [
+        difference(original[place], each) < STRANGE
+        for each, place in zip(masked, pairs, strict=True)
+        if float(np.abs(each).max()) > FLAT
+    ]
+    return float(np.mean(compared)) if compared else 1.0
+
+
+def _expected(times: Array, masked_times: Array) -> NDArray[np.int64]:
+    """Where times put each masked frame; where both have as many frames, their numbers."""
+    if len(times) == len(masked_times):
+        return np.arange(len(times))
+    later = np.clip(np.searchsorted(times, masked_times), 0, len(times) - 1)
+    earlier = np.maximum(later - 1, 0)
+    nearer = np.abs(times[earlier] - masked_times) <= np.abs(times[later] - masked_times)
+    return np.asarray(np.where(nearer, earlier, later), np.int64)
+
+
+def _reach(before: Array, places: Array) -> tuple[Array, NDArray[np.int64]]:
+    """The cheapest way to each place from a place that does not lie after it: its cost, and where it comes from."""
+    lowest = np.minimum.accumulate(before)
+    isnew = np.concatenate([[True], before[1:] < lowest[:-1]])
+    where = np.maximum.accumulate(np.where(isnew, np.arange(len(before)), 0))
+    costs, came = lowest[places] + STEP, where[places]
+    ahead = np.where(places > 0, before[np.maximum(places - 1, 0)], np.inf)
+    straight = ahead <= costs
+    return np.where(straight, ahead, costs), np.where(straight, places - 1, came)
+
+
+def _walked_back(last: Array, origins: Sequence[tuple[int, NDArray[np.int64]]]) -> NDArray[np.int64]:
+    place = int(np.argmin(last))
+    pairs = np.zeros(len(origins), np.int64)
+    for number in range(len(origins) - 1, -1, -1):
+        pairs[number] = place
+        first, came = origins[number]
+        place = int(came[place - first]) if number else place
+    return pairs
