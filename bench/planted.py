@@ -1,4 +1,4 @@
-"""Clips with planted leaks, for `bench_verify`: heads out of FACEWARDEN_DATA on drawn rooms, covered well but for one thing.
+"""Clips with planted leaks, for `bench_verify`: heads of FACEWARDEN_DATA on drawn rooms, covered well but for one slip.
 
 Everything follows from a seed. Heads are those of Labeled Faces in the Wild: never publish a clip that is made here.
 """
@@ -167,7 +167,9 @@ def cover(picture: BgrImage, box: Array, kind: str, rng: np.random.Generator, se
         made = rng.normal(128, 40, picture.shape).clip(0, 255)
     else:
         made = np.zeros_like(picture)
-    return np.asarray(np.where(inside(picture.shape, box, GOOD_SCALE, ellipse=kind != "solid_box"), made, picture), np.uint8)
+    return np.asarray(
+        np.where(inside(picture.shape, box, GOOD_SCALE, ellipse=kind != "solid_box"), made, picture), np.uint8
+    )
 
 
 def _ours(picture: BgrImage, box: Array, style: str, seed: int) -> BgrImage:
@@ -221,9 +223,11 @@ def planted_clip(heads: Heads, number: int, seed: int, *, frames: int = 24) -> P
     scene = room(width, height, rng)
     px = float(np.exp(rng.uniform(np.log(24), np.log(0.35 * height))))
     people = 1 if leak == "brief" else int(rng.integers(1, 4))
-    paths = [_path(rng, width, height, px * float(rng.uniform(0.8, 1.2)) if who else px, frames, leak) for who in range(people)]
-    places = [float(path[0][0]) for path in paths]
-    paths = [path for row, path in enumerate(paths) if row == 0 or min(abs(places[row] - x) for x in places[:row]) > 1.6 * px]
+    sizes = [px, *(px * float(rng.uniform(0.8, 1.2)) for _ in range(people - 1))]
+    paths = [_path(rng, width, height, size, frames, leak) for size in sizes]
+    # Nobody stands in front of somebody else.
+    firsts = [path[0][0] for path in paths]
+    paths = [path for row, path in enumerate(paths) if all(abs(firsts[row] - x) > 1.6 * px for x in firsts[:row])]
     shown = range(frames)
     at = int(rng.integers(4, frames - 4))
     if leak == "brief":
@@ -294,21 +298,22 @@ def write_clip(path: Path, pictures: Sequence[BgrImage], *, crf: int, times: Seq
 def read_clip(path: Path) -> list[BgrImage]:
     """All pictures of a clip."""
     with av.open(str(path)) as container:
-        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="bgr24"), np.uint8) for frame in container.decode(video=0)]
 
 
 def retimed(
     pictures: Sequence[BgrImage], how: str, rng: np.random.Generator, keep: Sequence[int]
 ) -> tuple[list[BgrImage], list[int]]:
-    """What tools do to a clip besides: frames that are left out, but for those to be kept, doubled ones, other sizes."""
+    """What tools do to a clip besides: frames left out, save those to be kept, doubled ones, other sizes."""
     times = [2 * number for number in range(len(pictures))]
     if how == "dropped":
         times = [time for time in times if time // 2 in keep or time == 0 or rng.uniform() > 0.2]
     elif how == "doubled":
         times = sorted([*times, *(time + 1 for time in times if rng.uniform() < 0.15)])
-    chosen = [pictures[time // 2] for time in times]
+    chosen: list[BgrImage] = [pictures[time // 2] for time in times]
     if how == "scaled":
-        chosen = [np.asarray(cv2.resize(each, None, fx=0.75, fy=0.75, interpolation=cv2.INTER_AREA)) for each in chosen]
+        size = chosen[0].shape[1] * 3 // 4, chosen[0].shape[0] * 3 // 4
+        chosen = [np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.uint8) for each in chosen]
     return chosen, times
 
 

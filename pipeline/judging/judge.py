@@ -20,7 +20,7 @@ from operators.boxes import iou
 from operators.frame import Frame
 from pipeline.jail.parent import DEFAULT_LIMITS, JailLimits
 from pipeline.judging.pairing import ALIKE_SHARE, alike_share, pair
-from pipeline.judging.panel import Detections, JudgePanel, crop_around
+from pipeline.judging.panel import Detections, FacePanel, crop_around
 from pipeline.judging.pixels import FaceEvidence, evidence, noise_between, patch
 from pipeline.judging.stacks import FaceStack
 from pipeline.judging.truth import SURE, FaceLinker, TruthTrack, boxes_at
@@ -60,16 +60,16 @@ class TrackRecord:
 
     def add(self, index: int, found: FaceEvidence, original: Array, masked: Array) -> None:
         before = self.evidence.get(index)
-        if before is None or _badness(found) > _badness(before):
+        if before is None or found.badness > before.badness:
             self.evidence[index] = found
         if before is None and found.exposure == "covered":
             self.stack.add(original, masked)
 
-    def picture(self, index: int, found: FaceEvidence, cut: Callable[[], NDArray[np.uint8]]) -> None:
+    def picture(self, index: int, found: FaceEvidence, masked: Frame, box: Array) -> None:
         """Keeps the masked picture of the worst frame."""
-        badness = _badness(found)
+        badness = found.badness
         if badness >= 1 and (self.crop is None or badness > self.crop[0]):
-            self.crop = badness, index, cut()
+            self.crop = badness, index, crop_around(masked.bgr, box)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -92,7 +92,7 @@ class Judging:
 
 
 @dataclass(slots=True)
-class _Watched:
+class WatchedVideo:
     """What one pass over one video saw."""
 
     times: list[float] = field(default_factory=list)
@@ -100,65 +100,79 @@ class _Watched:
     found: list[Detections] = field(default_factory=list)
 
 
-def judge_videos(
-    original: Path,
-    masked: Path,
-    panel: JudgePanel,
-    *,
-    limits: JailLimits = DEFAULT_LIMITS,
-    moved: Progress = lambda _what, _done, _all: None,
-) -> Judging:
-    """Judges a masked video by the original.
+@dataclass(frozen=True, eq=False, slots=True)
+class OriginalFaces:
+    """The faces of an original, for any number of masked videos that were made from it."""
+
+    video: ShownVideo
+    watched: WatchedVideo
+    tracks: Sequence[TruthTrack]
+
+
+def find_faces(
+    original: Path, panel: FacePanel, *, limits: JailLimits = DEFAULT_LIMITS, moved: Progress = lambda *_: None
+) -> OriginalFaces:
+    """Watches an original.
 
     Raises:
-        StreamError: one of them cannot be read.
-        ConfigError: they do not belong together.
+        StreamError: it cannot be read.
+        ConfigError: it changes its size.
     """
-    source = ShownVideo(original, limits)
-    seen, tracks = _watch_original(source, panel, moved)
-    size = _size_of(source, seen)
-    result = ShownVideo(masked, limits, size)
-    shown = _watch_masked(result, size, panel, moved)
-    pairs = pair(seen.glances, shown.glances, np.array(seen.times), np.array(shown.times))
-    alike = alike_share(seen.glances, shown.glances, pairs)
-    if alike < ALIKE_SHARE:
-        raise ConfigError(
-            f"{masked.name}: shows what {original.name} does in {alike:.0%} of its frames; expected one made from it"
-        )
-    records = [TrackRecord(track) for track in tracks]
-    strays = _compare(source, result, pairs, records, shown, moved)
-    return Judging(source, result, np.array(seen.times), pairs, alike, [*records, *_confirmed(strays, panel)])
-
-
-def _watch_original(video: ShownVideo, panel: JudgePanel, moved: Progress) -> tuple[_Watched, list[TruthTrack]]:
-    watched, linker = _Watched(), FaceLinker(panel.confirms, crop_around)
+    video = ShownVideo(original, limits)
+    watched, linker = WatchedVideo(), FaceLinker(panel.confirms, crop_around)
     closely_s = -np.inf
     size: tuple[int, ...] | None = None
     for frame in video:
         luma = luma8(frame)
         if size is not None and luma.shape != size:
-            raise ConfigError(f"{video.path.name}: changes its size at frame {frame.index}; cut it there and judge parts")
+            where = f"{original.name}: changes its size at frame {frame.index}"
+            raise ConfigError(f"{where}; cut it there and judge the parts")
         size = luma.shape
         closely = frame.index == 0 or abs(frame.time_s - closely_s) >= CLOSELY_EVERY_S
         closely_s = frame.time_s if closely else closely_s
-        faces = panel.look(frame, closely=closely)
-        linker.add(frame.index, luma, faces, lambda shown=frame: shown.bgr)
+        linker.add(frame, luma, panel.look(frame, closely=closely))
         watched.times.append(frame.time_s)
         watched.glances.append(glance(luma).astype(np.float16))
         moved("faces of the original", frame.index + 1, video.head.frames_expected)
-    return watched, linker.tracks()
+    _check_read(video, watched)
+    return OriginalFaces(video, watched, linker.tracks())
 
 
-def _size_of(video: ShownVideo, watched: _Watched) -> tuple[int, int]:
-    """Width and height of the original as it is shown; raises StreamError if nothing was."""
+def judge_faces(
+    faces: OriginalFaces,
+    masked: Path,
+    panel: FacePanel,
+    *,
+    limits: JailLimits = DEFAULT_LIMITS,
+    moved: Progress = lambda *_: None,
+) -> Judging:
+    """Judges a masked video by the faces of its original.
+
+    Raises:
+        StreamError: it cannot be read.
+        ConfigError: it does not belong to the original.
+    """
+    source, seen = faces.video, faces.watched
+    assert source.shown_size is not None  # noqa: S101 - its faces were found
+    result = ShownVideo(masked, limits, source.shown_size)
+    shown = _watch_masked(result, source.shown_size, panel, moved)
+    pairs = pair(seen.glances, shown.glances, np.array(seen.times), np.array(shown.times))
+    alike = alike_share(seen.glances, shown.glances, pairs)
+    if alike < ALIKE_SHARE:
+        theirs = f"{masked.name}: shows what {source.path.name} does in {alike:.0%} of its frames"
+        raise ConfigError(f"{theirs}; expected a video that was made from it")
+    records = [TrackRecord(track) for track in faces.tracks]
+    strays = _compare(ShownVideo(source.path, limits), result, pairs, records, shown, moved)
+    return Judging(source, result, np.array(seen.times), pairs, alike, [*records, *_confirmed(strays, panel)])
+
+
+def _check_read(video: ShownVideo, watched: WatchedVideo) -> None:
     if not watched.times:
         raise StreamError(f"{video.path.name}: {video.reason or 'no frame of it can be decoded'}")
-    assert video.shown_size is not None  # noqa: S101
-    return video.shown_size
 
 
-def _watch_masked(video: ShownVideo, size: tuple[int, int], panel: JudgePanel, moved: Progress) -> _Watched:
-    watched = _Watched()
+def _watch_masked(video: ShownVideo, size: tuple[int, int], panel: FacePanel, moved: Progress) -> WatchedVideo:
+    watched = WatchedVideo()
     for frame in video:
         if frame.index == 0 and video.shown_size is not None:
             _check_shape(video, size)
@@ -167,8 +181,7 @@ def _watch_masked(video: ShownVideo, size: tuple[int, int], panel: JudgePanel, m
         watched.times.append(frame.time_s)
         watched.glances.append(glance(luma).astype(np.float16))
         moved("faces of the masked", frame.index + 1, video.head.frames_expected)
-    if not watched.times:
-        raise StreamError(f"{video.path.name}: {video.reason or 'no frame of it can be decoded'}")
+    _check_read(video, watched)
     return watched
 
 
@@ -187,7 +200,7 @@ def _compare(
     result: ShownVideo,
     pairs: NDArray[np.int64],
     records: Sequence[TrackRecord],
-    shown: _Watched,
+    shown: WatchedVideo,
     moved: Progress,
 ) -> list[TrackRecord]:
     """The pass over both: what is left of each face; and the faces that only the masked video gave away."""
@@ -212,7 +225,7 @@ def _compare(
             found = evidence(one, other, noise)
             record = by_track[track.number]
             record.add(index, found, one, other)
-            record.picture(index, found, lambda at=box, picture=frame: crop_around(picture.bgr, at))
+            record.picture(index, found, frame, box)
         known = np.array([box for _, box in places]).reshape(-1, 4)
         for face in shown.found[frame.index]:
             if face[4] >= STRAY_SCORE and iou(face[None, :4], known).max(initial=0) < LINK:
@@ -246,16 +259,12 @@ def _judge_stray(
     record.evidence[number] = found
     if len(record.truth.crops) < 3:
         record.truth.crops.append((float(face[4]), crop_around(frame.bgr, box)))
-    record.picture(number, found, lambda: crop_around(frame.bgr, box))
+    record.picture(number, found, frame, box)
 
 
-def _confirmed(strays: Sequence[TrackRecord], panel: JudgePanel) -> Sequence[TrackRecord]:
+def _confirmed(strays: Sequence[TrackRecord], panel: FacePanel) -> Sequence[TrackRecord]:
     for record in strays:
         sure = record.truth.best >= SURE
         record.truth.sure = sure and any(panel.confirms(crop) for _, crop in record.truth.crops)
         record.truth.crops = []
     return strays
-
-
-def _badness(found: FaceEvidence) -> float:
-    return max(found.clearness, found.trace)

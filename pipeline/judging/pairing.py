@@ -1,4 +1,4 @@
-"""Which frame of the original each frame of a masked video shows: tools drop frames, double them, and keep no clocks."""
+"""Which frame of the original a frame of a masked video shows: tools drop frames, double them, and keep no clocks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from operators.arrays import Array
 
 BAND, WIDEST_BAND = 12, 240
 """So many frames to either side of where its time puts it a frame is looked for."""
-STEP, AWAY = 0.04, 0.0005
-"""What it costs not to go on by one frame, and to lie a frame away from where the time says; in units of `glance`."""
+STEP, AWAY, FAR = 0.02, 0.01, 12
+"""What it costs not to go on by one frame, and to lie a frame away from where the time says, up to so many; in units of
+`glance`."""
 STRANGE = 1.5
-"""Glances that differ by more show different things. Half of the samples count, so covers may be large."""
+"""Glances that differ by more show different things."""
+KEPT = 0.8
+"""Of the samples so many count, those that differ least: the others may lie under covers."""
 ALIKE_SHARE = 0.5
 FLAT = 0.02
 
@@ -41,7 +44,7 @@ def pair(original: Sequence[Array], masked: Sequence[Array], times: Array, maske
     for number in range(count):
         places = np.unique(np.clip(expected[number] + offsets, 0, frames - 1))
         costs = np.array([difference(original[place], masked[number]) for place in places])
-        costs += AWAY * np.abs(places - expected[number])
+        costs += AWAY * np.minimum(np.abs(places - expected[number]), FAR)
         total = np.full(frames, np.inf)
         if number:
             total[places], came = _reach(before, places)
@@ -54,12 +57,13 @@ def pair(original: Sequence[Array], masked: Sequence[Array], times: Array, maske
 
 
 def difference(one: Array, other: Array) -> float:
-    """By how much two glances differ, at most where half of their samples differ less.
+    """By how much two glances differ in the mean, where they differ least.
 
-    >>> difference(np.zeros((2, 2)), np.array([[0, 0], [0, 9.0]]))
+    >>> difference(np.zeros((2, 3)), np.array([[0, 0, 0], [0, 1, 9.0]]))
     0.0
     """
-    return float(np.median(np.abs(one - other)))
+    away = np.sort(np.abs(one - other), axis=None)
+    return float(away[: max(1, int(KEPT * away.size))].mean(dtype=np.float64))
 
 
 def alike_share(original: Sequence[Array], masked: Sequence[Array], pairs: Array) -> float:

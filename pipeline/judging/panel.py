@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Self
+from typing import Protocol, Self
 
 import cv2
 import numpy as np
@@ -30,9 +30,9 @@ LEAST_PX, MOST_PX = 1280, 1600
 """Longer side of what YuNet sees of a frame of the original."""
 MASKED_PX = 640
 """And of the masked one, where faces that should not be there are looked for."""
-WEAK = 0.45
+WEAK = 0.55
 """Sightings below this score are none."""
-TURNED_PX, TURNED_SCORE = 640, 0.8
+TURNED_PX, TURNED_SCORE = 640, 0.88
 """How faces are looked for that do not stand upright."""
 TILE = 0.6
 """Side of the pieces that BlazeFace sees, of the picture's; five of them, and the whole picture."""
@@ -41,10 +41,23 @@ SAME_FACE = 0.25
 """Boxes of one face overlap by this much (IoU)."""
 CROP_PX, CROP_FACES = 192, 2.0
 """What BlazeFace is shown in doubt: the size, and how many face heights it spans."""
-CONFIRMED = 0.5
+CONFIRMED, CONFIRMED_IOU = 0.65, 0.3
+"""What BlazeFace says of a face that is one, and how far its box overlaps with the one that it was asked about."""
+UNSURE = 0.87
+"""Faces that BlazeFace alone finds score no more: it is asked again, closely."""
 
 Detections = NDArray[np.float32]
 """Boxes and scores `(n, 5)`: x1 y1 x2 y2 in pixels, 0..1."""
+
+
+class FacePanel(Protocol):
+    """What a judge asks of detectors; `JudgePanel` is the real one."""
+
+    def look(self, frame: Frame, *, closely: bool) -> Detections: ...
+
+    def look_at_masked(self, frame: Frame) -> Detections: ...
+
+    def confirms(self, crop: NDArray[np.uint8]) -> bool: ...
 
 
 class JudgePanel:
@@ -88,13 +101,16 @@ class JudgePanel:
         return np.column_stack([found.boxes, found.scores]).astype(np.float32)
 
     def confirms(self, crop: NDArray[np.uint8]) -> bool:
-        """BlazeFace sees a face in a crop that `crop_around` made."""
-        return len(self._blaze([frame_of(crop)])[0].faces) > 0
+        """BlazeFace sees a face in the middle of a crop that `crop_around` made."""
+        half = CROP_PX / CROP_FACES / 2
+        middle = np.array([[-half, -half, half, half]]) + CROP_PX / 2
+        faces = self._blaze([frame_of(crop)])[0].faces
+        return bool((iou(faces.boxes, middle) >= CONFIRMED_IOU).any())
 
     def _turned_looks(self, frame: Frame) -> Iterator[Detections]:
         size = frame.picture.width, frame.picture.height
         scale = min(1.0, TURNED_PX / max(size))
-        small = cv2.resize(frame.bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else frame.bgr
+        small = np.asarray(cv2.resize(frame.bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
         height, width = small.shape[:2]
         for rotation in (90, 180, 270):
             found = self._turned.find(frame_of(np.ascontiguousarray(upright(small, rotation))))
@@ -109,7 +125,8 @@ class JudgePanel:
         corners += [((width - across) // 2, (height - down) // 2, across, down), (0, 0, width, height)]
         for x, y, columns, rows in corners:
             found = self._blaze([frame_of(np.ascontiguousarray(image[y : y + rows, x : x + columns]))])[0].faces
-            faces = np.column_stack([found.boxes + np.array([x, y, x, y]), found.scores])
+            scores = np.minimum(found.scores, UNSURE)
+            faces = np.column_stack([found.boxes + np.array([x, y, x, y]), scores])
             yield faces[found.scores >= TILE_SCORE].astype(np.float32)
 
 

@@ -40,7 +40,7 @@ ALIKE = 0.8
 """From this local correlation on the original is shown in a place."""
 SHOWN = 0.36
 """A face is in clear from this part of its structure on."""
-SAME, MOVED_SHOWN = 0.77, 0.26
+SAME, MOVED_SHOWN = 0.72, 0.26
 """A face that correlates so well somewhere near its place, and of which so much is alike there, is in clear."""
 OPEN = 0.38
 """A face is in clear from this part of its area on that no cover reaches."""
@@ -93,9 +93,17 @@ class FaceEvidence:
     @property
     def trace(self) -> float:
         """1 and above: what is left is this face, so that it can be got back or recognised."""
-        if self.lead < LEAD:
-            return 0.0
+        return self.likeness if self.lead >= LEAD else 0.0
+
+    @property
+    def likeness(self) -> float:
+        """1 and above: what is left is like this face; perhaps like others as well."""
         return max(leak(self.middle, self.middle_gain), leak(self.fine, self.fine_gain))
+
+    @property
+    def badness(self) -> float:
+        """How far the face is from being hidden; 1 and above: it is not."""
+        return max(self.clearness, self.trace)
 
     @property
     def exposure(self) -> Exposure:
@@ -218,11 +226,11 @@ def uncovered_part(original: Luma, masked: Luma, noise: float = 0.0) -> float:
     >>> round(uncovered_part(face, half.astype(np.float32)), 1), uncovered_part(face, face * 0)
     (0.5, 0.0)
     """
-    one, other = (cv2.GaussianBlur(each, (0, 0), FINE[0]) for each in (original, masked))
+    one, other = (np.asarray(cv2.GaussianBlur(each, (0, 0), FINE[0]), np.float32) for each in (original, masked))
     touched = (np.abs(one - other) > UNTOUCHED + UNTOUCHED_NOISE * noise).astype(np.uint8)
     side = np.ones((CLOSE_PX, CLOSE_PX), np.uint8)
-    framed = cv2.copyMakeBorder(cv2.morphologyEx(touched, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)), *[CLOSE_PX] * 4, 0)
-    closed = cv2.morphologyEx(framed, cv2.MORPH_CLOSE, side)[CLOSE_PX:-CLOSE_PX, CLOSE_PX:-CLOSE_PX]
+    specks = cv2.morphologyEx(touched, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    closed = cv2.morphologyEx(np.pad(specks, CLOSE_PX), cv2.MORPH_CLOSE, side)[CLOSE_PX:-CLOSE_PX, CLOSE_PX:-CLOSE_PX]
     outside = np.asarray(ellipse(OPEN_CORE) * (closed == 0), np.float32)
     part = float(outside.sum() / ellipse(OPEN_CORE).sum())
     return part if part and _alike(one, other, outside) else 0.0
@@ -301,4 +309,4 @@ def ellipse(core: float = CORE) -> Luma:
     """Weights of a face within a patch, 0 or 1: that much of its box."""
     middle, half = (PATCH_PX - 1) / 2, FACE_PX * core / 2
     y, x = np.mgrid[0:PATCH_PX, 0:PATCH_PX]
-    return ((((x - middle) / half) ** 2 + ((y - middle) / half) ** 2) <= 1).astype(np.float32)
+    return np.asarray((((x - middle) / half) ** 2 + ((y - middle) / half) ** 2) <= 1, np.float32)

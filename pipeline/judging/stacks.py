@@ -35,7 +35,7 @@ ALIGNED = 0.6
 """Frames of the original that correlate less with the first one show another side of the face, and are left out."""
 AT_ONCE = 1.2
 """A single frame is in clear, or a trace, from this on; several frames in a row from 1 on, in the mean."""
-WINDOW, LEAST_FRAMES, TOGETHER = 7, 3, 0.92
+WINDOW, LEAST_FRAMES, TOGETHER = 7, 3, 0.85
 """Frames in a row that are judged together, how many there must be, and what they must reach in the mean."""
 
 
@@ -103,7 +103,7 @@ def exposures(evidence: Sequence[FaceEvidence]) -> list[Exposure]:
     (['covered', 'covered', 'covered'], ['clear', 'clear', 'clear'])
     """
     clear = np.array([each.clearness for each in evidence])
-    likeness = np.array([max(leak(each.middle, each.middle_gain), leak(each.fine, each.fine_gain)) for each in evidence])
+    likeness = np.array([each.likeness for each in evidence])
     lead = np.array([each.lead for each in evidence])
     alone = np.array([each.trace for each in evidence])
     found: list[Exposure] = []

@@ -17,6 +17,9 @@ from scipy.optimize import linear_sum_assignment
 
 from operators.arrays import Array
 from operators.boxes import iou
+from operators.frame import Frame
+
+Pixels = NDArray[np.uint8]
 
 FOLLOW_PX = 960
 """Longer side of the pictures in which faces are followed."""
@@ -27,8 +30,9 @@ BRIDGE_FRAMES, END_FRAMES, BLIND_FRAMES = 15, 4, 3
 """Frames that are bridged by following, that are added at an end, and that are filled without being followed."""
 LINK, NEAR = 0.2, 0.8
 """Overlap (IoU) of two sightings of one face in neighbouring frames, or how far it moved, in its own size."""
-SURE = 0.82
-"""A sighting of this score needs no second opinion. YuNet gives upright faces of 24 pixels 0.82 and more."""
+SURE, OFTEN, SURE_OFTEN = 0.88, 5, 0.8
+"""A sighting of this score needs no second opinion, nor do so many of another score. YuNet gives upright faces of 24
+pixels 0.89 and more, and hands, necks and ears up to 0.82."""
 LEAST_STRUCTURE = 4.0
 """Grey levels of contrast below which nothing can be followed."""
 CROPS = 3
@@ -49,7 +53,7 @@ class TruthTrack:
     number: int
     boxes: dict[int, Array] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
-    crops: list[tuple[float, NDArray[np.uint8]]] = field(default_factory=list)
+    crops: list[tuple[float, Pixels]] = field(default_factory=list)
     sure: bool = False
     pending: list[tuple[int, Array]] = field(default_factory=list)
 
@@ -74,31 +78,24 @@ class FaceLinker:
         crop: cuts a crop out of a BGR picture around a box.
     """
 
-    def __init__(
-        self, confirms: Callable[[NDArray[np.uint8]], bool], crop: Callable[[NDArray[np.uint8], Array], NDArray[np.uint8]]
-    ) -> None:
+    def __init__(self, confirms: Callable[[Pixels], bool], crop: Callable[[Pixels, Array], Pixels]) -> None:
         self._confirms, self._crop = confirms, crop
         self._tracks: list[TruthTrack] = []
         self._open: list[TruthTrack] = []
-        self._past: deque[tuple[int, NDArray[np.uint8]]] = deque(maxlen=END_FRAMES + 1)
+        self._past: deque[tuple[int, Pixels]] = deque(maxlen=END_FRAMES + 1)
 
-    def add(self, index: int, luma: NDArray[np.uint8], faces: Array, picture: Callable[[], NDArray[np.uint8]]) -> None:
-        """One frame.
-
-        Args:
-            luma: `(h, w)` of the picture.
-            faces: boxes and scores `(n, 5)`.
-            picture: gives it as BGR, where it is needed.
-        """
+    def add(self, frame: Frame, luma: Pixels, faces: Array) -> None:
+        """One frame, its luma `(h, w)`, and the boxes and scores `(n, 5)` of the faces that were found in it."""
+        index = frame.index
         scale = min(1.0, FOLLOW_PX / max(luma.shape))
-        small = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else luma.copy()
-        taken = self._match(index, faces, picture)
+        small = np.array(cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        taken = self._match(frame, faces)
         self._follow(index, small, scale)
         for row in np.flatnonzero(~taken):
             track = TruthTrack(len(self._tracks) + 1)
             self._tracks.append(track)
             self._open.append(track)
-            self._see(track, index, faces[row], picture)
+            self._see(track, frame, faces[row])
             self._trace_back(track, index, small, scale)
         self._past.append((index, small))
 
@@ -108,12 +105,14 @@ class FaceLinker:
             _end(track)
         self._open = []
         for track in self._tracks:
-            track.sure = track.best >= SURE or any(self._confirms(crop) for _, crop in track.crops)
+            often = sum(score >= SURE_OFTEN for score in track.scores.values()) >= OFTEN
+            track.sure = often or track.best >= SURE or any(self._confirms(crop) for _, crop in track.crops)
             track.crops = []
         return self._tracks
 
-    def _match(self, index: int, faces: Array, picture: Callable[[], NDArray[np.uint8]]) -> NDArray[np.bool_]:
+    def _match(self, frame: Frame, faces: Array) -> NDArray[np.bool_]:
         """Gives sightings to open tracks; which `(n,)` found one."""
+        index = frame.index
         for track in [track for track in self._open if index - track.last_seen > BRIDGE_FRAMES]:
             _end(track)
             self._open.remove(track)
@@ -122,19 +121,20 @@ class FaceLinker:
             likeness = _likeness(np.array([track.latest() for track in self._open]), faces[:, :4])
             for row, column in zip(*linear_sum_assignment(likeness, maximize=True), strict=True):
                 if likeness[row, column] > 0:
-                    self._see(self._open[row], index, faces[column], picture)
+                    self._see(self._open[row], frame, faces[column])
                     taken[column] = True
         return taken
 
-    def _see(self, track: TruthTrack, index: int, face: Array, picture: Callable[[], NDArray[np.uint8]]) -> None:
+    def _see(self, track: TruthTrack, frame: Frame, face: Array) -> None:
+        index = frame.index
         score, box = float(face[4]), np.asarray(face[:4], np.float64)
         if track.scores:
             _bridge(track, index, box)
         track.boxes[index], track.scores[index] = box, score
         if track.best < SURE and (len(track.crops) < CROPS or score > track.crops[-1][0]):
-            track.crops = sorted([*track.crops, (score, self._crop(picture(), box))], key=lambda each: -each[0])[:CROPS]
+            track.crops = sorted([*track.crops, (score, self._crop(frame.bgr, box))], key=lambda each: -each[0])[:CROPS]
 
-    def _follow(self, index: int, small: NDArray[np.uint8], scale: float) -> None:
+    def _follow(self, index: int, small: Pixels, scale: float) -> None:
         """Follows the open tracks that were not seen in this frame, from the frame before."""
         for track in self._open:
             if track.last_seen == index or not self._past:
@@ -147,7 +147,7 @@ class FaceLinker:
             if found is not None:
                 track.pending.append((index, found / scale))
 
-    def _trace_back(self, track: TruthTrack, index: int, small: NDArray[np.uint8], scale: float) -> None:
+    def _trace_back(self, track: TruthTrack, index: int, small: Pixels, scale: float) -> None:
         """Follows a new track into the frames before."""
         picture, box = small, track.boxes[index] * scale
         others = [other for other in self._open if other is not track]
@@ -164,7 +164,7 @@ class FaceLinker:
             picture, box = before, found
 
 
-def follow(before: NDArray[np.uint8], now: NDArray[np.uint8], box: Array, least: float) -> Array | None:
+def follow(before: Pixels, now: Pixels, box: Array, least: float) -> Array | None:
     """Where the face of a picture `(h, w)` is in the next one: its box `(4,)`; None where it is not to be found.
 
     >>> one = np.random.default_rng(1).integers(0, 255, (60, 80), np.uint8)
@@ -183,9 +183,10 @@ def follow(before: NDArray[np.uint8], now: NDArray[np.uint8], box: Array, least:
     if min(template.shape) < 6 or float(template.std()) < LEAST_STRUCTURE:
         return None
     step = max(1, min(template.shape) // TEMPLATE_PX)
-    if step > 1:
-        template, around = (cv2.resize(each, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA) for each in (template, around))
-    found = cv2.matchTemplate(around, template, cv2.TM_CCOEFF_NORMED)
+    pieces = [
+        cv2.resize(each, None, fx=1 / step, fy=1 / step, interpolation=cv2.INTER_AREA) for each in (around, template)
+    ]
+    found = cv2.matchTemplate(pieces[0], pieces[1], cv2.TM_CCOEFF_NORMED)
     _, peak, _, (x, y) = cv2.minMaxLoc(found)
     if peak < least:
         return None

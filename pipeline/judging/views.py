@@ -1,4 +1,4 @@
-"""Videos as they are shown: turned upright, in square pixels, and at one size, whatever their files say of themselves."""
+"""Videos as they are shown: turned upright, in square pixels, at one size, whatever their files say of themselves."""
 
 from __future__ import annotations
 
