@@ -14,10 +14,10 @@ BAND, WIDEST_BAND = 12, 240
 STEP, AWAY, FAR = 0.02, 0.01, 12
 """What it costs not to go on by one frame, and to lie a frame away from where the time says, up to so many; in units of
 `glance`."""
-STRANGE = 1.5
-"""Glances that differ by more show different things."""
-KEPT = 0.8
-"""Of the samples so many count, those that differ least: the others may lie under covers."""
+LARGE = 1.0
+"""What differs by more counts no more: a cover weighs as much beside each frame that might lie under it."""
+STRANGE = 0.5
+"""Frames of which half of the samples differ by more show different things."""
 ALIKE_SHARE = 0.5
 FLAT = 0.02
 
@@ -57,13 +57,12 @@ def pair(original: Sequence[Array], masked: Sequence[Array], times: Array, maske
 
 
 def difference(one: Array, other: Array) -> float:
-    """By how much two glances differ in the mean, where they differ least.
+    """By how much two glances differ in the mean, no sample by more than LARGE.
 
-    >>> difference(np.zeros((2, 3)), np.array([[0, 0, 0], [0, 1, 9.0]]))
-    0.0
+    >>> difference(np.zeros((2, 2)), np.array([[0, 0], [0.5, 9.0]]))
+    0.375
     """
-    away = np.sort(np.abs(one - other), axis=None)
-    return float(away[: max(1, int(KEPT * away.size))].mean(dtype=np.float64))
+    return float(np.minimum(np.abs(one - other), LARGE).mean(dtype=np.float64))
 
 
 def alike_share(original: Sequence[Array], masked: Sequence[Array], pairs: Array) -> float:
@@ -74,7 +73,7 @@ def alike_share(original: Sequence[Array], masked: Sequence[Array], pairs: Array
     1.0
     """
     compared = [
-        difference(original[place], each) < STRANGE
+        float(np.median(np.abs(original[place] - each))) < STRANGE
         for each, place in zip(masked, pairs, strict=True)
         if float(np.abs(each).max()) > FLAT
     ]

@@ -36,6 +36,8 @@ WINDOW_PX = 3.5
 """Spread of the window in which likeness is told from place to place."""
 NOISE, TEXTURE = 1.0, 5.0
 """Structure below so many grey levels is noise, and from so many on a place counts in full."""
+LEAST_TEXTURE = 0.1
+"""A face has structure in so much of its area at least; what shows the little that a flat one has shows little."""
 ALIKE = 0.8
 """From this local correlation on the original is shown in a place."""
 SHOWN = 0.36
@@ -54,6 +56,8 @@ TRACES = (0.6, 0.1), (0.75, 0.03)
 """Correlation and gain from which on what is left of a band is a trace of it."""
 DETAIL, DETAIL_PX = 0.75, 4.0
 """The detail of what no cover reaches, finer than this, correlates so well at least."""
+DETAIL_GAIN = 0.65
+"""And keeps so much of its contrast: a blur that is like smooth skin keeps less."""
 MOST_NOISE = 6.0
 MIRROR_PX = 4
 LEAD = 0.12
@@ -243,7 +247,8 @@ def _alike(one: Luma, other: Luma, where: Luma) -> bool:
     energy = float((own * own).sum())
     if where.sum() < FACE_PX or energy < NOISE**2 * float(where.sum()):
         return False
-    return float((own * theirs).sum()) >= DETAIL * float(np.sqrt(energy * float((theirs * theirs).sum())))
+    shared = float((own * theirs).sum())
+    return shared >= max(DETAIL * float(np.sqrt(energy * float((theirs * theirs).sum()))), DETAIL_GAIN * energy)
 
 
 def mirrored(one: Luma, other: Luma) -> float:
@@ -282,7 +287,7 @@ def shown_part(one: Luma, other: Luma) -> float:
     floor = (NOISE / 2) ** 2
     alike = np.abs(cross) >= ALIKE * np.sqrt((own + floor) * (theirs + floor))
     weights = ellipse() * np.clip((np.sqrt(own) - NOISE / 2) / TEXTURE, 0, 1)
-    return float((weights * alike).sum() / max(float(weights.sum()), 1e-6))
+    return float((weights * alike).sum() / max(float(weights.sum()), LEAST_TEXTURE * float(ellipse().sum())))
 
 
 def _search(one: Luma, other: Luma) -> tuple[float, tuple[int, int]]:
