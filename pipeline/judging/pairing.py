@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,8 +17,10 @@ STEP, AWAY, FAR = 0.02, 0.01, 12
 `glance`."""
 LARGE = 1.0
 """What differs by more counts no more: a cover weighs as much beside each frame that might lie under it."""
-STRANGE = 0.5
-"""Frames of which half of the samples differ by more show different things."""
+LIKE, LIKE_PART = 0.8, 0.12
+"""Two frames show one scene if their samples correlate so well within 3 x 3 of them, in so much of what has structure:
+covers may be large, and light may change, but two scenes agree hardly anywhere."""
+STRUCTURE = 0.05
 ALIKE_SHARE = 0.5
 FLAT = 0.02
 
@@ -68,16 +71,36 @@ def difference(one: Array, other: Array) -> float:
 def alike_share(original: Sequence[Array], masked: Sequence[Array], pairs: Array) -> float:
     """The part of masked frames, 0 to 1, that show what their partner shows; those covered whole are left out.
 
-    >>> flat, bright = np.zeros((2, 2)), np.array([[0.0, 9], [-9, 1]])
-    >>> alike_share([bright, bright], [bright, flat], np.array([0, 1]))
+    >>> flat, ramp = np.zeros((4, 4)), np.arange(16.0).reshape(4, 4)
+    >>> alike_share([ramp, ramp], [3 * ramp, flat], np.array([0, 1]))
     1.0
     """
     compared = [
-        float(np.median(np.abs(original[place] - each))) < STRANGE
+        alike(original[place], each)
         for each, place in zip(masked, pairs, strict=True)
         if float(np.abs(each).max()) > FLAT
     ]
     return float(np.mean(compared)) if compared else 1.0
+
+
+def alike(one: Array, other: Array) -> bool:
+    """Two glances show one scene.
+
+    >>> ramp = np.arange(16.0).reshape(4, 4)
+    >>> alike(ramp, 5 + 2 * ramp), alike(ramp, ramp.T)
+    (True, False)
+    """
+
+    def around(picture: Array) -> Array:
+        return np.asarray(cv2.blur(picture, (3, 3), borderType=cv2.BORDER_REPLICATE))
+
+    one, other = one.astype(np.float32), other.astype(np.float32)
+    low, high = around(one), around(other)
+    own, theirs = np.maximum(around(one * one) - low**2, 0), np.maximum(around(other * other) - high**2, 0)
+    shared = around(one * other) - low * high
+    structured = own > STRUCTURE**2
+    same = structured & (shared > LIKE * np.sqrt(own * theirs)) & (theirs > STRUCTURE**2 / 100)
+    return bool(same.sum() >= LIKE_PART * structured.sum())
 
 
 def _expected(times: Array, masked_times: Array) -> NDArray[np.int64]:

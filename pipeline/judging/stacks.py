@@ -113,7 +113,9 @@ def exposures(evidence: Sequence[FaceEvidence]) -> list[Exposure]:
         several = len(clear[near]) >= LEAST_FRAMES
         if clear[at] >= AT_ONCE or (several and clear[at] >= TOGETHER / 2 and clear[near].mean() >= TOGETHER):
             found.append("clear")
-        elif alone[at] >= AT_ONCE or (several and likeness[near].mean() >= 1 and lead[near].mean() >= LEAD):
+        elif alone[at] >= AT_ONCE or (
+            several and likeness[at] >= TOGETHER / 2 and likeness[near].mean() >= 1 and lead[near].mean() >= LEAD
+        ):
             found.append("reversible")
         else:
             found.append("covered")

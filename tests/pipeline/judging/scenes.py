@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import av
@@ -72,12 +72,14 @@ def mosaic(cell: int, offset: int = 0) -> Callable[[Drawn], Drawn]:
     return change
 
 
-def write_video(path: Path, pictures: Sequence[Drawn], *, crf: int = 20, rate: int = 25) -> Path:
-    """Encodes pictures by x264, all alike in every run."""
+def write_video(
+    path: Path, pictures: Sequence[Drawn], *, crf: int = 20, rate: int = 25, options: Mapping[str, str] = {}
+) -> Path:
+    """Encodes pictures by x264, all alike in every run; `options` are the container's."""
     height, width = pictures[0].shape[:2]
-    with av.open(str(path), "w") as out:
-        options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
-        stream = out.add_stream("libx264", rate=rate, options=options)
+    with av.open(str(path), "w", options=dict(options)) as out:
+        coding = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
+        stream = out.add_stream("libx264", rate=rate, options=coding)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for picture in pictures:
             out.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24")))
