@@ -74,13 +74,12 @@ class PlantedClip:
 
     def masked(self, decoded: Sequence[BgrImage], *, leaking: bool) -> list[BgrImage]:
         """What a tool makes of the decoded original: careful, or with its slip."""
-        rng = np.random.default_rng((self.number, 7))
         made = []
         for index, picture in enumerate(decoded):
             for row, face in enumerate(self.faces):
                 if index not in face.boxes:
                     continue
-                box = face.boxes[index]
+                box, rng = face.boxes[index], np.random.default_rng((self.number, index, row))
                 if row or index not in self.frames or not leaking:
                     picture = cover(picture, box, self.cover, rng, self.number + row)
                 elif self.leak == "lagging":

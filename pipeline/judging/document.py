@@ -15,7 +15,7 @@ import numpy as np
 from engines import StreamError
 from pipeline.jail.parent import DEFAULT_LIMITS, JailLimits
 from pipeline.jail.protocol import readable
-from pipeline.judging.judge import Judging, OriginalFaces, Progress, TrackRecord, find_faces, judge_faces
+from pipeline.judging.judge import Judging, JudgingProgress, OriginalFaces, TrackRecord, find_faces, judge_faces
 from pipeline.judging.panel import MODELS, FacePanel, JudgePanel
 from pipeline.judging.pixels import EXPOSURES, Exposure
 from pipeline.judging.report import (
@@ -71,7 +71,7 @@ def judge(
     panel: FacePanel | None = None,
     faces: OriginalFaces | None = None,
     limits: JailLimits = DEFAULT_LIMITS,
-    moved: Progress = lambda _what, _done, _all: None,
+    moved: JudgingProgress = lambda _what, _done, _all: None,
 ) -> tuple[JudgingReport, Judging]:
     """Judges a masked video by its original: the report, and what it rests on.
 

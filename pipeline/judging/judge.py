@@ -37,7 +37,7 @@ STRAY_SHOWN = 1.3
 """How clear a face must be that only the masked video shows a detector."""
 LINK = 0.3
 
-Progress = Callable[[str, int, int], None]
+JudgingProgress = Callable[[str, int, int], None]
 """Is called with what is being done, the frames so far, and those expected or 0."""
 
 
@@ -110,7 +110,7 @@ class OriginalFaces:
 
 
 def find_faces(
-    original: Path, panel: FacePanel, *, limits: JailLimits = DEFAULT_LIMITS, moved: Progress = lambda *_: None
+    original: Path, panel: FacePanel, *, limits: JailLimits = DEFAULT_LIMITS, moved: JudgingProgress = lambda *_: None
 ) -> OriginalFaces:
     """Watches an original.
 
@@ -144,7 +144,7 @@ def judge_faces(
     panel: FacePanel,
     *,
     limits: JailLimits = DEFAULT_LIMITS,
-    moved: Progress = lambda *_: None,
+    moved: JudgingProgress = lambda *_: None,
 ) -> Judging:
     """Judges a masked video by the faces of its original.
 
@@ -171,7 +171,7 @@ def _check_read(video: ShownVideo, watched: WatchedVideo) -> None:
         raise StreamError(f"{video.path.name}: {video.reason or 'no frame of it can be decoded'}")
 
 
-def _watch_masked(video: ShownVideo, size: tuple[int, int], panel: FacePanel, moved: Progress) -> WatchedVideo:
+def _watch_masked(video: ShownVideo, size: tuple[int, int], panel: FacePanel, moved: JudgingProgress) -> WatchedVideo:
     watched = WatchedVideo()
     for frame in video:
         if frame.index == 0 and video.shown_size is not None:
@@ -201,7 +201,7 @@ def _compare(
     pairs: NDArray[np.int64],
     records: Sequence[TrackRecord],
     shown: WatchedVideo,
-    moved: Progress,
+    moved: JudgingProgress,
 ) -> list[TrackRecord]:
     """The pass over both: what is left of each face; and the faces that only the masked video gave away."""
     by_track = {record.truth.number: record for record in records}

@@ -19,7 +19,7 @@ from operators.arrays import Array
 from operators.boxes import iou
 from operators.frame import Frame
 
-Pixels = NDArray[np.uint8]
+Raster = NDArray[np.uint8]
 
 FOLLOW_PX = 960
 """Longer side of the pictures in which faces are followed."""
@@ -53,7 +53,7 @@ class TruthTrack:
     number: int
     boxes: dict[int, Array] = field(default_factory=dict)
     scores: dict[int, float] = field(default_factory=dict)
-    crops: list[tuple[float, Pixels]] = field(default_factory=list)
+    crops: list[tuple[float, Raster]] = field(default_factory=list)
     sure: bool = False
     pending: list[tuple[int, Array]] = field(default_factory=list)
 
@@ -78,13 +78,13 @@ class FaceLinker:
         crop: cuts a crop out of a BGR picture around a box.
     """
 
-    def __init__(self, confirms: Callable[[Pixels], bool], crop: Callable[[Pixels, Array], Pixels]) -> None:
+    def __init__(self, confirms: Callable[[Raster], bool], crop: Callable[[Raster, Array], Raster]) -> None:
         self._confirms, self._crop = confirms, crop
         self._tracks: list[TruthTrack] = []
         self._open: list[TruthTrack] = []
-        self._past: deque[tuple[int, Pixels]] = deque(maxlen=END_FRAMES + 1)
+        self._past: deque[tuple[int, Raster]] = deque(maxlen=END_FRAMES + 1)
 
-    def add(self, frame: Frame, luma: Pixels, faces: Array) -> None:
+    def add(self, frame: Frame, luma: Raster, faces: Array) -> None:
         """One frame, its luma `(h, w)`, and the boxes and scores `(n, 5)` of the faces that were found in it."""
         index = frame.index
         scale = min(1.0, FOLLOW_PX / max(luma.shape))
@@ -134,7 +134,7 @@ class FaceLinker:
         if track.best < SURE and (len(track.crops) < CROPS or score > track.crops[-1][0]):
             track.crops = sorted([*track.crops, (score, self._crop(frame.bgr, box))], key=lambda each: -each[0])[:CROPS]
 
-    def _follow(self, index: int, small: Pixels, scale: float) -> None:
+    def _follow(self, index: int, small: Raster, scale: float) -> None:
         """Follows the open tracks that were not seen in this frame, from the frame before."""
         for track in self._open:
             if track.last_seen == index or not self._past:
@@ -147,7 +147,7 @@ class FaceLinker:
             if found is not None:
                 track.pending.append((index, found / scale))
 
-    def _trace_back(self, track: TruthTrack, index: int, small: Pixels, scale: float) -> None:
+    def _trace_back(self, track: TruthTrack, index: int, small: Raster, scale: float) -> None:
         """Follows a new track into the frames before."""
         picture, box = small, track.boxes[index] * scale
         others = [other for other in self._open if other is not track]
@@ -164,7 +164,7 @@ class FaceLinker:
             picture, box = before, found
 
 
-def follow(before: Pixels, now: Pixels, box: Array, least: float) -> Array | None:
+def follow(before: Raster, now: Raster, box: Array, least: float) -> Array | None:
     """Where the face of a picture `(h, w)` is in the next one: its box `(4,)`; None where it is not to be found.
 
     >>> one = np.random.default_rng(1).integers(0, 255, (60, 80), np.uint8)
