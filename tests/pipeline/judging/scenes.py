@@ -92,8 +92,8 @@ class ScriptedPanel:
 
     def __init__(
         self,
-        original: dict[int, Sequence[Sequence[float]]],
-        masked: dict[int, Sequence[Sequence[float]]] | None = None,
+        original: Mapping[int, Sequence[Sequence[float]]],
+        masked: Mapping[int, Sequence[Sequence[float]]] | None = None,
         *,
         confirming: bool = True,
     ) -> None:
