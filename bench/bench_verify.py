@@ -213,7 +213,7 @@ def main() -> None:
     print_rows([row for row in rows if row["alarm"] or not row["found"]], "what went wrong")
     last, costs = table[-1], [row["judge CPU-ms a frame"] for row in rows if row["size"] == "1280x720"]
     figures = {
-        "leaks_found_share": last["share"], "leaks_found_low": last["low"], "false_alarm_share": last["alarm share"],
+        "leak_recall": last["share"], "leak_recall_low": last["low"], "false_alarm_share": last["alarm share"],
         "false_alarm_high": last["alarm high"], "clips": len(rows),
     }  # fmt: skip
     if costs:

@@ -18,16 +18,18 @@ PX, FRAMES = 48, 32
 def stacked(cover: Callable[[Drawn, int], Array], *, seed: int = 1, jitter: int = 0) -> FaceStack:
     """A track of one face under a cover that knows the frame's number; boxes jump by `jitter` pixels."""
     stack, rng = FaceStack(), np.random.default_rng(4)
-    picture = np.zeros((144, 192), np.uint8)
     for number in range(FRAMES):
         original = pasted(background(), drawn_face(seed, PX), 40, 20)
         box = np.array([40, 20, 40 + PX, 20 + PX], float)
-        masked = changed(original, box, lambda shown, at=number: cover(shown, at))
+        masked = changed(original, box, at_frame(cover, number))
         jumped = box + np.tile(rng.integers(-jitter, jitter + 1, 2), 2)
         one, other = (np.asarray(each.mean(axis=2), np.uint8) for each in (original, masked))
         stack.add(patch(one, jumped), patch(other, jumped))
-    assert picture.shape == original.shape[:2]
     return stack
+
+
+def at_frame(cover: Callable[[Drawn, int], Array], number: int) -> Callable[[Drawn], Array]:
+    return lambda picture: cover(picture, number)
 
 
 def noisy(strength: float) -> Callable[[Drawn, int], Array]:
