@@ -28,8 +28,9 @@ from pipeline.judging.views import ShownVideo, glance, luma8
 
 CLOSELY_EVERY_S = 0.5
 """How often all detectors look at the original."""
-SHAPE = 0.02
-"""Videos whose shapes differ by more cannot be laid over one another."""
+SHAPE, BLOCK_PX = 0.02, 16
+"""Videos whose shapes differ by more, of their width or in pixels of it, cannot be laid over one another: some tools
+stretch pictures to whole blocks of their coder."""
 NEIGHBOURS = 2
 """A face found in a masked frame is looked for in the original's frame, and in so many before it."""
 STRAY_SCORE = 0.6
@@ -188,7 +189,7 @@ def _watch_masked(video: ShownVideo, size: tuple[int, int], panel: FacePanel, mo
 def _check_shape(video: ShownVideo, size: tuple[int, int]) -> None:
     assert video.shown_size is not None  # noqa: S101
     width, height = video.shown_size
-    if abs(width / height / (size[0] / size[1]) - 1) > SHAPE:
+    if abs(width * size[1] / height - size[0]) > max(SHAPE * size[0], BLOCK_PX):
         raise ConfigError(
             f"{video.path.name}: is shown as {width}x{height}, the original as {size[0]}x{size[1]}; "
             "expected one shape, scaled at most"

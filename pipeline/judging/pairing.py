@@ -15,6 +15,9 @@ BAND, WIDEST_BAND = 12, 240
 STEP, AWAY, FAR = 0.02, 0.01, 12
 """What it costs not to go on by one frame, and to lie a frame away from where the time says, up to so many; in units of
 `glance`."""
+AWAY_IN_STEP = 0.03
+"""The same where both videos have the same clock: then nothing was dropped, and what coding does to a frame shall not
+make it its neighbour's."""
 LARGE = 1.0
 """What differs by more counts no more: a cover weighs as much beside each frame that might lie under it."""
 LIKE, LIKE_PART = 0.8, 0.12
@@ -23,6 +26,7 @@ covers may be large, and light may change, but two scenes agree hardly anywhere.
 STRUCTURE = 0.05
 ALIKE_SHARE = 0.5
 FLAT = 0.02
+IN_STEP_S = 0.005
 
 
 def pair(original: Sequence[Array], masked: Sequence[Array], times: Array, masked_times: Array) -> NDArray[np.int64]:
@@ -40,6 +44,8 @@ def pair(original: Sequence[Array], masked: Sequence[Array], times: Array, maske
     if not count or not frames:
         return np.zeros(0, np.int64)
     expected = _expected(times, masked_times)
+    same = frames == count and bool(np.abs(times - masked_times).max() < IN_STEP_S)
+    away = AWAY_IN_STEP if same else AWAY
     band = min(max(BAND, abs(frames - count) + 2), WIDEST_BAND)
     offsets = np.arange(-band, band + 1)
     before = np.full(frames, 0.0)
@@ -47,7 +53,7 @@ def pair(original: Sequence[Array], masked: Sequence[Array], times: Array, maske
     for number in range(count):
         places = np.unique(np.clip(expected[number] + offsets, 0, frames - 1))
         costs = np.array([difference(original[place], masked[number]) for place in places])
-        costs += AWAY * np.minimum(np.abs(places - expected[number]), FAR)
+        costs += away * np.minimum(np.abs(places - expected[number]), FAR)
         total = np.full(frames, np.inf)
         if number:
             total[places], came = _reach(before, places)

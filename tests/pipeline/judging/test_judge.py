@@ -157,6 +157,15 @@ def test_a_smaller_video_is_judged_too(tmp_path: Path) -> None:
     assert judged(tmp_path, [reduced(picture) for picture in COVERED]).outcome == "covered"
 
 
+def test_a_video_that_was_stretched_to_whole_blocks_is_judged_too(tmp_path: Path) -> None:
+    leaking = [
+        np.asarray(cv2.resize(picture, (WIDTH + 8, HEIGHT), interpolation=cv2.INTER_AREA))
+        for picture in with_slip([7, 8], picture_at)
+    ]
+
+    assert judged(tmp_path, leaking).outcome == "leaks"
+
+
 def test_a_face_that_only_the_masked_video_gives_away(tmp_path: Path) -> None:
     found = {number: [[*box_at(number), 0.95]] for number in (6, 7)}
 

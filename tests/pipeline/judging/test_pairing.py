@@ -27,6 +27,14 @@ def test_equal_videos_are_paired_one_by_one() -> None:
     assert pair(ORIGINAL, ORIGINAL, TIMES, TIMES).tolist() == list(range(FRAMES))
 
 
+def test_what_coding_does_to_a_still_scene_makes_no_frame_its_neighbours() -> None:
+    rng = np.random.default_rng(3)
+    still = [ORIGINAL[0] + rng.normal(0, 0.02, ORIGINAL[0].shape) for _ in range(FRAMES)]
+    coded = [still[max(number - number % 3, 0)] for number in range(FRAMES)]
+
+    assert pair(still, coded, TIMES, TIMES).tolist() == list(range(FRAMES))
+
+
 def test_dropped_frames_are_not_missed() -> None:
     kept = [number for number in range(FRAMES) if number % 5 != 3]
 
