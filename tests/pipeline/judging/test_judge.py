@@ -12,8 +12,10 @@ import pytest
 from engines import ConfigError, StreamError
 from operators.arrays import Array
 from pipeline.judging.document import judge
-from pipeline.judging.judge import find_faces
+from pipeline.judging.judge import TrackRecord, find_faces
+from pipeline.judging.pixels import PATCH_PX, FaceEvidence
 from pipeline.judging.report import JudgedTrack, JudgingReport
+from pipeline.judging.truth import TruthTrack
 from tests.pipeline.judging.scenes import (
     HEIGHT,
     WIDTH,
@@ -145,6 +147,16 @@ def test_a_frame_shown_twice_is_judged_twice(tmp_path: Path) -> None:
     report = judged(tmp_path, masked)
 
     assert report.outcome == "leaks" and report.pairs.repeated >= 1
+
+
+@pytest.mark.parametrize("order", [(0.0, 0.9), (0.9, 0.0)])
+def test_the_worst_of_a_frame_shown_twice_counts(order: tuple[float, float]) -> None:
+    record, blank = TrackRecord(TruthTrack(1)), np.zeros((PATCH_PX, PATCH_PX), np.float32)
+
+    for shown in order:
+        record.add(5, FaceEvidence(shown, 0.0, 0.0, (0.0, 0.0), 0.0, 0.0, 0.0, 0.0, 0.0), blank, blank)
+
+    assert record.evidence[5].shown == 0.9
 
 
 def test_a_smaller_video_is_judged_too(tmp_path: Path) -> None:

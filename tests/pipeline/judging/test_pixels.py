@@ -172,3 +172,10 @@ def test_a_face_that_is_half_covered_is_half_uncovered() -> None:
     half = np.where(np.arange(PATCH_PX)[:, None] < PATCH_PX // 2, 0, face).astype(np.float32)
 
     assert uncovered_part(face, half) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_trace_must_be_of_this_face_more_than_of_any() -> None:
+    def traced(lead: float) -> str:
+        return FaceEvidence(0.0, 0.0, 0.0, (0.0, 0.0), 0.9, 0.5, 0.0, 0.0, lead).exposure
+
+    assert [traced(0.02), traced(0.3)] == ["covered", "reversible"]
