@@ -171,7 +171,7 @@ def test_a_smaller_video_is_judged_too(tmp_path: Path) -> None:
 
 def test_a_video_that_was_stretched_to_whole_blocks_is_judged_too(tmp_path: Path) -> None:
     leaking = [
-        np.asarray(cv2.resize(picture, (WIDTH + 8, HEIGHT), interpolation=cv2.INTER_AREA))
+        np.asarray(cv2.resize(picture, (WIDTH + 8, HEIGHT), interpolation=cv2.INTER_AREA), np.uint8)
         for picture in with_slip([7, 8], picture_at)
     ]
 
