@@ -28,7 +28,7 @@ lint: .venv/.stamp-dev  ## check style, format and types
 
 docs: .venv/.stamp-dev  ## write the pages of docs/ that are generated
 	@$(BIN)/python -m pipeline.commands.reference
-	@for what in config verdicts report screen; do $(BIN)/facewarden schema $$what > docs/schema/$$what.json; done
+	@for what in config verdicts report screen verify; do $(BIN)/facewarden schema $$what > docs/schema/$$what.json; done
 	@$(BIN)/python -m bench.results
 
 proto: .venv/.stamp-dev  ## write pipeline/facewarden_pb2.py(i) from proto/facewarden.proto

@@ -23,7 +23,7 @@ RANKS = (
     {"config"},
     {"media", "brokers", "models"},
     {"live"},
-    {"screening", "training", "tuning"},
+    {"screening", "training", "tuning", "judging"},
     {"service"},
     {"commands"},
     {"__main__"},

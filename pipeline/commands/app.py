@@ -16,6 +16,7 @@ from pipeline.commands.schema import schema
 from pipeline.commands.screen import screen
 from pipeline.commands.training import jobs_app
 from pipeline.commands.tune import tune
+from pipeline.commands.verify import verify
 
 app = typer.Typer(
     add_completion=False,
@@ -34,6 +35,7 @@ def root(show_version: Annotated[bool, typer.Option("--version", help="Print the
 
 app.command()(run)
 app.command()(plain_errors()(screen))
+app.command()(plain_errors()(verify))
 app.command("check")(check_config)
 app.command("operators")(list_operators)
 app.command()(schema)

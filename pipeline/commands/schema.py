@@ -23,6 +23,7 @@ class DocumentKind(StrEnum):
     VERDICTS = "verdicts"
     REPORT = "report"
     SCREEN = "screen"
+    VERIFY = "verify"
 
 
 TITLES = {
@@ -30,6 +31,7 @@ TITLES = {
     DocumentKind.VERDICTS: "Facewarden: a line of verdicts.jsonl",
     DocumentKind.REPORT: "Facewarden: screening report on a video (<video>.json)",
     DocumentKind.SCREEN: "Facewarden: list of screened videos (screen.json)",
+    DocumentKind.VERIFY: "Facewarden: judging of a masked video (verify --json)",
 }
 
 
@@ -41,6 +43,7 @@ def schema(document: Annotated[DocumentKind, typer.Argument(help="Of what.")]) -
     verdicts  a line of verdicts.jsonl, which `run` writes
     report    the JSON on each video that `screen` writes
     screen    its list of all videos, screen.json
+    verify    what `verify --json` writes
     """
     typer.echo(schema_text(document), nl=False)
 
@@ -77,3 +80,7 @@ def _type_of(kind: DocumentKind) -> Any:
             from pipeline.screening.report import ScreeningList
 
             return ScreeningList
+        case DocumentKind.VERIFY:
+            from pipeline.judging.report import JudgingReport
+
+            return JudgingReport

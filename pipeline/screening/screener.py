@@ -19,7 +19,7 @@ from operators.frame import Frame, Verdict
 from pipeline.config import Config
 from pipeline.jail.parent import JailLimits
 from pipeline.live.steps import open_steps
-from pipeline.screening.frames import VideoFrames
+from pipeline.media.frames import VideoFrames
 from pipeline.screening.networks import JUDGES
 from pipeline.screening.observations import Notes
 from pipeline.wire import Head

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from operators.shown import Shown
 from pipeline.jail.parent import JailLimits
-from pipeline.screening.frames import ShownTime, VideoFrames
+from pipeline.media.frames import ShownTime, VideoFrames
 from pipeline.wire import Head, Packet, Rational
 from tests.clips import FPS, Clips, read_index
 from tests.hostile import HostileFiles
