@@ -191,7 +191,7 @@ def scaled(boxes: Array, scale: float) -> list[Cover]:
 def released(
     operators: Sequence[Operator], frames: Iterable[Frame], lookahead_ms: float, tally: ClipTally
 ) -> Iterator[Frame]:
-    """Frames with covers as a stream's work would release them; what nobody vouches for has one cover over all."""
+    """Frames with covers as a stream's work would release them; what no detector looked at has one cover over all."""
 
     @contextmanager
     def timed(_: str = "") -> Iterator[None]:
@@ -203,9 +203,9 @@ def released(
     looking = LookAhead("", {str(number): each for number, each in enumerate(operators)}, timed)
     window = looking.window
 
-    def release(*, last: bool = False) -> Frame:
+    def release() -> Frame:
         frame = looking.settle(window.popleft().frame)
-        if not looking.vouches_for(frame, last=last):
+        if not frame.examined:
             tally.whole += 1
             everything = Cover((0, 0, frame.picture.width, frame.picture.height), shape="box")
             frame = replace(frame, covers=(everything,))
@@ -221,7 +221,7 @@ def released(
         while window and window[-1].frame.time_s - window[0].frame.time_s >= lookahead_ms / 1000:
             yield release()
     while window:
-        yield release(last=True)
+        yield release()
 
 
 def count(

@@ -130,8 +130,8 @@ class LookAhead:
         return frame
 
     def _after(self, name: str, operator: Operator, before: Frame, *, rest: bool = False) -> Frame:
-        """The frame as that step hands it on. Where a detector may leave frames out, only such say that one was examined:
-        fixed places are known in every frame, which says nothing of faces."""
+        """The frame as that step hands it on. Where a detector may leave frames out, only such say that one was
+        examined: fixed places are known in every frame, which says nothing of faces."""
         with self._timed(name):
             if rest and isinstance(operator, MayRest):
                 frame = operator.rest(before)

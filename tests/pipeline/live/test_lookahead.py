@@ -117,9 +117,7 @@ def test_fixed_places_say_nothing_of_faces(operators: list[Operator], examined: 
     free=st.integers(0, 4),
     wait_s=st.floats(0, 1.0),
 )
-def test_no_frame_is_examined_for_a_look_at_another(
-    looks: list[tuple[bool, float]], free: int, wait_s: float
-) -> None:
+def test_no_frame_is_examined_for_a_look_at_another(looks: list[tuple[bool, float]], free: int, wait_s: float) -> None:
     """Whatever is looked at before it and after it, and however long it waits."""
     blind = [index for index, (looked, _) in enumerate(looks) if not looked]
     ahead, left = lookahead(detector=Detector(blind=blind), hindsight=Hindsight()), {}
