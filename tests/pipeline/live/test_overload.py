@@ -10,6 +10,7 @@ from typing import TypeVar
 import pytest
 
 from bench import chaos
+from operators import Operator
 from operators.frame import Faces, Frame
 from operators.paint import cpu
 from pipeline.config import Config, Step
@@ -64,7 +65,7 @@ def work_at_once(
     chaos.make_clip(folder / "clip.mp4", frames, gop=20)
     clip = read_clip(folder / "clip.mp4", frames=frames, live=live)
     watch, member = Watch(), Nowhere()
-    operators = {"looker": looker, **open_steps(config), "watch": watch}
+    operators: dict[str, Operator] = {"looker": looker, **open_steps(config), "watch": watch}
     work = StreamWork("clip", member, operators, config, {})
     end = StreamRecord(end=End(ledger=Ledger(packets=frames)))
     values = [StreamRecord(head=clip.head).SerializeToString(), *clip.packets, end.SerializeToString()]

@@ -25,6 +25,7 @@ from tests.pipeline.live.plain_operators import (
     CoverFaces,
     Detector,
     FixedPlace,
+    FrameCount,
     Hindsight,
     Resting,
     Stopwatch,
@@ -133,8 +134,8 @@ def test_what_lags_gets_the_plainest_covers(lag_s: float, plain: bool) -> None:
 
 @pytest.mark.parametrize("hindsight", [True, False], ids=["looks ahead", "does not"])
 def test_what_no_detector_looked_at_is_covered_whole(hindsight: bool) -> None:
-    steps: dict[str, Operator] = {"detector": Detector(blind=[0]), "cover": CoverFaces()}
-    way = WayOut(**steps, **({"hindsight": Hindsight()} if hindsight else {}))
+    between = Hindsight() if hindsight else FrameCount()
+    way = WayOut(detector=Detector(blind=[0]), between=between, cover=CoverFaces())
     way.arrive(pending(0))
 
     frame, released = way.leave()
@@ -153,8 +154,7 @@ def test_no_frame_is_masked_for_a_look_at_the_one_before_or_after_it() -> None:
 
 
 def test_where_a_detector_left_a_frame_out_fixed_places_do_not_pass_it_on() -> None:
-    steps: dict[str, Operator] = {"fixed": FixedPlace(), "detector": Resting(blind=[1]), "also": FixedPlace()}
-    way = WayOut(**steps, cover=CoverFaces())
+    way = WayOut(fixed=FixedPlace(), detector=Resting(blind=[1]), also=FixedPlace(), cover=CoverFaces())
 
     released = way.all_left([pending(0), pending(1)])
 
