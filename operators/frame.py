@@ -116,7 +116,7 @@ class Faces:
             first; NaN where a detector gives none.
         tracks: `(n,)` int64 track numbers within the stream; -1 before tracking.
         kept: `(n,)` bool, true for a face that the keep-list leaves visible.
-        seen: `(n,)` bool, false for a face that was predicted or filled in, not detected.
+        seen: `(n,)` bool, false for one that was not detected in this frame: predicted, filled in, or known to be there.
         data: further arrays with n rows, such as `mesh (n, 478, 3)`, `blendshapes (n, 52)`.
 
     Raises:
@@ -277,7 +277,7 @@ class Frame:
         picture: the pixels. Read-only for operators.
         faces: what was found so far.
         covers: what is to be painted.
-        examined: a detector has looked at this very picture.
+        examined: a detector has looked at this very picture, or knows by its pixels that nothing in it is new.
         cut: a new scene begins with it: nobody stays where they were before.
         rotation: degrees counter-clockwise by which the coded picture is turned to be shown upright.
         verdicts: what operators claim as of this frame; most frames bring none.

@@ -172,7 +172,7 @@ def packed(sizes: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], tup
     """Where pictures of these widths and heights lie next to each other in one, x y, and its width and height.
 
     >>> packed([(64, 32), (96, 64)])
-    ([(96, 0), (0, 0)], (160, 64))
+    ([(0, 64), (0, 0)], (96, 96))
     """
     widest, total = max(width for width, _ in sizes), sum(width * height for width, height in sizes)
     widths = {max(widest, -(-int((total * by) ** 0.5) // STRIDE) * STRIDE) for by in ASPECTS}
