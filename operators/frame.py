@@ -116,7 +116,7 @@ class Faces:
             first; NaN where a detector gives none.
         tracks: `(n,)` int64 track numbers within the stream; -1 before tracking.
         kept: `(n,)` bool, true for a face that the keep-list leaves visible.
-        seen: `(n,)` bool, false for one that was not detected in this frame: predicted, filled in, or known to be there.
+        seen: `(n,)` bool, false for one that was not detected in it: predicted, filled in, or known to be there.
         data: further arrays with n rows, such as `mesh (n, 478, 3)`, `blendshapes (n, 52)`.
 
     Raises:
