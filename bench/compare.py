@@ -19,7 +19,7 @@ from rich.table import Table
 from bench.report import SPREAD, direction, read_report
 from pipeline.provenance import FiguresReport
 
-Change = Literal["better", "worse", "same", "changed"]
+Judgement = Literal["better", "worse", "same", "changed"]
 COLOURS = {"better": "green", "worse": "red", "same": "dim", "changed": "yellow"}
 
 
@@ -46,7 +46,7 @@ class FigureChange:
         return (self.after - self.before) / abs(self.before) if self.before else float("inf")
 
     @property
-    def verdict(self) -> Change:
+    def verdict(self) -> Judgement:
         """Whether it is better, and `changed` where the figure's name does not say which way that is."""
         if abs(self.change) <= self.noise:
             return "same"
