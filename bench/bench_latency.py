@@ -48,7 +48,7 @@ NEAR_S = 1.0
 """Packets this close in time tell how little one can be delayed."""
 PERCENTILES = (50, 90, 99)
 POLL_S = 0.05
-THOROUGH = Step(use="detect.centerface", engines={"detector": "centerface"}, options={"every": 1})
+THOROUGH = Step(use="detect.centerface", engines={"detector": "centerface"})
 
 
 @dataclass

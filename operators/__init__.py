@@ -71,6 +71,8 @@ class LooksAhead(Protocol):
 class MayRest(Operator, Protocol):
     """A detector that knows, for little, what of a frame it must look at: while a live stream lags its camera it is not
     asked to look, and everything that it would have looked at counts as a face.
+
+    Where there is one, a frame counts as examined only if it says so.
     """
 
     def rest(self, frame: Frame) -> Frame:

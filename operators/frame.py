@@ -117,7 +117,7 @@ class Faces:
             first; NaN where a detector gives none.
         tracks: `(n,)` int64 track numbers within the stream; -1 before tracking.
         kept: `(n,)` bool, true for a face that the keep-list leaves visible.
-        seen: `(n,)` bool, false for a face that was predicted or filled in, not detected.
+        seen: `(n,)` bool, false for one that was not detected in it: predicted, filled in, or known to be there.
         data: further arrays with n rows, such as `mesh (n, 478, 3)`, `blendshapes (n, 52)`.
 
     Raises:
@@ -278,7 +278,7 @@ class Frame:
         picture: the pixels. Read-only for operators.
         faces: what was found so far.
         covers: what is to be painted.
-        examined: a detector has looked at this very picture.
+        examined: a detector has looked at this very picture, or knows by its pixels that nothing in it is new.
         cut: a new scene begins with it: nobody stays where they were before.
         shown: how the coded picture is shown.
         clock_s: when the source's own clock says that it is shown, where that is not `time_s`.

@@ -67,7 +67,8 @@ class Keep:
         distance: the largest distance to any photo that counts as a match; 0.6 is dlib's own, for sorting albums.
         confirm: a track is kept while its last `confirm` comparisons all matched.
         min_px: faces whose box has a shorter side are not compared. They, and faces that were not seen but
-            predicted, stay as they are where they overlap their track's last comparison, else begin anew.
+            predicted, stay as they are where they overlap their track's last comparison, else begin anew. One that
+            was predicted stays visible only if its track is kept when it is found next.
         retry: after a miss the track is compared again this many frames later.
 
     Raises:

@@ -205,7 +205,7 @@ class Track:
         Predicted faces that are seen again move to where they must have been in between. Faces that are seen first
         in `ahead`, not later than `back_ms`, are added where they probably were.
         """
-        # Frames that nobody looked at say nothing: the greater part, where a detector looks at every n-th.
+        # Frames that nobody looked at say nothing.
         ahead = [later for later in _same_run(frame, ahead) if later.examined or later.faces.seen.any()]
         faces = frame.faces
         boxes = faces.boxes.copy()

@@ -533,7 +533,7 @@ class Face(_message.Message):
     """-1: none"""
     kept: _builtins.bool
     seen: _builtins.bool
-    """false: predicted or filled in between two detections"""
+    """false: predicted, filled in, or known to be there without a look"""
     @_builtins.property
     def box(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """x1 y1 x2 y2, pixels of the coded picture"""

@@ -210,36 +210,12 @@ class Cascade:
         """Looks for faces in regions: thoroughly, unless all that changed there was seen so a few frames ago."""
         if not regions:
             return
-        asked = [self._asked(frame, state, region, light, changed) for region in regions]
+        asked = [_asked(frame, state, region, light, changed) for region in regions]
         found, wrong = self._pair.look(frame, asked, state.refuted)
         state.known = _joined(state.known, _known(found, frame))
         state.refuted += _refuted(wrong, frame.index)
         for region in regions:
             state.evidence.looked_at(*region)
-
-    def _asked(
-        self,
-        frame: Frame,
-        state: _CascadeState,
-        region: Region,
-        light: NDArray[np.float32],
-        changed: NDArray[np.bool_] | None,
-    ) -> AskedRegion:
-        x1, y1, x2, y2 = region
-        scale = state.evidence.scale
-        window = span(y1, y2, scale * TILE), span(x1, x2, scale * TILE)
-        here = span(y1, y2, scale), span(x1, x2, scale)
-        sizeable = changed is None or np.count_nonzero(changed[here]) * scale**2 >= SIZEABLE_PX**2
-        tiles = ... if changed is None else tiles_of(changed)[window]
-        due = {
-            way: (state.seen_at[way][window] <= frame.index - period)[tiles].any() for way, period in PERIODS.items()
-        }
-        thoroughly, turning = (bool(sizeable and due[way]) for way in ("thorough", "turned"))
-        fine = bool(due["fine"]) or thoroughly or turning
-        for way, now in (("fine", fine), ("thorough", thoroughly), ("turned", turning)):
-            if now:
-                state.seen_at[way][window] = frame.index
-        return AskedRegion(region, _brightness(light, region, scale), fine, thoroughly or turning, turning)
 
     def _look_again(self, frame: Frame, known: Faces, change: Change | None) -> Faces:
         """Known faces, those found again that had to be looked at: what changed, moved, is doubtful, or missing."""
@@ -320,6 +296,28 @@ class Cascade:
 
     def forget(self, stream: str) -> None:
         self._streams.pop(stream, None)
+
+
+def _asked(
+    frame: Frame,
+    state: _CascadeState,
+    region: Region,
+    light: NDArray[np.float32],
+    changed: NDArray[np.bool_] | None,
+) -> AskedRegion:
+    x1, y1, x2, y2 = region
+    scale = state.evidence.scale
+    window = span(y1, y2, scale * TILE), span(x1, x2, scale * TILE)
+    here = span(y1, y2, scale), span(x1, x2, scale)
+    sizeable = changed is None or np.count_nonzero(changed[here]) * scale**2 >= SIZEABLE_PX**2
+    tiles = ... if changed is None else tiles_of(changed)[window]
+    due = {way: (state.seen_at[way][window] <= frame.index - period)[tiles].any() for way, period in PERIODS.items()}
+    thoroughly, turning = (bool(sizeable and due[way]) for way in ("thorough", "turned"))
+    fine = bool(due["fine"]) or thoroughly or turning
+    for way, now in (("fine", fine), ("thorough", thoroughly), ("turned", turning)):
+        if now:
+            state.seen_at[way][window] = frame.index
+    return AskedRegion(region, _brightness(light, region, scale), fine, thoroughly or turning, turning)
 
 
 def _refuted(wrong: Faces, index: int) -> Faces:

@@ -29,7 +29,7 @@ STRIDES = (8, 16, 32)
 
 ASPECTS = (0.5, 0.8, 1.0, 1.4, 2.0, 4.0)
 """How wide pictures packed into one may be against their height."""
-Found = tuple[Array, Array, Array]
+RawFaces = tuple[Array, Array, Array]
 """Boxes `(n, 4)`, scores `(n,)` and landmarks `(n, 5, 2)` in a network's pixels."""
 
 
@@ -67,7 +67,7 @@ class CenterFaceFinder:
     def find_packed(self, frames: Sequence[Frame], sizes: Sequence[tuple[int, int]]) -> list[Faces]:
         """The faces in each of the pictures, which the network sees at these sizes next to each other in one."""
 
-        def see(image: NDArray[np.uint8]) -> Found:
+        def see(image: NDArray[np.uint8]) -> RawFaces:
             blob = np.asarray(cv2.dnn.blobFromImage(image, swapRB=True), np.float32)
             return self._decode({name: array[0] for name, array in self.detector(**{INPUT: blob}).items()})
 
@@ -140,7 +140,7 @@ class YuNetFinder:
         """The faces in each of the pictures, which the network sees at these sizes next to each other in one."""
         return _find_packed(self._see, frames, sizes)
 
-    def _see(self, image: NDArray[np.uint8]) -> Found:
+    def _see(self, image: NDArray[np.uint8]) -> RawFaces:
         maps = self.detector(input=np.asarray(cv2.dnn.blobFromImage(image), np.float32))
         return self._decode(maps, image.shape[1])
 
@@ -172,7 +172,7 @@ def packed(sizes: Sequence[tuple[int, int]]) -> tuple[list[tuple[int, int]], tup
     """Where pictures of these widths and heights lie next to each other in one, x y, and its width and height.
 
     >>> packed([(64, 32), (96, 64)])
-    ([(96, 0), (0, 0)], (160, 64))
+    ([(0, 64), (0, 0)], (96, 96))
     """
     widest, total = max(width for width, _ in sizes), sum(width * height for width, height in sizes)
     widths = {max(widest, -(-int((total * by) ** 0.5) // STRIDE) * STRIDE) for by in ASPECTS}
@@ -196,7 +196,7 @@ def _shelves(sizes: Sequence[tuple[int, int]], across: int) -> tuple[list[tuple[
 
 
 def _find_packed(
-    see: Callable[[NDArray[np.uint8]], Found], frames: Sequence[Frame], sizes: Sequence[tuple[int, int]]
+    see: Callable[[NDArray[np.uint8]], RawFaces], frames: Sequence[Frame], sizes: Sequence[tuple[int, int]]
 ) -> list[Faces]:
     if not frames:
         return []

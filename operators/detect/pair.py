@@ -262,7 +262,7 @@ def apart(faces: Faces, others: Faces) -> Faces:
 def same_face(boxes: Array, others: Array) -> NDArray[np.bool_]:
     """`(n, m)`: which boxes are the same face: they overlap much, or one lies within the other.
 
-    >>> same_face(np.array([[0, 0, 10, 10]]), np.array([[0, 0, 10, 12], [2, 2, 5, 5], [20, 0, 30, 10]])).tolist()
+    >>> same_face(np.array([[0, 0, 10.0, 10]]), np.array([[0, 0, 10.0, 12], [2, 2, 5, 5], [20, 0, 30, 10]])).tolist()
     [[True, True, False]]
     """
     smaller = np.minimum(area(boxes)[:, None], area(others)[None])

@@ -19,13 +19,13 @@ from pipeline.commands.console import console, errors, plain_errors
 from pipeline.commands.progress import Bars
 from pipeline.config import Config, load
 
-STEP_FLAGS = ("style", "shape", "image", "scale", "cells", "threshold", "max_px", "every")
+STEP_FLAGS = ("style", "shape", "image", "scale", "cells", "threshold", "max_px")
 """Flags of `run` that are options of steps. They are declared like the others, and not made of the operators'
 signatures: Typer wants the flags of all commands whenever the program starts, and operators bring OpenCV along. Which
 steps take them, and which values, the signatures say; a test compares their types."""
 FLAGGED = ("deidentify.cover", "detect.blazeface", "detect.cascade", "detect.centerface", "detect.yunet")
-"""The steps that these flags are for. Options of the same name elsewhere, as `every` of a forgery detector, mean
-something else."""
+"""The steps that these flags are for. Options of the same name elsewhere, as `threshold` of a face mesh, mean something
+else."""
 STARTING = "starting"
 INCOMPLETE = 1
 """Exit code: at least one source could not be read to its end, or frames were withheld."""
@@ -46,7 +46,6 @@ def run(
     cells: Annotated[int | None, typer.Option(help="Cells of blur and mosaic across a face.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Lowest score of a face.")] = None,
     max_px: Annotated[int | None, typer.Option(help="Longest side of the picture that the detector sees.")] = None,
-    every: Annotated[int | None, typer.Option(help="Look for faces in every n-th frame.")] = None,
     # Of the whole run.
     keep: Annotated[list[str] | None, typer.Option(help="Photo of somebody who stays visible; repeatable.")] = None,
     audio: Annotated[str | None, typer.Option(help="copy or drop.")] = None,

@@ -37,9 +37,7 @@ def tune(
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where the tuned YAML goes.")] = None,
-    frames: Annotated[
-        int, typer.Option(min=24, help="Frames of each clip; let them last longer than the slowest period.")
-    ] = 240,
+    frames: Annotated[int, typer.Option(min=24, help="Frames of each clip.")] = 240,
     truth: Annotated[
         Path | None,
         typer.Option(
@@ -47,7 +45,7 @@ def tune(
         ),
     ] = None,
 ) -> None:
-    """Searches intervals, resolutions, batch and threads for the cheapest setting that keeps recall and latency."""
+    """Searches resolutions, batch and threads for the cheapest setting that keeps recall and latency."""
     # Here: they import video and networks, which no other command shall wait for.
     from pipeline.tuning.goals import Slo, read_truth
     from pipeline.tuning.knobs import knobs, turned

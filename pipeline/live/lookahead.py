@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from operators import Concludes, LooksAhead, MayRest, Operator, Remembers
 from operators.frame import Frame, Verdict
@@ -69,6 +69,7 @@ class LookAhead:
         last_ahead = max((i for i, op in enumerate(operators.values()) if isinstance(op, LooksAhead)), default=-1)
         self._arrival = list(operators.items())[: last_ahead + 1]
         self._release = list(operators.items())[last_ahead + 1 :]
+        self._choosing = any(isinstance(op, MayRest) for op in operators.values())
         self._looking_ahead = [(name, op) for name, op in self._arrival if isinstance(op, LooksAhead)]
 
     # -- what operators remember -------------------------------------------------------------------
@@ -109,11 +110,7 @@ class LookAhead:
             lag_s: by how much the stream lags its camera.
         """
         for name, operator in self._arrival:
-            with self._timed(name):
-                if lag_s > LAGS_S and isinstance(operator, MayRest):
-                    pending.frame = operator.rest(pending.frame)
-                else:
-                    (pending.frame,) = operator([pending.frame])
+            pending.frame = self._after(name, operator, pending.frame, rest=lag_s > LAGS_S)
 
     def is_due(self, *, free_slots: int, wait_s: float) -> bool:
         """Whether the oldest frame has waited long enough, or its slot in memory is needed."""
@@ -129,8 +126,19 @@ class LookAhead:
             with self._timed(name):
                 frame = looking.settle(frame, following)
         for name, operator in self._release:
-            with self._timed(name):
-                (frame,) = operator([frame])
+            frame = self._after(name, operator, frame)
+        return frame
+
+    def _after(self, name: str, operator: Operator, before: Frame, *, rest: bool = False) -> Frame:
+        """The frame as that step hands it on. Where a detector may leave frames out, only such say that one was
+        examined: fixed places are known in every frame, which says nothing of faces."""
+        with self._timed(name):
+            if rest and isinstance(operator, MayRest):
+                frame = operator.rest(before)
+            else:
+                (frame,) = operator([before])
+        if self._choosing and not isinstance(operator, MayRest) and frame.examined != before.examined:
+            frame = replace(frame, examined=before.examined)
         return frame
 
 

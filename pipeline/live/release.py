@@ -2,7 +2,8 @@
 
 A frame is passed on masked only if every step worked on it, a detector has looked at it, and the painter found every
 face that is not kept under a cover. Any other is covered whole or withheld, as the policy says; one that cannot be
-encoded is withheld whatever the policy says."""
+encoded is withheld whatever the policy says.
+"""
 
 from __future__ import annotations
 
@@ -109,9 +110,9 @@ class Release:
         return Released(fate, cause, pending.failed, rejects)
 
     def _cover(self, pending: PendingFrame, *, lag_s: float) -> None:
+        pending.frame = self._lookahead.settle(pending.frame)
         if not pending.frame.examined:
             raise FrameError("no detector has looked at this frame")
-        pending.frame = self._lookahead.settle(pending.frame)
         if lag_s > LAGS_S:
             pending.frame = replace(pending.frame, covers=tuple(map(plain, pending.frame.covers)))
         with self._timed("paint"):

@@ -20,9 +20,6 @@ from pipeline.media.clock import FrameClock
 from pipeline.media.intake import Intake, PacketLost, PictureCame
 from pipeline.wire import Head, Packet
 
-HELD_SLOTS = 2
-"""Slots that are not for frames since the last look: of the frame that is looked at, and of the one that comes."""
-
 
 class SourceEpoch:
     """A decoder of its own, and no way back to what was before it.

@@ -54,7 +54,9 @@ class ReportedFace(Section):
     )
     score: Probability = Field(description="How sure the detector is, 0 to 1.")
     track: int = Field(ge=-1, description="Number of its track within the stream; -1 where it has none.")
-    seen: bool = Field(description="A detector saw it in this very frame; else a tracker filled it in.")
+    seen: bool = Field(
+        description="A detector saw it in this very frame; else it is known to be there, or a tracker filled it in."
+    )
     kept: bool = Field(description="It stays visible because the keep-list names it; else it is covered.")
     forged: dict[str, Probability] = Field(
         default_factory=dict,

@@ -2,7 +2,7 @@
 
 The search begins at the config as it is and goes to the best of its neighbours, which differ from it in one knob by one
 value, until none is better. It looks at a few dozen settings where a grid would have hundreds, and each is tried on all
-frames: whether a slow period keeps the faces, a few frames cannot show.
+frames: few of them would not show whether rare faces are kept.
 """
 
 from __future__ import annotations

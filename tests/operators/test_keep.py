@@ -90,6 +90,58 @@ def test_a_predicted_face_is_kept_only_where_its_track_was(keep: Keep, person: N
     assert kept(done) == [False, True, True, False, False]
 
 
+def shown(index: int, *rows: tuple[int, bool, float], cut: bool = False) -> Frame:
+    """A frame as it waits; of each face its track, whether it is kept, and its age, NaN if it was found."""
+    tracks, kept, age = zip(*rows, strict=True) if rows else ((), (), ())
+    faces = Faces.of([FACE] * len(rows), tracks=tracks, kept=kept, data={"age": np.array(age, np.float32)})
+    return replace(frame_of(np.zeros((480, 400, 3), np.uint8), index), faces=faces, cut=cut)
+
+
+FOUND = np.nan
+
+
+@pytest.mark.parametrize(
+    ("ahead", "stays"),
+    [
+        pytest.param([shown(1, (5, True, FOUND))], True, id="kept when it is found"),
+        pytest.param([shown(1, (5, False, FOUND))], False, id="not kept when it is found"),
+        pytest.param([], False, id="nothing comes after it"),
+        pytest.param([shown(1), shown(2, (6, True, FOUND))], False, id="it does not come back"),
+        pytest.param([shown(1, (5, True, 0.08)), shown(2, (5, True, FOUND))], True, id="kept after a while"),
+        pytest.param([shown(1, (5, True, 0.08)), shown(2, (5, False, FOUND))], False, id="not kept after a while"),
+        pytest.param([shown(1, (5, True, 0.08)), shown(2)], False, id="predicted to the last"),
+        pytest.param([shown(1, (5, True, FOUND)), shown(2, (5, False, FOUND))], True, id="the next one counts"),
+        pytest.param([shown(1, (5, False, FOUND)), shown(2, (5, True, FOUND))], False, id="and no later one"),
+        pytest.param([shown(1, (5, True, FOUND), cut=True)], False, id="in another scene"),
+        pytest.param([shown(1, (6, False, FOUND), (5, True, FOUND))], True, id="next to somebody else"),
+    ],
+)
+def test_a_predicted_face_stays_kept_only_if_its_track_is_kept_when_it_is_found_next(
+    keep: Keep, ahead: list[Frame], stays: bool
+) -> None:
+    predicted = shown(0, (5, True, 0.04))
+
+    settled = keep.settle(predicted, ahead)
+
+    assert kept([settled]) == [stays]
+    assert kept([predicted]) == [True]
+    assert settled.faces.tracks.tolist() == [5]
+
+
+def test_what_follows_keeps_no_face_that_was_found_or_was_not_kept(keep: Keep) -> None:
+    frame = shown(0, (5, True, FOUND), (6, False, 0.04), (7, True, 0.04))
+    ahead = [shown(1, (5, False, FOUND), (6, True, FOUND), (7, False, FOUND))]
+
+    assert keep.settle(frame, ahead).faces.kept.tolist() == [True, False, False]
+
+
+def test_where_no_face_was_predicted_a_frame_stays_as_it_is(keep: Keep) -> None:
+    found, none = shown(0, (5, True, FOUND)), frame_of(np.zeros((480, 400, 3), np.uint8))
+
+    assert keep.settle(found, [shown(1, (5, False, FOUND))]) is found
+    assert keep.settle(none, [found]) is none
+
+
 @pytest.mark.parametrize(
     ("track", "size"),
     [pytest.param(-1, (400, 480), id="no track"), pytest.param(5, (100, 120), id="too small")],

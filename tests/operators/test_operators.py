@@ -11,6 +11,7 @@ import pytest
 import operators
 from engines import ConfigError
 from operators import Concludes, LooksAhead, MayRest, Remembers, available, find
+from operators.detect.cascade import Cascade
 from operators.detect.yunet import YuNet
 from operators.detect.zones import Zones
 from operators.track import Track
@@ -37,7 +38,7 @@ def test_what_is_available() -> None:
     assert names == sorted(names)
     assert {"detect.cascade", "detect.centerface", "detect.zones", "track", "deidentify.cover"} <= set(names)
     assert {"deepfake.acmf", "deepfake.gazeforensics"} <= set(names)  # folders, each with an operator.py
-    assert not {"frame", "boxes", "detect", "detect.looks", "deepfake.acmf.operator"} & set(names)
+    assert not {"frame", "boxes", "detect", "detect.looks", "detect.pair", "deepfake.acmf.operator"} & set(names)
 
 
 def test_a_file_and_a_folder_are_found_by_their_name(folder: Path) -> None:
@@ -81,8 +82,10 @@ def test_a_mistake_in_an_operator_is_not_taken_for_a_missing_one(folder: Path) -
 
 def test_protocols_are_recognized_by_their_methods() -> None:
     zones, track, yunet = Zones(boxes=[]), Track(), YuNet(lambda **_: {})
+    cascade = Cascade(lambda **_: {}, lambda **_: {})
 
     assert isinstance(track, Remembers) and isinstance(track, LooksAhead)
     assert not isinstance(zones, (Remembers, LooksAhead, MayRest, Concludes))
-    assert isinstance(yunet, MayRest)
-    assert not isinstance(yunet, Remembers)
+    assert isinstance(cascade, MayRest) and isinstance(cascade, Remembers)
+    assert not isinstance(cascade, LooksAhead)
+    assert not isinstance(yunet, (Remembers, MayRest))

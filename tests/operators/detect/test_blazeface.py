@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +15,7 @@ from tests.model_files import model_file
 
 @pytest.fixture(scope="module")
 def detector() -> Iterator[BlazeFace]:
-    operator = BlazeFace(model_file("blazeface"), every=2)
+    operator = BlazeFace(model_file("blazeface"))
     yield operator
     operator.close()
 
@@ -37,13 +36,13 @@ def test_a_portrait_upright_and_lying(detector: BlazeFace) -> None:
     assert np.isnan(mouth).all()
 
 
-def test_no_faces_and_frames_between(detector: BlazeFace) -> None:
+def test_every_frame_is_looked_at_and_may_show_no_face(detector: BlazeFace) -> None:
     frames = [frame_of(np.zeros((64, 96, 3), np.uint8), index) for index in range(3)]
 
     done = detector(frames)
 
     assert [frame.index for frame in done] == [0, 1, 2]
-    assert [frame.examined for frame in done] == [True, False, True]
+    assert [frame.examined for frame in done] == [True, True, True]
     assert [len(frame.faces) for frame in done] == [0, 0, 0]
 
 
@@ -63,16 +62,14 @@ def test_boxes_and_points_lie_in_the_coded_picture(detector: BlazeFace, rotation
     assert 0.5 <= done.faces.scores[0] <= 1
 
 
-def test_earlier_faces_stay_and_a_frame_between_is_looked_at_when_asked_for(detector: BlazeFace) -> None:
+def test_earlier_faces_stay_and_the_input_is_left_alone(detector: BlazeFace) -> None:
     frame = frame_of(cv2.resize(portrait(), (400, 480)), 1)
-    detector.look_next("still")
 
     (once,) = detector([frame])
-    (rested,) = detector([once])
+    (twice,) = detector([once])
 
-    assert (once.examined, len(once.faces), len(frame.faces)) == (True, 1, 0)
-    assert rested is once
-    assert len(detector([replace(once, index=2)])[0].faces) == 2
+    assert (once.examined, len(once.faces), len(twice.faces)) == (True, 1, 2)
+    assert (frame.examined, len(frame.faces)) == (False, 0)
 
 
 def test_a_damaged_model(tmp_path: Path) -> None:

@@ -58,16 +58,6 @@ def test_no_faces() -> None:
     assert frame.examined
 
 
-def test_only_every_third_frame_is_looked_at() -> None:
-    frames = [frame_of(black(800, 608), index) for index in range(5)]
-
-    done = CenterFace(OneFace(), every=3)(frames)
-
-    assert [frame.index for frame in done] == [0, 1, 2, 3, 4]
-    assert [frame.examined for frame in done] == [True, False, False, True, False]
-    assert [len(frame.faces) for frame in done] == [1, 0, 0, 1, 0]
-
-
 def test_sizes_may_change_within_a_call() -> None:
     engine = OneFace()
     frames = [frame_of(black(800, 608)), frame_of(black(800, 608), 1), frame_of(black(608, 800), 2)]
@@ -104,18 +94,7 @@ def test_frames_are_looked_at_in_batches(batch: int, batches: list[int]) -> None
     done = CenterFace(engine, batch=batch)([frame_of(black(800, 608), index) for index in range(5)])
 
     assert [count for count, *_ in engine.shapes] == batches
-    assert [(frame.index, len(frame.faces)) for frame in done] == [(index, 1) for index in range(5)]
-
-
-def test_a_frame_between_is_looked_at_when_asked_for() -> None:
-    centerface, frames = CenterFace(OneFace(), every=3), [frame_of(black(800, 608), index) for index in (1, 2)]
-    centerface.look_next("another")
-    centerface.look_next("still")
-
-    done = centerface(frames)
-
-    assert [frame.examined for frame in done] == [True, False]
-    assert done[1] is frames[1]
+    assert [(frame.index, len(frame.faces), frame.examined) for frame in done] == [(i, 1, True) for i in range(5)]
 
 
 @pytest.mark.parametrize(("nms", "found"), [(0.8, 1), (0.85, 2)])

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engines import FrameError
 from operators.arrays import Array
-from operators.detect.finders import CELL, STRIDE, STRIDES, CenterFaceFinder, YuNetFinder
+from operators.detect.finders import CELL, STRIDE, STRIDES, CenterFaceFinder, YuNetFinder, packed
 from operators.frame import Frame
 from operators.shown import Shown
 from tests.operators.pictures import flat
@@ -253,3 +255,107 @@ def test_faces_of_a_turned_picture_lie_where_it_is_coded() -> None:
 
     assert found.boxes[0].tolist() == pytest.approx([128 - 26, 26, 128 - 10, 42])  # around x 34, y 18
     assert also.boxes[0].tolist() == pytest.approx([128 - 24, 24, 128 - 8, 40])  # around x 32, y 16
+
+
+SIDES = st.integers(1, 20).map(lambda cells: cells * STRIDE)
+
+
+@given(st.lists(st.tuples(SIDES, SIDES), min_size=1, max_size=20))
+def test_packed_pictures_lie_within_one_and_do_not_overlap(sizes: list[Point]) -> None:
+    corners, (width, height) = packed(sizes)
+
+    taken = np.zeros((height // STRIDE, width // STRIDE), int)
+    for (x, y), (across, down) in zip(corners, sizes, strict=True):
+        assert x % STRIDE == y % STRIDE == width % STRIDE == height % STRIDE == 0
+        assert 0 <= x <= x + across <= width and 0 <= y <= y + down <= height
+        taken[y // STRIDE : (y + down) // STRIDE, x // STRIDE : (x + across) // STRIDE] += 1
+    assert taken.max() == 1
+    assert taken.any(axis=0).all() and taken.any(axis=1).all()  # and nothing of it is empty from edge to edge
+
+
+@pytest.mark.parametrize(
+    ("sizes", "corners", "size"),
+    [
+        ([(64, 32)], [(0, 0)], (64, 32)),
+        ([(32, 32), (32, 64), (64, 96)], [(64, 64), (64, 0), (0, 0)], (96, 96)),
+    ],
+    ids=["one", "low ones upon each other"],
+)
+def test_where_packed_pictures_lie(sizes: list[Point], corners: list[Point], size: Point) -> None:
+    assert packed(sizes) == (corners, size)
+
+
+class Bright:
+    """A network that sees a face of 16 pixels squared in the middle of each grey square of 32."""
+
+    def __init__(self) -> None:
+        self.sizes: list[Point] = []
+
+    def cells(self, image: Array, cell: int) -> list[Point]:
+        """Column and row of the faces, in cells of so many pixels."""
+        self.sizes.append((image.shape[2], image.shape[1]))
+        squares = image[0].reshape(image.shape[1] // STRIDE, STRIDE, -1, STRIDE).mean(axis=(1, 3)) > 100
+        half = STRIDE // 2 // cell
+        return [(column * 2 * half + half, row * 2 * half + half) for row, column in np.argwhere(squares).tolist()]
+
+
+class BrightHeat(Bright):
+    def __call__(self, **inputs: Any) -> Mapping[str, Array]:
+        (image,) = inputs["input.1"]
+        return HeatMaps(dict.fromkeys(self.cells(image, CELL), (0.9, 16.0, 16.0)))(**inputs)
+
+
+class BrightGrids(Bright):
+    def __call__(self, **inputs: Any) -> Mapping[str, Array]:
+        (image,) = inputs["input"]
+        found = {(8, column, row): (0.9, 16.0, 16.0) for column, row in self.cells(image, 8)}
+        return Grids(found)(**inputs)
+
+
+def lit(width: int, height: int, *at: Point, rotation: int = 0) -> Frame:
+    """A black frame with grey squares of 32 pixels at these columns and rows."""
+    made = frame(width, height, yuv=(16, 128, 128), rotation=rotation)
+    for column, row in at:
+        made.picture.planes[0][row * STRIDE : (row + 1) * STRIDE, column * STRIDE : (column + 1) * STRIDE] = 235
+    return made
+
+
+FRAMES = [lit(64, 64, (1, 0)), lit(128, 64, (0, 1), (3, 0)), lit(32, 96), lit(96, 32, (2, 0), rotation=90)]
+MIDDLES = [[(48, 16)], [(112, 16), (16, 48)], [], [(80, 16)]]
+
+
+@pytest.mark.parametrize("sort", ["centerface", "yunet"])
+def test_pictures_that_are_seen_in_one_have_their_own_faces(sort: str) -> None:
+    """Each is black but for squares; the last is shown turned, and its face lies where it is coded."""
+    heat, grids = BrightHeat(), BrightGrids()
+    finder = CenterFaceFinder(heat) if sort == "centerface" else YuNetFinder(grids)
+    sizes = [(64, 64), (128, 64), (32, 96), (32, 96)]
+
+    found = finder.find_packed(FRAMES, sizes)
+
+    middles = [sorted(map(tuple, ((faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2).tolist())) for faces in found]
+    off = CELL / 2 if sort == "centerface" else 0  # of the middle of the cell
+    for faces, seen, expected in zip(found, middles, MIDDLES, strict=True):
+        assert np.array(seen).reshape(-1, 2) == pytest.approx(np.array(sorted(expected)).reshape(-1, 2), abs=off + 1e-3)
+        assert faces.boxes[:, 2:] - faces.boxes[:, :2] == pytest.approx(np.full((len(expected), 2), 16), abs=1e-3)
+    assert (heat if sort == "centerface" else grids).sizes == [packed(sizes)[1]]
+
+
+def test_pictures_that_are_seen_in_one_are_scaled_and_back() -> None:
+    """Shown at half the size, next to another."""
+    finder = YuNetFinder(BrightGrids())
+
+    large, _ = finder.find_packed([lit(128, 128, (0, 0), (1, 0), (0, 1), (1, 1)), lit(32, 32)], [(64, 64), (32, 32)])
+
+    assert large.boxes[0].tolist() == pytest.approx([16, 16, 48, 48])
+
+
+def test_no_pictures_ask_no_network_and_one_is_seen_alone() -> None:
+    network = BrightHeat()
+    finder = CenterFaceFinder(network)
+
+    assert finder.find_packed([], []) == []
+    (faces,) = finder.find_packed([lit(64, 64, (1, 1))], [(64, 64)])
+
+    assert faces.boxes[0].tolist() == pytest.approx([42, 42, 58, 58])
+    assert network.sizes == [(64, 64)]

@@ -1,4 +1,4 @@
-"""What detectors share: when they look, at what size, and how what they found gets back to the coded picture."""
+"""What detectors share: at what size they look, and how what they found gets back to the coded picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.boxes import iou
-from operators.detect.looks import Period, left_first, on_grid, seen_upright, suppress, to_faces, upright_size
+from operators.detect.looks import left_first, on_grid, seen_upright, suppress, to_faces, upright_size
 from operators.frame import Frame
 from operators.shown import Shown
 from operators.upright import points_to_coded
@@ -21,37 +21,6 @@ Box = tuple[float, float, float, float]
 
 def frame(index: int = 0, *, stream: str = "s", rotation: int = 0, size: tuple[int, int] = (64, 48)) -> Frame:
     return Frame(stream, index, index / 25, flat("yuv420p", *size), shown=Shown.turned(rotation))
-
-
-@pytest.mark.parametrize(
-    ("every", "asked", "looked_at"),
-    [
-        pytest.param(1, [], [0, 1, 2, 3, 4, 5, 6], id="at all of them"),
-        pytest.param(3, [], [0, 3, 6], id="at every third"),
-        pytest.param(3, [1], [0, 1, 3, 6], id="and at one that was asked for"),
-        pytest.param(3, [3], [0, 3, 6], id="one that is due anyway"),
-        pytest.param(10, [2, 3], [0, 2, 3], id="two in a row"),
-    ],
-)
-def test_which_frames_are_looked_at(every: int, asked: list[int], looked_at: list[int]) -> None:
-    period, done = Period(every), []
-
-    for index in range(7):
-        if index in asked:
-            period.look_next("s")
-        if period.due(frame(index)):
-            done.append(index)
-
-    assert done == looked_at
-
-
-def test_a_look_is_asked_for_by_stream_and_once() -> None:
-    period = Period(100)
-
-    period.look_next("a")
-    period.look_next("a")
-
-    assert [period.due(frame(1, stream=stream)) for stream in "baab"] == [False, True, False, False]
 
 
 @pytest.mark.parametrize(

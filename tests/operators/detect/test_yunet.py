@@ -69,22 +69,10 @@ def test_what_the_network_sees(size: tuple[int, int], seen: tuple[int, int]) -> 
     assert (len(frame.faces), frame.examined) == (0, True)
 
 
-def test_only_every_third_frame_is_looked_at() -> None:
-    done = YuNet(OneFace(), every=3)([frame_of(BLACK, index) for index in range(5)])
+def test_every_frame_is_looked_at() -> None:
+    done = YuNet(OneFace())([frame_of(BLACK, index) for index in range(5)])
 
-    assert [(frame.index, frame.examined, len(frame.faces)) for frame in done] == [
-        (0, True, 1), (1, False, 0), (2, False, 0), (3, True, 1), (4, False, 0),
-    ]  # fmt: skip
-
-
-def test_a_frame_between_is_looked_at_when_asked_for() -> None:
-    yunet = YuNet(OneFace(), every=3)
-    yunet.look_next("another")
-    yunet.look_next("still")
-
-    done = yunet([frame_of(BLACK, index) for index in (1, 2)])
-
-    assert [frame.examined for frame in done] == [True, False]
+    assert [(frame.index, frame.examined, len(frame.faces)) for frame in done] == [(i, True, 1) for i in range(5)]
 
 
 def test_earlier_faces_stay_and_the_input_is_left_alone() -> None:

@@ -28,8 +28,8 @@ from tests.model_files import model_file, without_weights
             "detect.yunet: threshold: expected a number above 0 and below 1, got 'abc'",
         ),
         (
-            "{use: detect.cascade, engines: {thorough: centerface, quick: yunet}, options: {quick_px: 640.5}}",
-            "detect.cascade: quick_px: expected an integer of at least 32, got 640.5",
+            "{use: detect.cascade, engines: {thorough: centerface, quick: yunet}, options: {max_px: 640.5}}",
+            "detect.cascade: max_px: expected an integer of at least 32, got 640.5",
         ),
     ],
 )
@@ -106,7 +106,7 @@ def test_every_option_of_every_operator_has_a_row(listed: list[str]) -> None:
     "row",
     [
         ["style", "blur, mosaic, solid or image", "blur", "blur, mosaic, solid, or image"],
-        ["quick_px", "an integer of at least 32", "640", "the longer side of what the quick one sees"],
+        ["pace_ms", "a number of at least 0", "0.0"],
         ["hold_ms", "a number of at least 0", "500.0"],
         ["image", "null or a string", "null"],
         ["photos", "a list, each a string", "required"],

@@ -61,13 +61,13 @@ def test_every_step_that_flags_are_for_has_one() -> None:
 def test_a_flag_goes_to_every_step_that_takes_it_and_to_no_other() -> None:
     config = config_of("detect.cascade", "detect.yunet", "landmarks.mediapipe", "deepfake.acmf", "deidentify.cover")
 
-    options = overridden(config, threshold=0.3, every=2, cells=5)
+    options = overridden(config, threshold=0.3, max_px=960, cells=5)
 
     assert options == {
-        "detect.cascade": {"threshold": 0.3},
-        "detect.yunet": {"threshold": 0.3, "every": 2},
+        "detect.cascade": {"threshold": 0.3, "max_px": 960},
+        "detect.yunet": {"threshold": 0.3},
         "landmarks.mediapipe": {},  # its threshold is another
-        "deepfake.acmf": {},  # and so is its every
+        "deepfake.acmf": {},
         "deidentify.cover": {"cells": 5},
     }
 
@@ -77,9 +77,12 @@ def test_a_flag_goes_to_every_step_that_takes_it_and_to_no_other() -> None:
     [
         ("style", "blur", "--style: the config has no step deidentify.cover"),
         ("max_px", 640, "--max-px: the config has no step detect.cascade or detect.centerface"),
-        ("every", 2, "--every: the config has no step detect.blazeface or detect.centerface or detect.yunet"),
+        (
+            "threshold", 0.3, "--threshold: the config has no step "
+            "detect.blazeface or detect.cascade or detect.centerface or detect.yunet",
+        ),
     ],
-)
+)  # fmt: skip
 def test_a_flag_without_its_step(flag: str, value: object, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         overridden(config_of("detect.zones", "track"), **{flag: value})

@@ -30,7 +30,7 @@ CLIP = PacketClip("clip.mp4", Head(width=64, height=64), (b"",) * 3)
 def test_what_is_written_can_be_loaded(tmp_path: Path) -> None:
     path = tmp_path / "tuned.yaml"
     config = Config(
-        steps=[Step(use="detect.centerface", engines={"detector": "centerface"}, options={"every": 3})],
+        steps=[Step(use="detect.centerface", engines={"detector": "centerface"}, options={"batch": 3})],
         encode=EncodeSection(options={"tune": "film"}),
         lookahead_ms=250,
     )
@@ -46,8 +46,8 @@ def test_the_remarks_hold_the_figures() -> None:
 
     told = "\n".join(remarks(tuner, tuner.search(), [CLIP]))
 
-    assert "recall 1.0000, at least 0.8987, 9.3 CPU-ms per frame" in told
-    assert "every=3 max_px=960" in told
+    assert "recall 1.0000, at least 0.8987, 26.0 CPU-ms per frame" in told
+    assert "max_px=960 batch=1" in told
     assert "clip.mp4" in told
     assert "inf" not in told and str(math.nan) not in told
 
@@ -99,7 +99,7 @@ def test_a_step_has_a_line_for_engines_and_one_for_options() -> None:
 
 
 def test_the_remarks_by_hand() -> None:
-    """Of pictures of 960 px, a quarter of 1920, every third frame is looked at: 1 + 25 / 3 ms."""
+    """A look at 960 px, a quarter of the area at 1920, costs 1 + 25 ms; at 1600 px 1 + 100 / 1.44."""
     tuner = Tuner(CONFIG, KNOBS, landscape, Slo.parse(["recall=0.85"]), wait_ms=250)
     best = tuner.search()
 
@@ -108,16 +108,15 @@ def test_the_remarks_by_hand() -> None:
     assert asked == "Written by `facewarden tune` for recall 0.85, on 24 frames with 24 faces of"
     assert clips == "clip.mp4, b.mp4."
     assert this == (
-        "this: recall 1.0000, at least 0.8987, 9.3 CPU-ms per frame, p99 259 ms with look-ahead, 107.1 fps per worker "
-        "(every=3 max_px=960 batch=1)"
+        "this: recall 1.0000, at least 0.8987, 26.0 CPU-ms per frame, p99 276 ms with look-ahead, 38.5 fps per worker "
+        "(max_px=960 batch=1)"
     )
     assert (
-        before.startswith("before: recall 1.0000, at least 0.8987, 51.0 CPU-ms per frame")
-        and "every=2 max_px=1920" in before
+        before.startswith("before: recall 1.0000, at least 0.8987, 70.4 CPU-ms per frame") and "max_px=1600" in before
     )
     assert (
         most.startswith("most thorough: recall 1.0000, at least 0.8987, 101.0 CPU-ms per frame")
-        and "every=1 max_px=1920" in most
+        and "max_px=1920" in most
     )
 
 
@@ -125,9 +124,9 @@ def test_the_table_of_what_was_tried(monkeypatch: pytest.MonkeyPatch, capsys: py
     """Batches of 4 are refused, and have no row; the best comes first."""
     monkeypatch.setattr(console, "width", 200)
     (step, track) = CONFIG.steps
-    config = Config(steps=[step.model_copy(update={"options": {"every": 2, "batch": 2}}), track])
+    config = Config(steps=[step.model_copy(update={"options": {"max_px": 1600, "batch": 2}}), track])
     tuner = Tuner(
-        config, knobs(config, longest_px=1280), landscape, Slo.parse(["recall=0.85,latency_ms=300"]), wait_ms=250
+        config, knobs(config, longest_px=1920), landscape, Slo.parse(["recall=0.85,latency_ms=300"]), wait_ms=250
     )
     tuner.search()
 
@@ -135,8 +134,8 @@ def test_the_table_of_what_was_tried(monkeypatch: pytest.MonkeyPatch, capsys: py
 
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines]
-    assert rows[0] == ["every=3 max_px=960 batch=2", "1.0000", "0.8987", "9.3", "259", "107.1", "-"]
-    assert ["every=1 max_px=1920 batch=2", "1.0000", "0.8987", "101.0", "351", "9.9", "latency_ms"] in rows
+    assert rows[0] == ["max_px=960 batch=2", "1.0000", "0.8987", "26.0", "276", "38.5", "-"]
+    assert ["max_px=1920 batch=2", "1.0000", "0.8987", "101.0", "351", "9.9", "latency_ms"] in rows
     assert len(rows) == sum(score.frames > 0 for score in tuner.scores.values()) < len(tuner.scores)
     assert not [row for row in rows if "batch=4" in row[0]]
 
@@ -154,7 +153,7 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(detect, "__path__", [*detect.__path__, str(Path(__file__).parent / "detectors")])
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "drawn.yaml"
-    steps = [{"use": "detect.drawn", "options": {"every": 2}}, {"use": "track"}, {"use": "deidentify.cover"}]
+    steps = [{"use": "detect.drawn", "options": {"batch": 2}}, {"use": "track"}, {"use": "deidentify.cover"}]
     path.write_text(yaml.safe_dump({"steps": steps}))
     return path
 
@@ -172,7 +171,7 @@ def test_a_tuned_config_is_written_with_what_it_holds(drawn: Path, clips: Clips)
     )
     made = load(tuned)
     assert [step.use for step in made.steps] == ["detect.drawn", "track", "deidentify.cover"]
-    assert "every=2" in done.stdout and "every=1" in done.stdout
+    assert "batch=2" in done.stdout and "batch=1" in done.stdout
 
 
 def test_a_short_clip_shows_no_recall(drawn: Path, clips: Clips) -> None:
@@ -187,7 +186,7 @@ def test_where_nothing_holds_nothing_is_written(drawn: Path, clips: Clips) -> No
     done = tune(drawn, clips("h264_plain").path, "--frames", 24, "--slo", "cpu_ms=0.0001")
 
     assert done.exit_code == WRONG
-    assert "nothing that was tried holds what was asked for; nearest is every=" in done.stderr
+    assert "nothing that was tried holds what was asked for; nearest is batch=" in done.stderr
     assert "short of cpu_ms by " in done.stderr and "tried" in done.stdout  # the table is shown all the same
     assert not list(drawn.parent.glob("*_tuned.yaml"))
 

@@ -15,45 +15,49 @@ from tests.pipeline.media.scripted_decoder import TICK, picture
 
 STREAM = "clip"
 FACE = (8.0, 8.0, 24.0, 24.0)
+DOUBTFUL = (0.0, 0.0, 32.0, 32.0)
 
 
 class Detector:
-    """Finds one face in each frame it looks at. It may rest.
+    """Finds one face in each frame, and never rests.
 
     Args:
-        period: of every so many frames that it is asked about, it looks at one by itself; 0 is none.
-        deaf: it does not look even when it is made to.
-        cuts: frames with which a new scene begins, if it looks at them.
+        blind: frames that it leaves as they are.
 
     Attributes:
-        asked, looked: indices of the frames it was asked about, and of those it looked at.
+        looked: indices of the frames it looked at.
     """
 
-    def __init__(self, period: int = 1, *, deaf: bool = False, cuts: Collection[int] = ()) -> None:
-        self.asked: list[int] = []
+    def __init__(self, *, blind: Collection[int] = ()) -> None:
         self.looked: list[int] = []
-        self._period, self._deaf, self._cuts, self._must = period, deaf, cuts, False
+        self._blind = blind
 
     def __call__(self, frames: Sequence[Frame]) -> list[Frame]:
-        return [self._ask(frame) for frame in frames]
+        return [frame if frame.index in self._blind else self._look(frame) for frame in frames]
 
-    def look_next(self, stream: str) -> None:
-        assert stream == STREAM
-        self._must = not self._deaf
-
-    def _ask(self, frame: Frame) -> Frame:
-        due = self._must or (self._period > 0 and len(self.asked) % self._period == 0)
-        self.asked.append(frame.index)
-        if not due:
-            return frame
+    def _look(self, frame: Frame) -> Frame:
         self.looked.append(frame.index)
-        self._must = False
-        faces = frame.faces + Faces.of([FACE], tracks=[1])
-        return replace(frame, faces=faces, examined=True, cut=frame.index in self._cuts)
+        return replace(frame, faces=frame.faces + Faces.of([FACE], tracks=[1]), examined=True)
+
+
+class Resting(Detector):
+    """One that may rest: it then takes more than the face for one.
+
+    Attributes:
+        rested: indices of the frames for which it did.
+    """
+
+    def __init__(self, *, blind: Collection[int] = ()) -> None:
+        super().__init__(blind=blind)
+        self.rested: list[int] = []
+
+    def rest(self, frame: Frame) -> Frame:
+        self.rested.append(frame.index)
+        return replace(frame, faces=frame.faces + Faces.of([DOUBTFUL], seen=[False]), examined=True)
 
 
 class FixedPlace:
-    """Knows one place in every frame, so it never rests."""
+    """Knows one place in every frame."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []

@@ -19,19 +19,23 @@ from pipeline.live.release import Release, Released, attempt, fate_of
 from pipeline.live.resume import ResumePoint
 from pipeline.wire import FATE_COVERED_WHOLE, FATE_MASKED, FATE_WITHHELD, Fate, Head
 from tests.pipeline.live.plain_operators import (
+    DOUBTFUL,
     FACE,
     STREAM,
     Broken,
     CoverFaces,
     Detector,
+    FixedPlace,
+    FrameCount,
     Hindsight,
+    Resting,
     Stopwatch,
     pending,
 )
 from tests.pipeline.media.scripted_decoder import head, picture
 
 ENCODE = EncodeSection(preset="ultrafast")
-NOT_EXAMINED = "no detector has looked at this frame or near it"
+NOT_EXAMINED = "no detector has looked at this frame"
 
 
 class RefusingOutput(MaskedOutput):
@@ -53,17 +57,17 @@ class WayOut:
         self._release = Release(self.ahead, self.output, policy, self.stopwatch)
 
     def arrive(self, frame: PendingFrame) -> None:
-        attempt(frame, lambda each: self.ahead.look(each, lag_s=0, slots=100, wait_s=1))
+        attempt(frame, lambda each: self.ahead.look(each, lag_s=0))
         self.ahead.window.append(frame)
 
-    def leave(self, *, live: bool = False, last: bool = False, lag_s: float = 0) -> tuple[PendingFrame, Released]:
+    def leave(self, *, live: bool = False, lag_s: float = 0) -> tuple[PendingFrame, Released]:
         frame = self.ahead.window.popleft()
-        return frame, self._release(frame, head(live=live), last=last, lag_s=lag_s)
+        return frame, self._release(frame, head(live=live), lag_s=lag_s)
 
     def all_left(self, frames: Sequence[PendingFrame]) -> list[Released]:
         for frame in frames:
             self.arrive(frame)
-        return [self.leave(last=True)[1] for _ in frames]
+        return [self.leave()[1] for _ in frames]
 
 
 def of_one_colour(shown: Picture) -> bool:
@@ -129,23 +133,48 @@ def test_what_lags_gets_the_plainest_covers(lag_s: float, plain: bool) -> None:
 # -- not examined --------------------------------------------------------------------------------------
 
 
-def test_what_no_look_vouches_for_is_covered_whole() -> None:
-    way = WayOut(detector=Detector(deaf=True, period=0), hindsight=Hindsight(), cover=CoverFaces())
+@pytest.mark.parametrize("hindsight", [True, False], ids=["looks ahead", "does not"])
+def test_what_no_detector_looked_at_is_covered_whole(hindsight: bool) -> None:
+    between = Hindsight() if hindsight else FrameCount()
+    way = WayOut(detector=Detector(blind=[0]), between=between, cover=CoverFaces())
     way.arrive(pending(0))
 
-    frame, released = way.leave(last=True)
+    frame, released = way.leave()
 
     assert released == Released(FATE_COVERED_WHOLE, "not_examined", NOT_EXAMINED, (("not_examined", NOT_EXAMINED),))
     assert of_one_colour(frame.frame.picture)
     assert way.output.frames == 1
 
 
-def test_a_look_in_the_second_scene_does_not_uncover_the_first() -> None:
-    way = WayOut(hindsight=Hindsight(), cover=CoverFaces())
+def test_no_frame_is_masked_for_a_look_at_the_one_before_or_after_it() -> None:
+    way = WayOut(detector=Detector(blind=[1, 3]), hindsight=Hindsight(), cover=CoverFaces())
 
-    released = way.all_left([pending(0), pending(1), pending(2, cut=True, examined=True), pending(3)])
+    released = way.all_left([pending(index) for index in range(4)])
 
-    assert [each.fate for each in released] == [FATE_COVERED_WHOLE, FATE_COVERED_WHOLE, FATE_MASKED, FATE_MASKED]
+    assert [each.fate for each in released] == [FATE_MASKED, FATE_COVERED_WHOLE] * 2
+
+
+def test_where_a_detector_left_a_frame_out_fixed_places_do_not_pass_it_on() -> None:
+    way = WayOut(fixed=FixedPlace(), detector=Resting(blind=[1]), also=FixedPlace(), cover=CoverFaces())
+
+    released = way.all_left([pending(0), pending(1)])
+
+    assert [each.fate for each in released] == [FATE_MASKED, FATE_COVERED_WHOLE]
+
+
+def test_a_frame_for_which_a_detector_rested_leaves_with_all_that_it_did_not_look_at_painted_over() -> None:
+    way = WayOut(detector=Resting(), hindsight=Hindsight(), cover=CoverFaces())
+    frame = pending(3)
+    way.ahead.look(frame, lag_s=LAGS_S * 2)
+    way.ahead.window.append(frame)
+
+    _, released = way.leave(live=True, lag_s=LAGS_S * 2)
+
+    assert released == Released(FATE_MASKED)
+    x1, y1, x2, y2 = map(int, DOUBTFUL)
+    luma, before = frame.frame.picture.planes[0], picture(3).planes[0]
+    assert np.ptp(luma[y1:y2, x1:x2]) == 0
+    assert np.array_equal(luma[y2:], before[y2:])
 
 
 def test_a_face_without_a_cover_does_not_leave() -> None:

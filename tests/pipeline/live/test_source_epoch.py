@@ -11,7 +11,7 @@ from operators import Operator
 from operators.frame import Frame
 from operators.shown import AS_IT_LIES, Shown
 from pipeline.config import Config, Delivery, Step
-from pipeline.live.lookahead import LATE_S, LookAhead
+from pipeline.live.lookahead import LAGS_S, LATE_S, LookAhead
 from pipeline.live.record_queue import RecordQueue
 from pipeline.live.resume import DecodeMark, ResumePoint
 from pipeline.live.source_epoch import SourceEpoch
@@ -19,7 +19,7 @@ from pipeline.live.unit_cuts import UNIT_FRAMES
 from pipeline.media import Decoded
 from pipeline.media.intake import NO_PACKET, PictureCame
 from pipeline.wire import Head
-from tests.pipeline.live.plain_operators import CountAhead, Detector, Hindsight, lookahead
+from tests.pipeline.live.plain_operators import CountAhead, Detector, Hindsight, Resting, lookahead
 from tests.pipeline.media.scripted_decoder import BASE, TICK, ScriptedDecoder, head, packet, picture
 
 Opened = list[ScriptedDecoder]
@@ -179,10 +179,10 @@ def test_packets_go_to_a_decoder_that_knows_limits_and_deaths(decoders: Opened) 
     assert len(decoders) == 1
 
 
-def test_where_memory_is_scarce_a_detector_looks_before_a_frame_leaves(decoders: Opened) -> None:
+def test_where_memory_is_scarce_a_frame_leaves_before_its_time(decoders: Opened) -> None:
     large = head()
     large.width, large.height = 1920, 1080
-    detector = Detector(period=0)
+    detector = Detector()
     operators: dict[str, Operator] = {"detector": detector, "hindsight": Hindsight()}
     stage, left = Stage(large, config(lookahead_ms=60_000), operators=operators), []
 
@@ -193,12 +193,12 @@ def test_where_memory_is_scarce_a_detector_looks_before_a_frame_leaves(decoders:
             stage.epoch.arrive(outcome)
             while stage.epoch.has_due():
                 leaving = stage.ahead.window.popleft()
-                left.append(stage.ahead.vouches_for(leaving.frame, last=False))
+                left.append((leaving.number, leaving.frame.examined))
                 stage.epoch.intake.release(leaving.slot)
 
     assert decoders[0].free == 2
-    assert left == [True] * 5
-    assert detector.looked == [0, 2, 4, 6]
+    assert left == [(number, True) for number in range(5)]
+    assert detector.looked == list(range(7))
 
 
 # -- cameras -------------------------------------------------------------------------------------------
@@ -285,19 +285,32 @@ def test_another_turn_in_the_middle_opens_an_epoch() -> None:
     assert [pending.opens_epoch for pending in stage.ahead.window] == [False, False, True, False]
 
 
-def test_what_is_too_late_is_not_looked_at_unless_frames_wait_for_a_look() -> None:
-    detector = Detector(period=0)
-    stage = Stage(head(live=True), operators={"detector": detector, "hindsight": Hindsight()})
+def test_what_is_too_late_is_not_looked_at_be_it_the_first_of_all() -> None:
+    detector, resting = Detector(), Resting()
+    stage = Stage(head(live=True), operators={"detector": detector, "resting": resting, "hindsight": Hindsight()})
+    stage.queue.newest = (0, TICK + round((LATE_S + 1) * BASE))
 
     stage.arrive(0)
     stage.arrive(1)
-    stage.queue.newest = (0, 3 * TICK + round((LATE_S + 1) * BASE))
+    stage.queue.newest = (0, 2 * TICK)
     stage.arrive(2)
-    stage.arrive(3)
 
-    assert detector.looked == [0, 2]
-    assert [each.late for each in stage.ahead.window] == [False, False, False, True]
-    assert [bool(each.failed) for each in stage.ahead.window] == [False, False, False, True]
+    assert detector.looked == resting.looked == [2]
+    assert resting.rested == []
+    assert [each.late for each in stage.ahead.window] == [True, True, False]
+    assert [each.failed[:8] for each in stage.ahead.window] == ["too late", "too late", ""]
+    assert [each.frame.examined for each in stage.ahead.window] == [False, False, True]
+
+
+def test_a_frame_that_lags_by_less_is_given_to_detectors_that_rest() -> None:
+    resting = Resting()
+    stage = Stage(head(live=True), operators={"resting": resting, "hindsight": Hindsight()})
+    stage.queue.newest = (0, round((LAGS_S + 0.1) * BASE))
+
+    stage.arrive(0)
+
+    assert (resting.looked, resting.rested) == ([], [0])
+    assert not stage.ahead.window[0].late
 
 
 def test_a_frame_that_is_late_by_just_so_much_is_looked_at() -> None:
@@ -309,8 +322,8 @@ def test_a_frame_that_is_late_by_just_so_much_is_looked_at() -> None:
     assert not stage.ahead.window[0].late
 
 
-def test_frames_wait_as_long_as_the_config_says_and_a_detector_looks_as_often() -> None:
-    detector = Detector(period=0)
+def test_frames_wait_as_long_as_the_config_says() -> None:
+    detector = Detector()
     stage, due = Stage(settings=config(lookahead_ms=80), operators={"detector": detector, "ahead": Hindsight()}), []
 
     for number in range(5):
@@ -319,4 +332,4 @@ def test_frames_wait_as_long_as_the_config_says_and_a_detector_looks_as_often() 
 
     assert stage.epoch.wait_s == 0.08
     assert due == [False, False, False, True, True]
-    assert detector.looked == [0, 2, 4]
+    assert detector.looked == list(range(5))

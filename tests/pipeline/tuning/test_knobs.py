@@ -23,11 +23,11 @@ def test_knobs_are_the_options_of_known_names() -> None:
 
     found = {knob.option: knob for knob in knobs(config, longest_px=1280)}
 
-    assert set(found) == {"every", "max_px", "batch"}
-    assert list(found["every"].values) == [1, 2, 3, 5, 8, 13]
-    assert found["every"].values[found["every"].own] == 2
-    assert list(found["max_px"].values) == [1920, 1280, 960, 640, 480, 320]
-    assert [knob.step for knob in found.values()] == [0, 0, 0]
+    assert set(found) == {"max_px", "batch"}
+    assert list(found["max_px"].values) == [1600, 1280, 960, 640, 480, 320]
+    assert found["max_px"].values[found["max_px"].own] == 1600
+    assert list(found["batch"].values) == [1, 2, 4, 8]
+    assert [knob.step for knob in found.values()] == [0, 0]
 
 
 class PaceSection(Section):
@@ -44,9 +44,12 @@ def test_no_value_lies_outside_of_an_options_range() -> None:
     assert (knob.section, knob.values, knob.own) == ("pace", (2, 3, 4), 1)
 
 
-@pytest.mark.parametrize("use", ["detect.blazeface", "detect.cascade", "detect.centerface", "detect.yunet"])
+@pytest.mark.parametrize("use", ["detect.cascade", "detect.centerface", "detect.yunet"])
 def test_every_value_is_one_that_the_operator_takes(use: str) -> None:
-    for knob in knobs(Config(steps=[Step(use=use)]), longest_px=1920):
+    found = knobs(Config(steps=[Step(use=use)]), longest_px=1920)
+
+    assert found
+    for knob in found:
         for value in knob.values:
             read_options(find(use), {knob.option: value}, where=use)
 
@@ -57,8 +60,8 @@ def test_a_setting_becomes_a_config() -> None:
     config = turned(CONFIG, KNOBS, setting)
 
     # Its own values stay unwritten; the lower limit of the resolution may not stand above the upper one.
-    assert config.steps[0].options == {"every": 2, "max_px": 640, "min_px": 640}
-    assert CONFIG.steps[0].options == {"every": 2}
+    assert config.steps[0].options == {"max_px": 640, "min_px": 640}
+    assert CONFIG.steps[0].options == {"max_px": 1600}
 
 
 def test_neighbours_differ_by_one_value() -> None:
@@ -69,12 +72,12 @@ def test_neighbours_differ_by_one_value() -> None:
 
 
 def test_the_most_thorough_setting_leaves_batch_and_threads_alone() -> None:
-    config = Config(steps=[Step(use="detect.centerface", options={"batch": 4, "every": 5})])
+    config = Config(steps=[Step(use="detect.centerface", options={"batch": 4, "max_px": 960})])
     found = knobs(config, longest_px=1280)
 
     chosen = {knob.option: knob.values[position] for knob, position in zip(found, thorough(found), strict=True)}
 
-    assert chosen == {"every": 1, "max_px": 1920, "batch": 4}
+    assert chosen == {"max_px": 1280, "batch": 4}
 
 
 def centerface(**options: Any) -> Config:
@@ -89,11 +92,10 @@ def centerface(**options: Any) -> Config:
         ({"max_px": 1000}, 1280, "max_px", (1280, 1000, 960, 640, 480, 320)),
         ({"max_px": 1920}, 640, "max_px", (1920, 640, 480, 320)),
         ({"max_px": 200}, 640, "max_px", (640, 480, 320, 200)),
-        ({"every": 4}, 640, "every", (1, 2, 3, 4, 5, 8, 13)),
-        ({"every": 25}, 640, "every", (1, 2, 3, 5, 8, 13, 25)),
         ({"batch": 3}, 640, "batch", (1, 2, 3, 4, 8)),
+        ({"batch": 25}, 640, "batch", (1, 2, 4, 8, 25)),
     ],
-    ids=["default", "among them", "between two", "above the clips", "below all", "period", "long period", "batch"],
+    ids=["default", "among them", "between two", "above the clips", "below all", "batch", "large batch"],
 )
 def test_the_configs_own_value_is_among_those_of_its_knob(
     own: dict[str, Any], longest_px: int, name: str, values: tuple[float, ...]
@@ -105,20 +107,22 @@ def test_the_configs_own_value_is_among_those_of_its_knob(
 
 
 def test_every_step_has_knobs_of_its_own() -> None:
-    config = Config(steps=[Step(use="detect.yunet"), Step(use="track"), Step(use="detect.cascade")])
+    steps = [Step(use=use) for use in ("detect.yunet", "track", "detect.cascade", "detect.centerface")]
+    config = Config(steps=steps)
 
     found = [(knob.step, knob.section, knob.option) for knob in knobs(config, longest_px=1280)]
 
     assert found == [
-        (0, "detect.yunet", "every"), (0, "detect.yunet", "px"),
-        (2, "detect.cascade", "quick_ms"), (2, "detect.cascade", "thorough_ms"),
-        (2, "detect.cascade", "quick_px"), (2, "detect.cascade", "max_px"),
-    ]  # fmt: skip
+        (0, "detect.yunet", "px"),
+        (2, "detect.cascade", "max_px"),
+        (3, "detect.centerface", "max_px"),
+        (3, "detect.centerface", "batch"),
+    ]
 
 
 def test_an_option_that_the_operator_would_refuse_is_no_knob_either() -> None:
-    with pytest.raises(ConfigError, match=r"detect.centerface: every: expected an integer of at least 1, got 0"):
-        knobs(centerface(every=0), longest_px=640)
+    with pytest.raises(ConfigError, match=r"detect.centerface: batch: expected an integer of at least 1, got 0"):
+        knobs(centerface(batch=0), longest_px=640)
 
 
 @pytest.mark.parametrize(
@@ -145,11 +149,11 @@ def test_the_lower_limit_of_the_resolution_gives_way(
 def test_only_the_step_of_a_knob_is_changed_and_only_its_option() -> None:
     config = Config(steps=[Step(use="detect.yunet", options={"px": 960}), *centerface(min_px=900).steps])
     found = knobs(config, longest_px=1280)
-    setting = tuple(1 if (knob.step, knob.option) == (1, "every") else knob.own for knob in found)
+    setting = tuple(1 if (knob.step, knob.option) == (1, "batch") else knob.own for knob in found)
 
     made = turned(config, found, setting)
 
-    assert [step.options for step in made.steps] == [{"px": 960}, {"min_px": 900, "every": 2}]
+    assert [step.options for step in made.steps] == [{"px": 960}, {"min_px": 900, "batch": 2}]
 
 
 def test_a_field_of_a_section_is_turned_too() -> None:
