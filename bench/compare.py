@@ -21,7 +21,7 @@ from rich.table import Table
 from bench.report import ROUNDS, SPREAD, direction, is_floor, is_timed, read_report
 from pipeline.provenance import FiguresReport
 
-Change = Literal["better", "worse", "same", "changed", "floor"]
+Judgement = Literal["better", "worse", "same", "changed", "floor"]
 COLOURS = {"better": "green", "worse": "red", "same": "dim", "changed": "yellow", "floor": "dim"}
 ROUNDS_WANTED = 5
 """Of fewer rounds the spread says too little to fail by."""
@@ -50,7 +50,7 @@ class FigureChange:
         return (self.after - self.before) / abs(self.before) if self.before else float("inf")
 
     @property
-    def verdict(self) -> Change:
+    def verdict(self) -> Judgement:
         """Whether it is better, and `changed` where the figure's name does not say which way that is.
 
         >>> FigureChange("fps", 10.0, 12.0, noise=0.1, measured=True).verdict

@@ -41,13 +41,13 @@ STIRRED, SHIFTED = 0.2, 0.35
 """A known face is looked at again when so much of its box has changed, or it has moved by this part of its size."""
 RETRY_S, RETRY_FRAMES = 1.0, 3
 """So long a face that is not found again is looked for, every so many frames."""
-PERIODS = {"fine": 3, "thorough": 16, "turned": 48}
+PERIODS = {"fine": 3, "thorough": 32, "turned": 96}
 """What keeps changing is looked at in full resolution every so many frames, by the thorough network, and for faces that
 do not stand upright. In between, the quick network sees it at half of that: a small face that comes there is found at
 most two frames late, while those wait in the look-ahead."""
-QUIET_FRAMES = 25
+QUIET_FRAMES = {"fine": 12, "thorough": 25, "turned": 50}
 """A tile in which nothing has changed for longer does not keep changing."""
-SIZEABLE_PX = 20
+SIZEABLE_PX = 28
 """Changes of less than this squared are looked at by the quick network alone."""
 REFUTED_FRAMES = 12
 """So long it is remembered what was no face."""
@@ -59,7 +59,7 @@ NAMES = 20
 """Faces are numbered from the frame's index, shifted by so many bits."""
 UNKNOWN = 0.01
 """The score of what was not looked at."""
-WEAK, CONFIRMED = 0.4, 3
+WEAK, CONFIRMED = 0.3, 3
 """A face of a lower score is looked at again in the frames to come until it was found so many times."""
 
 
@@ -96,10 +96,25 @@ class _CascadeState:
 
     def note_changed(self, tiles: NDArray[np.bool_], index: int) -> None:
         """Something of these tiles is unexplained in this frame. Where nothing was for a while, no look counts."""
-        fresh = tiles & (index - self.changed_at > QUIET_FRAMES)
-        for seen_at in self.seen_at.values():
-            seen_at[fresh] = NEVER
+        for way, seen_at in self.seen_at.items():
+            seen_at[tiles & (index - self.changed_at > QUIET_FRAMES[way])] = NEVER
         self.changed_at[tiles] = index
+
+    def note_looked(self, asked: AskedRegion, index: int) -> None:
+        """A region was looked at."""
+        x1, y1, x2, y2 = asked.region
+        window = span(y1, y2, self.evidence.scale * TILE), span(x1, x2, self.evidence.scale * TILE)
+        for way, now in (("fine", asked.fine), ("thorough", asked.thoroughly), ("turned", asked.turning)):
+            if now:
+                self.seen_at[way][window] = index
+        self.evidence.looked_at(*asked.region)
+
+    def note_lost(self, box: Sequence[float], unexplained: NDArray[np.bool_]) -> None:
+        """A face is not found any more in crops: it is looked for where it was, whenever that was seen last."""
+        x1, y1, x2, y2 = box
+        scale = self.evidence.scale
+        unexplained[span(y1, y2, scale), span(x1, x2, scale)] = True
+        self.seen_at["thorough"][span(y1, y2, scale * TILE), span(x1, x2, scale * TILE)] = NEVER
 
 
 class Cascade:
@@ -163,9 +178,11 @@ class Cascade:
         if change.share >= CUT:
             return self._over_cut(frame, state, plane, change)
         state.rested = False
-        state.known = self._look_again(frame, _carried(state.known, change, state.evidence.labels), change)
+        state.known = self._look_again(frame, _carried(state.known, change, state.evidence), change)
         unexplained = _unexplained(change, state.evidence.labels, state.known)
         state.note_changed(tiles_of(unexplained), frame.index)
+        for box in state.known.boxes[state.known.data["missed_s"] == frame.time_s].tolist():
+            state.note_lost(box, unexplained)
         self._look_at(frame, state, regions_of(unexplained, change.scale, size), change.light, unexplained)
         return self._done(frame, state, change)
 
@@ -214,8 +231,8 @@ class Cascade:
         found, wrong = self._pair.look(frame, asked, state.refuted)
         state.known = _joined(state.known, _known(found, frame))
         state.refuted += _refuted(wrong, frame.index)
-        for region in regions:
-            state.evidence.looked_at(*region)
+        for each in asked:
+            state.note_looked(each, frame.index)
 
     def _look_again(self, frame: Frame, known: Faces, change: Change | None) -> Faces:
         """Known faces, those found again that had to be looked at: what changed, moved, is doubtful, or missing."""
@@ -281,11 +298,11 @@ class Cascade:
         state.time_s = frame.time_s
         change = state.evidence.compare(frame.picture)
         state.rested = True
-        state.known = _carried(state.known, change, state.evidence.labels)
+        state.known = _carried(state.known, change, state.evidence)
         there = state.known[_is_there(state.known)]
         regions = regions_of(_unexplained(change, state.evidence.labels, state.known), change.scale, size)
         covered = Faces.of(regions, np.full(len(regions), UNKNOWN), seen=np.zeros(len(regions)))
-        faces = replace(there, seen=np.zeros(len(there), np.bool_), data={})
+        faces = replace(there, seen=np.zeros(len(there), np.bool_), data={"who": there.data["who"]})
         return replace(frame, faces=frame.faces + faces + covered, examined=True)
 
     def snapshot(self, stream: str) -> bytes:  # noqa: ARG002 - nothing is stored
@@ -314,9 +331,6 @@ def _asked(
     due = {way: (state.seen_at[way][window] <= frame.index - period)[tiles].any() for way, period in PERIODS.items()}
     thoroughly, turning = (bool(sizeable and due[way]) for way in ("thorough", "turned"))
     fine = bool(due["fine"]) or thoroughly or turning
-    for way, now in (("fine", fine), ("thorough", thoroughly), ("turned", turning)):
-        if now:
-            state.seen_at[way][window] = frame.index
     return AskedRegion(region, _brightness(light, region, scale), fine, thoroughly or turning, turning)
 
 
@@ -377,17 +391,15 @@ def _is_there(known: Faces) -> NDArray[np.bool_]:
     return np.isnan(known.data["missed_s"])
 
 
-def _carried(known: Faces, change: Change, labels: NDArray[np.uint8]) -> Faces:
-    """Known faces where the picture has carried them since the frame before: as what is labelled theirs has moved. Of
-    those of which little is left, `whole` is 0."""
+def _carried(known: Faces, change: Change, evidence: Evidence) -> Faces:
+    """Known faces where the picture has carried them since the frame before. Of those of which little is left, `whole`
+    is 0."""
     moved, whole = np.zeros((len(known), 2), np.float32), known.data["whole"].copy()
     for row in np.flatnonzero(_is_there(known)).tolist():
-        theirs = labels == known.data["number"][row]
-        samples = np.count_nonzero(theirs)
+        number = int(known.data["number"][row])
         width, height = (known.boxes[row, 2:] - known.boxes[row, :2]) / change.scale
-        whole[row] = samples >= LEFT * width * height
-        if change.flow is not None and samples:
-            moved[row] = -change.scale * np.median(change.flow[theirs], axis=0)
+        whole[row] = np.count_nonzero(evidence.labels == number) >= LEFT * width * height
+        moved[row] = evidence.shift(known.boxes[row], number, change)
     return replace(
         known.with_data(shift=known.data["shift"] + moved, whole=whole),
         boxes=known.boxes + np.tile(moved, 2),

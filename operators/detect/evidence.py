@@ -35,6 +35,8 @@ MOST_NOISE = 2.5
 """More than this is no noise: the picture moves."""
 BETTER = 0.9
 """Flow explains a sample where it leaves at most this part of the difference around it."""
+AROUND = 1.2
+"""A face is followed by what it and its edge show, so many times as large as its box."""
 BORDER = 0.15
 """Of a face's box this part on each side may be what is around it."""
 SUDDEN = 0.5
@@ -76,7 +78,7 @@ class Evidence:
 
     def __init__(self, picture: Picture) -> None:
         self.scale = scale_of(picture)
-        self._before = reduced(picture, self.scale)
+        self._before = self._earlier = reduced(picture, self.scale)
         self._sum = np.full(self._before.shape, NEW, np.float32)
         self._slope = np.zeros_like(self._before)
         self.labels = np.zeros(self._before.shape, np.uint8)
@@ -98,7 +100,7 @@ class Evidence:
         self._sum += step
         np.clip(self._sum, -NEW, NEW, out=self._sum)
         self._learn_noise(step)
-        self._before = now
+        self._earlier, self._before = self._before, now
         light = cv2.blur(now, (SURROUND, SURROUND)) - (0 if picture.full_range else 16)
         return Change(self._is_beyond(self._sum, light), np.maximum(light, 0), flow, self.scale, step)
 
@@ -120,6 +122,32 @@ class Evidence:
     def plane(self) -> NDArray[np.float32]:
         """The reduced plane of the frame that was compared last."""
         return self._before
+
+    def shift(self, box: Array, number: int, change: Change) -> NDArray[np.float32]:
+        """How far the face of that number, in a box of the frame before, has moved to the frame compared last, x y in
+        pixels. Of how its samples move, and how those do that move at all, what explains the face best counts: the
+        inside of a face may be too even to show that it moves."""
+        still = np.zeros(2, np.float32)
+        if change.flow is None:
+            return still
+        flow = change.flow[self.labels == number]
+        moving = flow[(flow != 0).any(axis=1)]
+        if not len(moving):
+            return still
+        ways = [-np.median(flow, axis=0), -np.median(moving, axis=0), still]
+        left = [self._left(box, way) for way in ways]
+        return np.asarray(ways[int(np.argmin(left))] * self.scale, np.float32)
+
+    def _left(self, box: Array, way: Array) -> float:
+        """What of the face and a little around it would be left unexplained if it had moved so, in samples."""
+        corners = box.reshape(2, 2) / self.scale
+        center, sides = corners.mean(axis=0) - 0.5, AROUND * (corners[1] - corners[0])
+        patch = max(3, round(float(sides[0]))), max(3, round(float(sides[1])))
+        before, now = (
+            cv2.getRectSubPix(plane, patch, (float(at[0]), float(at[1])))
+            for plane, at in ((self._earlier, center), (self._before, center + way))
+        )
+        return float(np.abs(now - before).mean())
 
     def looked_at(self, x1: float, y1: float, x2: float, y2: float) -> None:
         """A detector has looked at this box, in pixels of the picture that was compared last."""

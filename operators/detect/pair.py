@@ -33,7 +33,7 @@ STRONG = 0.4
 """A face that the thorough network found with less, and the quick one not, must be found in a crop as well."""
 ROOM = 0.75
 """Faces that are not upright are looked for where upright ones leave this part of what is looked at."""
-TURNED, CONFIRMED = 0.35, 0.3
+TURNED, CONFIRMED = 0.35, 0.2
 """A face that does not stand upright has the first score at least for the quick network; that one, and any of which no
 network is sure, the second for the thorough one in a crop."""
 REFUTED_IOU, REFUTED_MORE = 0.4, 0.1

@@ -12,7 +12,7 @@ AROUND = 0.25
 """A region reaches out of what changed by this part of its size, and by a tile at least."""
 WASTE = 1.1
 """Two regions become one where that is at most so many times as large as both."""
-SPECK_PX = 12
+SPECK_PX = 16
 """What has changed in less than this squared is not looked at until it grows: no face can be told in it."""
 ONES = np.ones((TILE, TILE), np.int32)
 SMALL, FULL = 6, 0.6

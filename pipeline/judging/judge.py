@@ -20,7 +20,7 @@ from operators.boxes import iou
 from operators.frame import Frame
 from pipeline.jail.parent import DEFAULT_LIMITS, JailLimits
 from pipeline.judging.pairing import ALIKE_SHARE, alike_share, pair
-from pipeline.judging.panel import Detections, FacePanel, crop_around
+from pipeline.judging.panel import FacePanel, ScoredBoxes, crop_around
 from pipeline.judging.pixels import FaceEvidence, evidence, noise_between, patch
 from pipeline.judging.stacks import FaceStack
 from pipeline.judging.truth import SURE, FaceLinker, TruthTrack, boxes_at
@@ -98,7 +98,7 @@ class WatchedVideo:
 
     times: list[float] = field(default_factory=list)
     glances: list[Array] = field(default_factory=list)
-    found: list[Detections] = field(default_factory=list)
+    found: list[ScoredBoxes] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -47,16 +47,16 @@ CONFIRMED, CONFIRMED_IOU = 0.65, 0.3
 UNSURE = 0.87
 """Faces that BlazeFace alone finds score no more: it is asked again, closely."""
 
-Detections = NDArray[np.float32]
+ScoredBoxes = NDArray[np.float32]
 """Boxes and scores `(n, 5)`: x1 y1 x2 y2 in pixels, 0..1."""
 
 
 class FacePanel(Protocol):
     """What a judge asks of detectors; `JudgePanel` is the real one."""
 
-    def look(self, frame: Frame, *, closely: bool) -> Detections: ...
+    def look(self, frame: Frame, *, closely: bool) -> ScoredBoxes: ...
 
-    def look_at_masked(self, frame: Frame) -> Detections: ...
+    def look_at_masked(self, frame: Frame) -> ScoredBoxes: ...
 
     def confirms(self, crop: NDArray[np.uint8]) -> bool: ...
 
@@ -82,7 +82,7 @@ class JudgePanel:
     def __exit__(self, *_: object) -> None:
         self._blaze.close()
 
-    def look(self, frame: Frame, *, closely: bool) -> Detections:
+    def look(self, frame: Frame, *, closely: bool) -> ScoredBoxes:
         """The faces of a frame of the original.
 
         Args:
@@ -96,7 +96,7 @@ class JudgePanel:
                 faces = joined(faces, others)
         return faces
 
-    def look_at_masked(self, frame: Frame) -> Detections:
+    def look_at_masked(self, frame: Frame) -> ScoredBoxes:
         """The faces of a frame of the masked video."""
         found = self._few.find(frame)
         return np.column_stack([found.boxes, found.scores]).astype(np.float32)
@@ -108,7 +108,7 @@ class JudgePanel:
         faces = self._blaze([frame_of(crop)])[0].faces
         return bool((iou(faces.boxes, middle) >= CONFIRMED_IOU).any())
 
-    def _turned_looks(self, frame: Frame) -> Iterator[Detections]:
+    def _turned_looks(self, frame: Frame) -> Iterator[ScoredBoxes]:
         size = frame.picture.width, frame.picture.height
         scale = min(1.0, TURNED_PX / max(size))
         small = np.asarray(cv2.resize(frame.bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
@@ -118,7 +118,7 @@ class JudgePanel:
             boxes = boxes_to_coded(found.boxes, shown, width, height) / scale
             yield np.column_stack([boxes, found.scores]).astype(np.float32)
 
-    def _tiles(self, frame: Frame) -> Iterator[Detections]:
+    def _tiles(self, frame: Frame) -> Iterator[ScoredBoxes]:
         image = frame.bgr
         height, width = image.shape[:2]
         across, down = round(width * TILE), round(height * TILE)
@@ -131,8 +131,8 @@ class JudgePanel:
             yield faces[found.scores >= TILE_SCORE].astype(np.float32)
 
 
-def joined(faces: Detections, others: Detections) -> Detections:
-    """Detections, and others that are none of the same faces.
+def joined(faces: ScoredBoxes, others: ScoredBoxes) -> ScoredBoxes:
+    """ScoredBoxes, and others that are none of the same faces.
 
     >>> one = np.array([[0, 0, 10, 10, 0.9]], np.float32)
     >>> joined(one, one + np.float32(1)).shape, joined(one, one + np.float32(20)).shape

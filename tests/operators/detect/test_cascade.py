@@ -212,7 +212,7 @@ def test_a_face_in_what_keeps_changing_is_found_at_once_or_two_frames_later() ->
 
 
 def test_a_weak_face_that_is_not_confirmed_does_not_live() -> None:
-    watch = Watch(thorough=0.3, quick=0.3)
+    watch = Watch(thorough=0.25, quick=0.25)
     watch.show(face_at(200))
     watch.thorough.blind = True
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from operators.arrays import Array
 from operators.frame import Frame
-from pipeline.judging.panel import Detections
+from pipeline.judging.panel import ScoredBoxes
 
 Drawn = NDArray[np.uint8]
 
@@ -101,12 +101,12 @@ class ScriptedPanel:
         self.confirming = confirming
         self.closely: list[int] = []
 
-    def look(self, frame: Frame, *, closely: bool) -> Detections:
+    def look(self, frame: Frame, *, closely: bool) -> ScoredBoxes:
         if closely:
             self.closely.append(frame.index)
         return np.array(self._original.get(frame.index, []), np.float32).reshape(-1, 5)
 
-    def look_at_masked(self, frame: Frame) -> Detections:
+    def look_at_masked(self, frame: Frame) -> ScoredBoxes:
         return np.array(self._masked.get(frame.index, []), np.float32).reshape(-1, 5)
 
     def confirms(self, crop: Drawn) -> bool:

@@ -22,8 +22,8 @@ KNOBS = knobs(CONFIG, longest_px=1920)
 
 
 def landscape(config: Config, _: str = "", *, faces: int = FRAMES) -> dict[str, Trial]:
-    """A face in each frame: every second is too small for pictures below 960 px, the others for those below 480 px. Frames
-    lie so far apart that each face is a sighting of its own.
+    """A face in each frame: every second is too small for pictures below 960 px, the others for those below 480 px.
+    Frames lie so far apart that each face is a sighting of its own.
 
     A look costs in proportion to the pixels; a batch above 2 is refused.
     """

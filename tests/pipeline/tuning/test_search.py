@@ -45,11 +45,11 @@ def test_without_a_wish_the_recall_is_kept() -> None:
 
 
 def test_latency_counts_the_look_ahead_and_the_work() -> None:
-    tuner = Tuner(CONFIG, KNOBS, landscape, Slo.parse(["recall=0.4,latency_ms=258"]), wait_ms=250)
+    tuner = Tuner(CONFIG, KNOBS, landscape, Slo.parse(["recall=0.4,latency_ms=278"]), wait_ms=250)
 
     best = tuner.search()
 
-    assert best.latency_ms <= 258
+    assert best.latency_ms <= 278
     assert best.latency_ms == pytest.approx(250 + best.cpu_ms)
 
 
