@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from engines import ConfigError, Engine
 from operators.arrays import Array
 from operators.boxes import iou
-from operators.detect.evidence import TILE, Change, Evidence, span, tiles_of
+from operators.detect.evidence import TILE, Change, Evidence, counts_of, span, tiles_of
 from operators.detect.finders import CenterFaceFinder, InputSide, YuNetFinder
 from operators.detect.pair import LIT, SAME, AskedRegion, NetworkPair, same_face
 from operators.detect.regions import Region, regions_of
@@ -48,7 +48,7 @@ most two frames late, while those wait in the look-ahead."""
 QUIET_FRAMES = {"fine": 12, "thorough": 25, "turned": 50}
 """A tile in which nothing has changed for longer does not keep changing."""
 SIZEABLE_PX = 28
-"""Changes of less than this squared are looked at by the quick network alone."""
+"""What has newly changed in less than this squared is looked at by the quick network alone."""
 REFUTED_FRAMES = 12
 """So long it is remembered what was no face."""
 ROUNDING_S = 0.002
@@ -325,12 +325,14 @@ def _asked(
     x1, y1, x2, y2 = region
     scale = state.evidence.scale
     window = span(y1, y2, scale * TILE), span(x1, x2, scale * TILE)
-    here = span(y1, y2, scale), span(x1, x2, scale)
-    sizeable = changed is None or np.count_nonzero(changed[here]) * scale**2 >= SIZEABLE_PX**2
-    tiles = ... if changed is None else tiles_of(changed)[window]
-    due = {way: (state.seen_at[way][window] <= frame.index - period)[tiles].any() for way, period in PERIODS.items()}
-    thoroughly, turning = (bool(sizeable and due[way]) for way in ("thorough", "turned"))
-    fine = bool(due["fine"]) or thoroughly or turning
+    counts = np.full(state.changed_at.shape, TILE**2) if changed is None else counts_of(changed)
+    # Of how much that changed it is too long ago, in pixels.
+    due = {
+        way: scale**2 * counts[window][state.seen_at[way][window] <= frame.index - period].sum()
+        for way, period in PERIODS.items()
+    }
+    thoroughly, turning = (bool(due[way] >= SIZEABLE_PX**2) for way in ("thorough", "turned"))
+    fine = bool(due["fine"] > 0) or thoroughly or turning
     return AskedRegion(region, _brightness(light, region, scale), fine, thoroughly or turning, turning)
 
 

@@ -234,17 +234,22 @@ def _slope(plane: Array) -> NDArray[np.float32]:
     return np.asarray(cv2.dilate(np.abs(across) + np.abs(down), np.ones((3, 3), np.uint8)), np.float32)
 
 
-def tiles_of(changed: NDArray[np.bool_], least: int = 1) -> NDArray[np.bool_]:
-    """Which tiles have so many samples that changed: `(rows, columns)` of tiles, those cut off at the edges too.
+def counts_of(changed: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many samples of each tile changed: `(rows, columns)` of tiles, those cut off at the edges too.
 
-    >>> changed = np.zeros((10, 16), bool); changed[9, 8] = True
-    >>> tiles_of(changed).tolist()
-    [[False, False], [False, True]]
+    >>> changed = np.zeros((10, 16), bool); changed[9, 8:10] = True
+    >>> counts_of(changed).tolist()
+    [[0, 0], [0, 2]]
     """
     rows, columns = (-(-side // TILE) for side in changed.shape)
     padded = np.zeros((rows * TILE, columns * TILE), np.bool_)
     padded[: changed.shape[0], : changed.shape[1]] = changed
-    return np.asarray(padded.reshape(rows, TILE, columns, TILE).sum(axis=(1, 3)) >= least)
+    return np.asarray(padded.reshape(rows, TILE, columns, TILE).sum(axis=(1, 3)), np.int64)
+
+
+def tiles_of(changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """In which tiles anything changed; as `counts_of`."""
+    return np.asarray(counts_of(changed) > 0)
 
 
 def span(low: float, high: float, scale: int) -> slice:

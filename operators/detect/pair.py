@@ -131,7 +131,7 @@ class NetworkPair:
 
     def _quickly(self, parts: Sequence[_Part]) -> Faces:
         """What the quick network sees in the parts, and in reduced copies of those that are large."""
-        large = [part for part in parts if max(part.size) > LARGE_PX]
+        large = [part for part in parts if part.asked.fine and max(part.size) > LARGE_PX]
         shrunk = [REDUCED_PX / max(part.size) for part in large]
         sizes = [part.size if part.asked.fine else coarse(part.size) for part in parts]
         sizes += [on_grid(part.size[0] * by, part.size[1] * by, STRIDE) for part, by in zip(large, shrunk, strict=True)]
