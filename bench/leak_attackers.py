@@ -40,8 +40,13 @@ class Seen:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Case:
-    """Tracks of other people with dlib's numbers `(m, 128)` of another, clear picture of each, to learn on; tracks to be
-    found `(n)`, and the clear gallery `(n, 128)` in the same order."""
+    """What there is to learn on and to find.
+
+    Attributes:
+        learn, learn_clear: `m` tracks of other people, and dlib's numbers `(m, 128)` of another, clear picture of each.
+        probes: `n` tracks of people to be found.
+        gallery: dlib's numbers `(n, 128)` of another picture of each, clear, in the same order.
+    """
 
     learn: Seen
     learn_clear: Array

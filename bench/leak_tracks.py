@@ -37,6 +37,7 @@ GRAIN = 2.0
 """Standard deviation of what a camera adds to each sample."""
 CHIP_PX, CHIP_PADDING, PREDICTOR_SIDE = 150, 0.25, 0.9
 SMALL_PX, OWN_PX = 32, 48
+ROUNDS, INVERSE = 6, cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 STRETCHED = 45.0
 """Standard deviation that an estimate is stretched to, for descriptors that expect a face."""
 
@@ -110,7 +111,7 @@ def filmed(image: Image, path: Array, rng: np.random.Generator) -> list[Image]:
 
 
 def jitter_of(people: Sequence[PersonPicture], detector: Operator, frames: int, rng: np.random.Generator) -> Array:
-    """`(n, frames, 4)`: how far boxes of tracks lie from where the face is, in its heights, with a detector and tracker.
+    """`(n, frames, 4)`: how far boxes of tracks lie from where a face is, in its heights, with a detector and tracker.
 
     Tracks in which the face was once not found are left out.
     """
@@ -196,8 +197,9 @@ def estimates_of(
         to_own = np.array([[OWN_PX / sides[0], 0, 0], [0, OWN_PX / sides[1], 0]])
         to_own[:, 2] = OWN_PX / 2 - to_own[:, :2] @ middle
         own.append(cv2.warpAffine(picture.planes[0], to_own, (OWN_PX, OWN_PX)).astype(np.float32))
-        scale = SMALL_PX / CHIP_PX
-        back.append(scale * (np.concatenate([moved, [[0, 0, 1 / scale]]]) @ _inverse(to_own))[:2])
+        to_small = SMALL_PX / CHIP_PX * moved
+        to_small[:, 2] += 0.5 * SMALL_PX / CHIP_PX - 0.5  # middles of pixels, as resizing sees them
+        back.append(to_small @ _inverse(to_own))
     return {count: _estimate(chips[:count], own[:count], back[:count], stretch=stretch) for count in counts}
 
 
@@ -209,14 +211,35 @@ def _estimate(chips: Sequence[Array], own: Sequence[Array], back: Sequence[Array
     mean = np.mean(np.array(chips, np.float32), axis=0)
     small = cv2.resize(mean, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA)
     planes = cv2.cvtColor(small / 255, cv2.COLOR_BGR2YCrCb) * 255
-    still = np.mean(own, axis=0)
-    moving = planes[..., 0] - np.mean([cv2.warpAffine(still, to, (SMALL_PX, SMALL_PX)) for to in back], axis=0)
+    moving = _moving([_luma_of(chip) for chip in chips], own, back)
     parts = [*planes.transpose(2, 0, 1), moving, stretched(planes[..., 0]), stretched(moving)]
     chip = stretched(mean, middle=128.0) if stretch else mean
     return Estimate(
         np.ascontiguousarray(np.clip(np.rint(chip), 0, 255)[..., ::-1], np.uint8),
         np.concatenate([part.reshape(-1) for part in parts]).astype(np.float32),
     )
+
+
+def _luma_of(chip: Array) -> Array:
+    grey = cv2.cvtColor(np.asarray(chip, np.uint8), cv2.COLOR_BGR2GRAY)
+    return np.asarray(cv2.resize(grey, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _moving(faces: Sequence[Array], own: Sequence[Array], back: Sequence[Array]) -> Array:
+    """What moves with the face, when what stands still with the cover is told from it: each is what the other leaves.
+
+    Args:
+        faces: `(32, 32)` of each frame, where the face is.
+        own: `(48, 48)` of each frame, where the cover is.
+        back: `(2, 3)` from the latter to the former.
+    """
+    moving = np.zeros((SMALL_PX, SMALL_PX), np.float32)
+    for _ in range(ROUNDS):
+        lying = [cv2.warpAffine(moving, to, (OWN_PX, OWN_PX), flags=INVERSE) for to in back]
+        still = np.mean(np.subtract(own, lying), axis=0)
+        lying = [cv2.warpAffine(still, to, (SMALL_PX, SMALL_PX)) for to in back]
+        moving = np.mean(np.subtract(faces, lying), axis=0)
+    return moving
 
 
 def stretched(values: Array, middle: float = 0.0) -> Array:
