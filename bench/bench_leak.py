@@ -37,7 +37,7 @@ from rich.table import Table
 from bench.bench_keep import middle_face
 from bench.data import data_folder
 from bench.hiding import STYLES, Hide, clear, deface, ours
-from bench.leak_attackers import Case, Seen, attack, describe, nearest, principal, share
+from bench.leak_attackers import Case, TrackView, attack, describe, nearest, principal, share
 from bench.leak_tracks import Estimate, PersonPicture, estimates_of, jitter_of
 from engines import open_engine
 from operators.arrays import Array
@@ -84,7 +84,7 @@ def describe_clear(rows: Sequence[int]) -> NDArray[np.float64]:
     return describe([_people[row][0].chip() for row in rows])
 
 
-def look(folder: Path, seed: int, jitter: Array, job: tuple[str, Sequence[int]]) -> dict[int, Seen]:
+def look(folder: Path, seed: int, jitter: Array, job: tuple[str, Sequence[int]]) -> dict[int, TrackView]:
     """What is seen of the tracks of some people under a cover, by the number of frames."""
     name, rows = job
     described, counts = DESCRIBED.get(name, ()), counts_of(name)
@@ -96,7 +96,7 @@ def look(folder: Path, seed: int, jitter: Array, job: tuple[str, Sequence[int]])
         for count, estimate in estimates_of(person, hide, own, counts, row, stretch=name != "none").items():
             found[count].append(estimate)
     return {
-        count: Seen(
+        count: TrackView(
             describe([each.chip for each in estimates]) if count in described else None,
             np.array([each.pixels for each in estimates]),
         )
@@ -119,20 +119,20 @@ def hiding(name: str, folder: Path, seed: int) -> Hide:
     return deface(name.split()[1]) if name.startswith("deface") else ours(name, folder, seed)
 
 
-def joined(parts: Sequence[dict[int, Seen]], count: int) -> Seen:
+def joined(parts: Sequence[dict[int, TrackView]], count: int) -> TrackView:
     """What was seen of so many frames, of all people again."""
     numbers = [part[count].numbers for part in parts]
     described = [each for each in numbers if each is not None]
     pixels = np.concatenate([part[count].pixels for part in parts])
-    return Seen(np.concatenate(described) if len(described) == len(numbers) else None, pixels)
+    return TrackView(np.concatenate(described) if len(described) == len(numbers) else None, pixels)
 
 
-def rows_of(cover: str, seen: dict[int, Seen], clear_numbers: Array, learn: int) -> list[dict[str, Any]]:
+def rows_of(cover: str, seen: dict[int, TrackView], clear_numbers: Array, learn: int) -> list[dict[str, Any]]:
     """The rows of a cover; the first `learn` people are for learning, the rest for the gallery."""
     rows = []
     for count, tracks in seen.items():
         to_learn, probes = (
-            Seen(None if tracks.numbers is None else tracks.numbers[part], tracks.pixels[part])
+            TrackView(None if tracks.numbers is None else tracks.numbers[part], tracks.pixels[part])
             for part in (slice(learn), slice(learn, None))
         )
         case = Case(to_learn, clear_numbers[:learn], probes, clear_numbers[learn:])

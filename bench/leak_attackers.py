@@ -31,7 +31,7 @@ HIDDEN, EPOCHS, SHARPNESS = 128, 150, 12.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Seen:
+class TrackView:
     """What an attacker sees of tracks: dlib's numbers `(n, 128)` where they were taken, and pixels `(n, d)`."""
 
     numbers: Array | None
@@ -48,9 +48,9 @@ class Case:
         gallery: dlib's numbers `(n, 128)` of another picture of each, clear, in the same order.
     """
 
-    learn: Seen
+    learn: TrackView
     learn_clear: Array
-    probes: Seen
+    probes: TrackView
     gallery: Array
 
 
@@ -143,7 +143,7 @@ def nearest(gallery: Array, probes: Array, metric: str) -> NDArray[np.bool_]:
     [True, False, False]
     """
     flat = np.allclose(probes, probes[0]) if len(probes) > 1 else False
-    apart = np.nan_to_num(cdist(probes, gallery, metric), nan=np.inf)  # type: ignore[call-overload]
+    apart = np.nan_to_num(cdist(probes, gallery, metric), nan=np.inf)
     hits = (apart.argmin(axis=1) == np.arange(len(probes))) & np.isfinite(apart).any(axis=1)
     return np.zeros(len(probes), np.bool_) if flat else np.asarray(hits)
 

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import av
 import cv2
 import dlib
 import numpy as np
-from av.video.codeccontext import VideoCodecContext
 from numpy.typing import NDArray
 
 from bench.hiding import Hide
@@ -140,11 +139,11 @@ def _nearest_box(frame: Frame, box: Array) -> Array | None:
 def through_h264(pictures: Sequence[Picture]) -> list[Picture]:
     """Encoded by x264 and decoded again."""
     height, width = pictures[0].height, pictures[0].width
-    encoder = cast(VideoCodecContext, av.CodecContext.create("libx264", "w"))
+    encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.framerate, encoder.time_base = Fraction(RATE), Fraction(1, RATE)
     encoder.options = {"crf": CRF, "preset": PRESET, "threads": "1"}
-    decoder = cast(VideoCodecContext, av.CodecContext.create("h264", "r"))
+    decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1
     packets = []
     for number, picture in enumerate(pictures):

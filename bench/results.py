@@ -23,7 +23,7 @@ SHOWN = {
     "rank1_none": "people found again in tracks (rank-1 among 525) with no cover, by the best attacker",
     "rank1_none_ridge": "the same, by ridge regression",
     "rank1_none_network": "the same, by a network that has learned on tracks",
-    "rank1_worst_default": "people found again under our default covers: the worst style, number of frames and attacker",
+    "rank1_worst_default": "people found again under our covers: the worst style, number of frames and attacker",
     "rank1_worst_default_high": "the upper end of its 95 % interval",
     "rank1_blur_1": "people found again under our blur by the worst attacker, from 1 frame",
     "rank1_blur_4": "from 4 frames",

@@ -226,7 +226,7 @@ def main() -> None:
                 if covered is not None:
                     tally(tallies[name], images, covered, boxes)
             if len(boxes[0]):
-                rows.append(row_of([covered and covered[0] for covered in shown], boxes[0]))
+                rows.append(row_of([covered[0] if covered else None for covered in shown], boxes[0]))
     cv2.imwrite(str(given.out), titled(rows, names))
     measures = ("chroma", "light", "tinted", "flicker")
     table = Table(title=f"covers on {len(CLIPS)} clips")

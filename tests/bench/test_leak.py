@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.bench_leak import COUNTS, figures_of, joined, rows_of
 from bench.hiding import Hide, clear, ours
-from bench.leak_attackers import Case, Seen, attack, kernel_ridge, nearest, network, principal, ridge
+from bench.leak_attackers import Case, TrackView, attack, kernel_ridge, nearest, network, principal, ridge
 from bench.leak_tracks import (
     CHIP_PX,
     SIDE_PX,
@@ -38,7 +38,7 @@ class DrawnPerson(PersonPicture):
 
     def to_chip(self) -> NDArray[np.float64]:
         x1, y1, x2, _ = self.square(0.93)
-        return np.array([[1, 0, -x1], [0, 1, -y1]]) * CHIP_PX / (x2 - x1)
+        return np.array([[1, 0, -x1], [0, 1, -y1]], np.float64) * float(CHIP_PX / (x2 - x1))
 
 
 def person(seed: int = 0) -> DrawnPerson:
@@ -183,7 +183,7 @@ def test_an_attack_on_clear_tracks_finds_people_and_on_noise_does_not() -> None:
         ((learn_clear + faces(80, 6) / 4, gallery + faces(120, 7) / 4), 0.9, 1.0),
         ((faces(80, 6), faces(120, 7)), 0.0, 0.1),
     ):
-        case = Case(Seen(numbers[0], pixels[:80]), learn_clear, Seen(numbers[1], pixels[80:]), gallery)
+        case = Case(TrackView(numbers[0], pixels[:80]), learn_clear, TrackView(numbers[1], pixels[80:]), gallery)
         found = attack(case)
         assert set(found) == {"dlib", "ridge", "network", "pixels"}
         assert all(low <= found[name].mean() <= high for name in ("dlib", "ridge", "network"))
@@ -191,7 +191,7 @@ def test_an_attack_on_clear_tracks_finds_people_and_on_noise_does_not() -> None:
 
 
 def test_without_numbers_only_pixels_are_attacked() -> None:
-    seen = Seen(None, np.random.default_rng(8).normal(0, 1, (20, 30)))
+    seen = TrackView(None, np.random.default_rng(8).normal(0, 1, (20, 30)))
 
     assert set(attack(Case(seen, faces(20, 1), seen, faces(20, 2)))) == {"pixels"}
 
@@ -205,7 +205,7 @@ def test_what_is_the_same_for_all_finds_nobody() -> None:
 
 def test_parts_are_joined_and_split_into_learners_and_probes() -> None:
     rng = np.random.default_rng(0)
-    parts = [{1: Seen(faces(30, seed), rng.normal(0, 1, (30, 20)))} for seed in (1, 2)]
+    parts = [{1: TrackView(faces(30, seed), rng.normal(0, 1, (30, 20)))} for seed in (1, 2)]
     seen = {1: joined(parts, 1)}
 
     rows = rows_of("blur", seen, faces(60, 4), 20)
@@ -220,7 +220,7 @@ def test_parts_are_joined_and_split_into_learners_and_probes() -> None:
 def test_one_part_without_numbers_leaves_none() -> None:
     pixels = np.zeros((2, 3))
 
-    assert joined([{1: Seen(None, pixels)}, {1: Seen(None, pixels)}], 1).numbers is None
+    assert joined([{1: TrackView(None, pixels)}, {1: TrackView(None, pixels)}], 1).numbers is None
 
 
 def test_figures_are_the_worst_of_their_rows() -> None:
