@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,6 @@ from operators.stills import frame_of, picture_of
 
 STYLES = ("blur", "mosaic", "solid", "image")
 DEFACE_SCALE = 1.3
-IMAGE = "cover.png"
 
 Hide = Callable[[Sequence[Image], Sequence[Array], int], list[Picture]]
 """Pictures `(h, w, 3)` BGR of one track and the boxes `(n, 4)` of each; the track's number, to which secrets belong."""
@@ -28,7 +28,7 @@ def ours(style: str, folder: Path, seed: int = 0) -> Hide:
     """A style of `deidentify.cover` with its defaults, painted in yuv420p as in a run."""
     options: dict[str, Any] = {"style": style}
     if style == "image":
-        options["image"] = str(draw_image(folder / IMAGE))
+        options["image"] = str(draw_image(folder / f"cover-{os.getpid()}.png"))
     operator = CoverFaces(**options)
 
     def hide(images: Sequence[Image], boxes: Sequence[Array], number: int) -> list[Picture]:
