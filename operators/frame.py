@@ -232,8 +232,8 @@ class Cover:
         style: blur, mosaic, solid, or image (then `pixels` is pasted).
         shape: `ellipse` or `box`.
         feather: how far the soft edge reaches beyond the shape, as a fraction of the box's width and height.
-        cells: how many cells blur and mosaic leave across the box, and how many down.
-        seed: of the noise in blur and mosaic; secret, and the same wherever a face is the same.
+        cells: how many cells a mosaic has across the box, and how many down; how fine the unevenness of a blur is.
+        seed: of the cells of a mosaic and the unevenness of a blur; the same wherever a face is the same.
         color: B, G, R 0..255 of `solid`.
         pixels: `(h, w, 3)` uint8 BGR of `image`, stretched over the box.
     """

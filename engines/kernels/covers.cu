@@ -1,11 +1,12 @@
-// Covers, painted into pictures in their planes. `pipeline/painter.py` says what is painted, `covers.py` fills the
-// tables. Three kernels in turn: sums of what lies under the cells, tints of the cells, then the paint.
+// Covers, painted into pictures in their planes. `operators/paint` says what is painted, `covers.py` fills the tables. In
+// turn: sums of what lies beside the covers, tints of parts of covers, the paint, and once more what is opaque where
+// covers overlap.
 
 #include "planes.h"
 
 enum Style { SOLID, IMAGE, MOSAIC, BLUR };
+enum Sum { SAMPLES, LUMA, CHROMA_U, CHROMA_V, SQUARES, CAST_SAMPLES, CAST_U, CAST_V, SUMS };
 
-const int FINER = 4;  // blur has so many tints across and down each cell
 const int OPAQUE = 255;
 
 struct Rect {
@@ -20,12 +21,25 @@ struct Cover {
     Rect inner, outer;                         // of shape and soft edge, in luma samples
     int step_x, step_y;                        // of chroma
     int style, is_box;
-    int across, down;                          // cells
-    int sums, tints, noise;                    // where those of this cover begin in their arrays
-    int light;                                 // where the sum of the picture's light is
-    float light_share, unit;                   // of that sum: the mean; of a sample: one of 8 bits
-    float keep[3];
+    int across, down;                          // tints
+    int tints;                                 // where those of this cover, and their relief, begin in their arrays
+    int picture;                               // its number
+    int blends;                                // where it overlaps others, the brighter one shows
     int colours[3];                            // of a solid cover
+};
+
+// What tints are made of; `tones.py` explains it.
+struct Picture {
+    Plane planes[3];
+    int step_x, step_y;             // of chroma
+    int stride;                     // of every so many lines and columns a sample counts
+    int first, covers;              // which covers are in it
+    int unit, low, span;            // steps per unit of 8 bits; black, and the way to white in units
+    int neutral, dark;              // limits of what tells the cast, in units
+    double origin[3], reach[3];     // of skin
+    double usual_light, light_power, darkest, brightest;
+    double usual_spread, spread_power;
+    double cast, doubt;
 };
 
 // A part of a plane.
@@ -51,87 +65,79 @@ __device__ int within(int value, int low, int high)
     return min(max(value, low), high);
 }
 
-__device__ bool has_cells(const Cover &cover)
+__device__ bool has_tints(const Cover &cover)
 {
     return cover.style == MOSAIC || cover.style == BLUR;
 }
 
-// One thread for each column of each row of cells, of the first so many planes of each cover.
+// One thread for each sample that counts, of each picture.
 template <typename Sample>
-__device__ void sum_cells(const Cover *covers, int planes, unsigned long long *sums)
+__device__ void sum_beside(const Picture *pictures, const Cover *covers, unsigned long long *sums)
 {
-    const Cover &cover = covers[blockIdx.z / planes];
-    const int plane = blockIdx.z % planes;
-    const int x = blockIdx.x * blockDim.x + threadIdx.x, cell_row = blockIdx.y * blockDim.y + threadIdx.y;
-    if (!has_cells(cover))
+    const Picture &picture = pictures[blockIdx.z];
+    const int x = (blockIdx.x * blockDim.x + threadIdx.x) * picture.stride;
+    const int y = (blockIdx.y * blockDim.y + threadIdx.y) * picture.stride;
+    if (x >= picture.planes[0].columns || y >= picture.planes[0].rows)
         return;
-    const Window inner = window(cover.inner, cover, plane);
-    const int wide = inner.columns / cover.across, high = inner.rows / cover.down;
-    if (x >= wide * cover.across || cell_row >= cover.down)
+    for (int i = picture.first; i < picture.first + picture.covers; ++i) {
+        const Rect &hidden = covers[i].outer;
+        if (x >= hidden.x1 && x < hidden.x2 && y >= hidden.y1 && y < hidden.y2)
+            return;
+    }
+    const int luma = *sample<Sample>(picture.planes[0], x, y);
+    const long long u = *sample<Sample>(picture.planes[1], x / picture.step_x, y / picture.step_y) - 128 * picture.unit;
+    const long long v = *sample<Sample>(picture.planes[2], x / picture.step_x, y / picture.step_y) - 128 * picture.unit;
+    unsigned long long *own = sums + blockIdx.z * SUMS;
+    atomicAdd(own + SAMPLES, 1ull);
+    atomicAdd(own + LUMA, (unsigned long long)luma);
+    atomicAdd(own + CHROMA_U, (unsigned long long)u);
+    atomicAdd(own + CHROMA_V, (unsigned long long)v);
+    atomicAdd(own + SQUARES, (unsigned long long)(u * u + v * v));
+    const long long away = (u < 0 ? -u : u) + (v < 0 ? -v : v);
+    if (away >= picture.neutral * picture.unit || luma <= (picture.low + picture.dark) * picture.unit)
         return;
-    const Plane &from = cover.planes[plane];
-    const Sample *at = sample<Sample>(from, inner.x + x, inner.y + cell_row * high);
-    unsigned long long sum = 0;
-    for (int i = 0; i < high; ++i)
-        sum += at[i * from.row];
-    atomicAdd(sums + cover.sums + (plane * cover.down + cell_row) * cover.across + x / wide, sum);
+    atomicAdd(own + CAST_SAMPLES, 1ull);
+    atomicAdd(own + CAST_U, (unsigned long long)u);
+    atomicAdd(own + CAST_V, (unsigned long long)v);
 }
 
-// What a cell is given: its mean, paled and made noisy. Beyond the border, cells repeat.
-__device__ float tint(const Cover &cover, int plane, int i, int j, const unsigned long long *sums, const float *noise)
+// Skin in a picture: where it is black, and how far it lies from there.
+__device__ void tone(const Picture &picture, int plane, const unsigned long long *sums, double &origin, double &reach)
 {
-    i = within(i, 0, cover.across - 1);
-    j = within(j, 0, cover.down - 1);
-    const Window inner = window(cover.inner, cover, plane);
-    const int area = (inner.columns / cover.across) * (inner.rows / cover.down);
-    const float mean = rint((double)sums[cover.sums + (plane * cover.down + j) * cover.across + i] / area);
-    const float middle = plane ? 128 * cover.unit : sums[cover.light] * (double)cover.light_share;
-    const float own = noise[(cover.noise + j * cover.across + i) * 3 + plane];
-    const float value = rintf(middle + cover.keep[plane] * (mean - middle) + cover.unit * own);
-    return fminf(fmaxf(value, 0.0f), 256 * cover.unit - 1);
-}
-
-// Weights of four neighbours for a point `t` behind the second.
-__device__ void cubic(float t, float weights[4])
-{
-    const float a = -0.75f;
-    weights[0] = ((a * (t + 1) - 5 * a) * (t + 1) + 8 * a) * (t + 1) - 4 * a;
-    weights[1] = ((a + 2) * t - (a + 3)) * t * t + 1;
-    weights[2] = ((a + 2) * (1 - t) - (a + 3)) * (1 - t) * (1 - t) + 1;
-    weights[3] = 1 - weights[0] - weights[1] - weights[2];
+    origin = picture.origin[plane];
+    reach = picture.reach[plane];
+    const double samples = (double)sums[SAMPLES];
+    if (samples == 0)
+        return;
+    const double light = fmax((sums[LUMA] / samples / picture.unit - picture.low) / picture.span, 0.0);
+    const double adapted = pow(light / picture.usual_light, picture.light_power);
+    const double bright = fmin(fmax(adapted, picture.darkest), picture.brightest);
+    if (plane == 0) {
+        reach *= bright;
+        return;
+    }
+    const double u = (long long)sums[CHROMA_U] / samples, v = (long long)sums[CHROMA_V] / samples;
+    const double spread = sqrt(fmax(sums[SQUARES] / samples - u * u - v * v, 0.0)) / picture.unit;
+    reach *= fmin(bright, 1.0) * fmin(pow(spread / picture.usual_spread, picture.spread_power), 1.0);
+    const double cast = (double)(long long)sums[plane == 1 ? CAST_U : CAST_V];
+    origin += picture.cast * cast / (sums[CAST_SAMPLES] + picture.doubt * samples);
 }
 
 // One thread for each tint of each plane of each cover.
-extern "C" __global__ void tint_cells(const Cover *covers, const unsigned long long *sums, const float *noise,
-                                      int *tints)
+extern "C" __global__ void tint_covers(const Picture *pictures, const Cover *covers, const unsigned long long *sums,
+                                       const float *relief, int *tints)
 {
     const Cover &cover = covers[blockIdx.z / 3];
     const int plane = blockIdx.z % 3;
-    const int finer = cover.style == BLUR ? FINER : 1;
     const int i = blockIdx.x * blockDim.x + threadIdx.x, j = blockIdx.y * blockDim.y + threadIdx.y;
-    if (!has_cells(cover) || i >= cover.across * finer || j >= cover.down * finer)
+    if (!has_tints(cover) || i >= cover.across || j >= cover.down)
         return;
-    int *own = tints + cover.tints + (plane * cover.down * finer + j) * cover.across * finer + i;
-    if (cover.style == MOSAIC) {
-        *own = tint(cover, plane, i, j, sums, noise);
-        return;
-    }
-    const float x = (i + 0.5f) / finer - 0.5f, y = (j + 0.5f) / finer - 0.5f;
-    const int left = (int)floorf(x), top = (int)floorf(y);
-    float across[4], down[4], smooth = 0;
-    cubic(x - left, across);
-    cubic(y - top, down);
-    for (int v = 0; v < 4; ++v)
-        for (int u = 0; u < 4; ++u)
-            smooth += down[v] * across[u] * tint(cover, plane, left - 1 + u, top - 1 + v, sums, noise);
-    float low = 1e9f, high = 0;  // no overshoot
-    for (int v = 0; v < cover.down; ++v)
-        for (int u = 0; u < cover.across; ++u) {
-            const float value = tint(cover, plane, u, v, sums, noise);
-            low = fminf(low, value);
-            high = fmaxf(high, value);
-        }
-    *own = (int)rintf(fminf(fmaxf(smooth, low), high));
+    const Picture &picture = pictures[cover.picture];
+    double origin, reach;
+    tone(picture, plane, sums + cover.picture * SUMS, origin, reach);
+    const int at = cover.tints + (plane * cover.down + j) * cover.across + i;
+    const float value = rintf((float)origin + (float)reach * (1 + relief[at]));
+    tints[at] = (int)fminf(fmaxf(value, 0.0f), 256.0f * picture.unit - 1);
 }
 
 // Tints, enlarged to the inner window and repeated beyond it.
@@ -139,8 +145,7 @@ __device__ int enlarged(const Cover &cover, const Window &inner, int plane, int 
 {
     x = within(x - inner.x, 0, inner.columns - 1);
     y = within(y - inner.y, 0, inner.rows - 1);
-    const int finer = cover.style == BLUR ? FINER : 1;
-    const int across = cover.across * finer, down = cover.down * finer;
+    const int across = cover.across, down = cover.down;
     const int *own = tints + cover.tints + plane * across * down;
     if (cover.style == MOSAIC) {
         const int i = within((int)(x * (1.0 / ((double)inner.columns / across))), 0, across - 1);
@@ -187,7 +192,7 @@ __device__ int share(int value, int level)
 
 // One thread for each sample of each plane that a cover may touch. No two covers of a launch overlap.
 template <typename Sample>
-__device__ void paint(const Cover *covers, const int *tints)
+__device__ void paint(const Cover *covers, const int *tints, bool core)
 {
     const Cover &cover = covers[blockIdx.z / 3];
     const int plane = blockIdx.z % 3;
@@ -202,28 +207,41 @@ __device__ void paint(const Cover *covers, const int *tints)
     int patch = cover.colours[plane];
     if (cover.style == IMAGE)
         patch = *sample<Sample>(cover.patches[plane], column, row);
-    else if (has_cells(cover))
+    else if (has_tints(cover))
         patch = enlarged(cover, window(cover.inner, cover, plane), plane, x, y, tints);
     Sample *under = sample<Sample>(cover.planes[plane], x, y);
-    *under = share(patch, level) + share(*under, OPAQUE - level);
+    if (!core)
+        *under = share(patch, level) + share(*under, OPAQUE - level);
+    else if (level == OPAQUE)
+        *under = cover.blends && plane == 0 ? max(patch, (int)*under) : patch;
 }
 
-extern "C" __global__ void sum_cells_8(const Cover *covers, int planes, unsigned long long *sums)
+extern "C" __global__ void sum_beside_8(const Picture *pictures, const Cover *covers, unsigned long long *sums)
 {
-    sum_cells<unsigned char>(covers, planes, sums);
+    sum_beside<unsigned char>(pictures, covers, sums);
 }
 
-extern "C" __global__ void sum_cells_16(const Cover *covers, int planes, unsigned long long *sums)
+extern "C" __global__ void sum_beside_16(const Picture *pictures, const Cover *covers, unsigned long long *sums)
 {
-    sum_cells<unsigned short>(covers, planes, sums);
+    sum_beside<unsigned short>(pictures, covers, sums);
 }
 
 extern "C" __global__ void paint_8(const Cover *covers, const int *tints)
 {
-    paint<unsigned char>(covers, tints);
+    paint<unsigned char>(covers, tints, false);
 }
 
 extern "C" __global__ void paint_16(const Cover *covers, const int *tints)
 {
-    paint<unsigned short>(covers, tints);
+    paint<unsigned short>(covers, tints, false);
+}
+
+extern "C" __global__ void paint_core_8(const Cover *covers, const int *tints)
+{
+    paint<unsigned char>(covers, tints, true);
+}
+
+extern "C" __global__ void paint_core_16(const Cover *covers, const int *tints)
+{
+    paint<unsigned short>(covers, tints, true);
 }

@@ -32,8 +32,9 @@ LIKE, LIKE_PX = 8, 8
 class CoverFaces:
     """Adds a cover over every face that is not kept.
 
-    The noise of blur and mosaic is seeded by a secret of the stream, drawn when it begins and kept in its state, and
-    by the track: it stays the same while a face is followed.
+    Nothing that is painted depends on what is under a cover. What tells covers of blur and mosaic apart is drawn from
+    a seed made of a secret of the stream, which is drawn when it begins and kept in its state, and of the track: it
+    stays the same while a face is followed, and ends with it.
 
     Args:
         style: blur, mosaic, solid, or image.
@@ -42,8 +43,8 @@ class CoverFaces:
         scale: how far the cover reaches beyond the face's box: each side moves out by (scale - 1) of the box's
             width or height, as with deface's `--mask-scale`, and a little further to even sizes.
         feather: how far the soft edge reaches beyond the cover, as a fraction of its width and height.
-        cells: how many cells across and down blur and mosaic leave of a face, whatever its size. Less hides more;
-            what the default hides, `bench/bench_leak.py` measures.
+        cells: how many cells a mosaic has across and down, and how fine the unevenness of a blur is, whatever the
+            size of a face. It is a matter of taste: no number of them hides less.
         color: blue, green, red of `solid`, and behind what is transparent in an image.
         image: file of the picture for style `image`, stretched over the cover.
 

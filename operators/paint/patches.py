@@ -1,8 +1,5 @@
-"""What is painted over a face, by the cover's style.
-
-The means of a few cells suffice to find somebody again in another picture, as `bench/bench_leak.py` shows. So blur and
-mosaic keep a fraction of how they differ from the picture's brightness and from grey, and add noise that outweighs it:
-seeded in secret and constant for a face, so that it can neither be computed nor averaged away over frames.
+"""What is painted over a face, by the cover's style. Nothing of it is taken from under a cover: `tones` has the colour
+of blur and mosaic, and their relief, which makes a head or cells of it, comes from the cover's seed alone.
 """
 
 from __future__ import annotations
@@ -19,19 +16,24 @@ from operators.arrays import Array
 from operators.frame import Cover, Picture, Style
 from operators.paint.colours import colour_of, to_planes
 from operators.paint.geometry import Box, CoverRegion, Rect, grid_of, shape_of, steps_of, window
+from operators.paint.tones import Tone
 
-KEEP = np.array([0.16, 0.08, 0.08], np.float32)
-SHARED, OWN = np.array([20, 2.5, 2.5], np.float32), np.array([15, 1.5, 1.5], np.float32)
-"""For each plane: the fraction of contrast that blur and mosaic keep, and the standard deviations of their noise, in
-units of 8 bits: of what all cells share, and of each cell. Before that fraction is taken, faces differ from each other
-by 18 and 18 in luma, 6 and 3 in chroma."""
+FINE = 16
+"""Blur has so many tints across and down a cover."""
+BULGE, SOFT = (0.22, 0.25), 0.03
+"""By which fraction the middle of a blurred head is brighter than its edge, and its colour stronger, and how much its
+parts differ in brightness."""
+CELLS = (0.10, 0.06)
+"""By how much cells of a mosaic differ in brightness and in how strong their colour is: the hue stays."""
+OWN = (0.03, 0.06)
+"""By how much whole covers differ in these."""
 
 
-def patches_of(picture: Picture, cover: Cover, region: CoverRegion, light: float) -> Iterator[Array]:
+def patches_of(picture: Picture, cover: Cover, region: CoverRegion, tone: Tone | None) -> Iterator[Array]:
     """What to paint, of each plane, in the size of the region's `outer` there.
 
     Args:
-        light: the mean of the picture's luma, which blur and mosaic pale towards.
+        tone: of blur and mosaic.
     """
     box, inner, outer = region
     dtype = picture.format.dtype
@@ -44,39 +46,72 @@ def patches_of(picture: Picture, cover: Cover, region: CoverRegion, light: float
             rows, columns = shape_of(outer, step)
             yield np.rint(cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA)).astype(dtype)
     else:
-        cells = _cells(picture, box, cover, light, inner)
-        if cover.style == "blur":  # round and smooth while it is small, and without overshoot
-            low, high = cells.min(axis=(0, 1)), cells.max(axis=(0, 1))
-            smooth = cv2.resize(cells, (4 * cells.shape[1], 4 * cells.shape[0]), interpolation=cv2.INTER_CUBIC)
-            cells = np.clip(smooth, low, high)
+        assert tone is not None  # noqa: S101 - see the docstring
+        tints = _tints(picture, tone, relief_of(cover, region))
         for number, step in enumerate(steps_of(picture)):
-            yield _enlarged(cells[..., number], cover.style, step, inner, outer)
+            yield _enlarged(tints[..., number], cover.style, step, inner, outer)
 
 
-def _cells(picture: Picture, box: Box, cover: Cover, light: float, inner: Rect) -> Array:
-    """What blur and mosaic leave: `(rows, columns, 3)` noisy and paled means of the planes within `inner`."""
-    columns, rows = grid = grid_of(box, cover, inner)
-    unit = 1 << (picture.format.bits - 8)
-    middle = np.array([light, 128 * unit, 128 * unit], np.float32)
-    planes = zip(picture.planes, steps_of(picture), strict=True)
-    means = np.stack([_means(plane[window(inner, step)], grid) for plane, step in planes], axis=-1)
-    cells = middle + KEEP * (means - middle) + unit * noise_of(cover.seed, cover.cells)[:rows, :columns]
-    return np.asarray(np.clip(np.rint(cells), 0, 256 * unit - 1), picture.format.dtype)
+def _tints(picture: Picture, tone: Tone, relief: Array) -> Array:
+    """`(rows, columns, 3)` samples of the planes."""
+    tints = np.array(tone.origin, np.float32) + np.array(tone.reach, np.float32) * (1 + relief)
+    return np.asarray(np.clip(np.rint(tints), 0, (1 << picture.format.bits) - 1), picture.format.dtype)
 
 
-def _means(samples: Array, grid: tuple[int, int]) -> Array:
-    """Of equal cells, `grid` across and down; what is left over at the far edges counts in none."""
-    (rows, columns), (across, down) = samples.shape, grid
-    whole = samples[: rows - rows % down, : columns - columns % across]
-    return np.asarray(cv2.resize(whole, grid, interpolation=cv2.INTER_AREA))
+def relief_of(cover: Cover, region: CoverRegion) -> NDArray[np.float32]:
+    """`(rows, columns, 3)`: by which fraction of its tone each part of a cover differs from it, in each plane.
+
+    >>> from operators.stills import picture_of
+    >>> from operators.paint.geometry import region_of
+    >>> cover = Cover((0, 0, 40, 40), "mosaic", cells=4)
+    >>> relief_of(cover, region_of(picture_of(np.zeros((20, 40, 3), np.uint8)), cover)).shape
+    (2, 4, 3)
+    """
+    box, inner, _ = region
+    if cover.style == "mosaic":
+        across, down = grid_of(box, cover, inner)
+        return _cells(cover.seed, cover.cells)[:down, :across]
+    whole = _head(cover.seed, cover.cells)
+    if all(side == seen for side, seen in zip(box, inner, strict=True)):
+        return whole
+    # The visible part of it: where its tints lie in those of the whole.
+    x1, y1, x2, y2 = box
+    step_x, step_y = (inner.x2 - inner.x1) / (x2 - x1), (inner.y2 - inner.y1) / (y2 - y1)
+    to_whole = np.array(
+        [
+            [step_x, 0, (inner.x1 - x1) / (x2 - x1) * FINE + 0.5 * step_x - 0.5],
+            [0, step_y, (inner.y1 - y1) / (y2 - y1) * FINE + 0.5 * step_y - 0.5],
+        ]
+    )
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(whole, to_whole, (FINE, FINE), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 @lru_cache(maxsize=256)
-def noise_of(seed: int, cells: int) -> NDArray[np.float32]:
-    """`(cells, cells, 3)`, of each cell and plane, in units of 8 bits."""
-    drawn = np.random.default_rng(seed).standard_normal((3, 1 + cells, cells), np.float32)
-    noise = SHARED * drawn[:, 0, 0] + OWN * drawn[:, 1:].transpose(1, 2, 0)
-    return np.asarray(noise, np.float32)
+def _head(seed: int, cells: int) -> NDArray[np.float32]:
+    """`(FINE, FINE, 3)`: brighter in the middle, and a little uneven."""
+    away = ((np.arange(FINE) + 0.5) / FINE * 2 - 1) ** 2
+    middle = 0.6 - np.minimum(np.add.outer(away, away), 1)
+    drawn, own = _drawn(seed, (cells, cells))
+    uneven = cv2.resize(drawn, (FINE, FINE), interpolation=cv2.INTER_CUBIC)
+    bright = BULGE[0] * middle + SOFT * uneven + OWN[0] * own[0]
+    strong = BULGE[1] * middle + OWN[1] * own[1]
+    return np.stack([bright, strong, strong], axis=-1).astype(np.float32)
+
+
+@lru_cache(maxsize=256)
+def _cells(seed: int, cells: int) -> NDArray[np.float32]:
+    """`(cells, cells, 3)`: each of its own brightness, and of its own strength of the one hue."""
+    (bright, strong), own = _drawn(seed, (2, cells, cells))
+    bright, strong = CELLS[0] * bright + OWN[0] * own[0], CELLS[1] * strong + OWN[1] * own[1]
+    return np.stack([bright, strong, strong], axis=-1)
+
+
+def _drawn(seed: int, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Normal numbers, none far out, of that shape, and two more."""
+    rng = np.random.default_rng(seed)
+    drawn, own = (np.clip(rng.standard_normal(size, np.float32), -2, 2) for size in (shape, 2))
+    return drawn, own
 
 
 def _enlarged(cells: Array, style: Style, step: tuple[int, int], inner: Rect, outer: Rect) -> Array:

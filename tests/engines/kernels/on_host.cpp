@@ -42,10 +42,10 @@ void each_thread(const dim3 *grid, const dim3 *block, void (*kernel)(Arguments..
         each_thread(grid, block, name, surfaces, crops, *output, pixels);                                              \
     }
 #define SUM(name)                                                                                                      \
-    extern "C" void host_##name(const dim3 *grid, const dim3 *block, const Cover *covers, int planes,                  \
+    extern "C" void host_##name(const dim3 *grid, const dim3 *block, const Picture *pictures, const Cover *covers,     \
                                 unsigned long long *sums)                                                              \
     {                                                                                                                  \
-        each_thread(grid, block, name, covers, planes, sums);                                                          \
+        each_thread(grid, block, name, pictures, covers, sums);                                                        \
     }
 #define PAINT(name)                                                                                                    \
     extern "C" void host_##name(const dim3 *grid, const dim3 *block, const Cover *covers, const int *tints)            \
@@ -54,12 +54,14 @@ void each_thread(const dim3 *grid, const dim3 *block, void (*kernel)(Arguments..
     }
 CUT(cut_8)
 CUT(cut_16)
-SUM(sum_cells_8)
-SUM(sum_cells_16)
+SUM(sum_beside_8)
+SUM(sum_beside_16)
 PAINT(paint_8)
 PAINT(paint_16)
-extern "C" void host_tint_cells(const dim3 *grid, const dim3 *block, const Cover *covers,
-                                const unsigned long long *sums, const float *noise, int *tints)
+PAINT(paint_core_8)
+PAINT(paint_core_16)
+extern "C" void host_tint_covers(const dim3 *grid, const dim3 *block, const Picture *pictures, const Cover *covers,
+                                 const unsigned long long *sums, const float *relief, int *tints)
 {
-    each_thread(grid, block, tint_cells, covers, sums, noise, tints);
+    each_thread(grid, block, tint_covers, pictures, covers, sums, relief, tints);
 }

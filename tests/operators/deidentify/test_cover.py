@@ -108,7 +108,7 @@ def test_kept_faces_stay_visible_and_earlier_covers_stay() -> None:
     assert [cover.style for cover in twice.covers] == ["blur", "solid"]
 
 
-def test_noise_is_constant_for_a_track_and_differs_between_tracks_and_streams() -> None:
+def test_a_seed_is_constant_for_a_track_and_differs_between_tracks_and_streams() -> None:
     cover = CoverFaces()
     faces = Faces.of([FACE, FACE], tracks=[1, 2])
 
@@ -119,7 +119,7 @@ def test_noise_is_constant_for_a_track_and_differs_between_tracks_and_streams() 
     assert len({*seeds[0], *seeds[2]}) == 4
 
 
-def test_whoever_takes_a_stream_over_goes_on_with_its_noise() -> None:
+def test_whoever_takes_a_stream_over_goes_on_with_its_seeds() -> None:
     former, heir, stranger = CoverFaces(), CoverFaces(), CoverFaces()
     faces = Faces.of([FACE], tracks=[1])
     (before,) = former([frame(faces)])
