@@ -21,7 +21,7 @@ from pydantic import Field, NonNegativeInt
 from engines import ConfigError, EngineError
 from operators.arrays import Array
 from operators.boxes import iou
-from operators.frame import Frame
+from operators.frame import Faces, Frame
 from operators.options import PositiveCount
 from operators.stills import read_image
 from operators.upright import boxes_to_upright, upright_bgr
@@ -29,6 +29,9 @@ from operators.upright import boxes_to_upright, upright_bgr
 PHOTO_PX = 1024
 CHIP_PX, CHIP_PADDING = 150, 0.25
 SAME_PLACE_IOU = 0.5
+COMPARE_FRAMES = 5
+"""A kept face that a detector follows, and that did not come at once, is compared every so many frames; in between it
+is kept only if it is when it is compared next."""
 FORGET_AFTER_FRAMES = 250
 
 
@@ -57,8 +60,8 @@ class Keep:
     with one face reduced to 48 pixels no stranger and 53 % (`python -m bench.bench_keep`).
     Successive frames resemble each other, so `confirm` guards against a bad frame, not against a double.
 
-    Each comparison takes some 80 CPU-ms: a kept face costs one in every frame in which it is seen, others one in
-    `retry` frames.
+    Each comparison takes some 80 CPU-ms: a kept face that moves costs one in five frames, or in every frame with a
+    detector that does not follow faces itself; others one in `retry` frames.
 
     Args:
         descriptor: dlib's `dlib_face_recognition_resnet_model_v1.dat`.
@@ -103,13 +106,14 @@ class Keep:
         return [self._look(frame) for frame in frames]
 
     def settle(self, frame: Frame, ahead: Sequence[Frame]) -> Frame:
-        """A face that was only predicted stays visible if the next sighting of its track is kept as well."""
+        """A face that was only predicted, or has changed since it was compared, stays visible if its track is kept as
+        well when it is compared next."""
         faces = frame.faces
-        predicted = faces.kept & np.isfinite(faces.data.get("age", np.full(len(faces), np.nan)))
-        if not predicted.any():
+        unsure = faces.kept & (_is_predicted(faces) | (faces.data.get("compared", np.ones(len(faces))) == 0))
+        if not unsure.any():
             return frame
         kept = faces.kept.copy()
-        for row in np.flatnonzero(predicted).tolist():
+        for row in np.flatnonzero(unsure).tolist():
             kept[row] = _next_is_kept(ahead, int(faces.tracks[row]))
         return replace(frame, faces=replace(faces, kept=kept))
 
@@ -128,25 +132,27 @@ class Keep:
 
     def _look(self, frame: Frame) -> Frame:
         tracks = self._streams[frame.stream]
-        kept = frame.faces.kept.copy()
+        kept, compared = frame.faces.kept.copy(), np.ones(len(frame.faces), np.float32)
         for row, track in enumerate(frame.faces.tracks.tolist()):
             if track >= 0:
-                tracks[track] = self._judge(frame, row, tracks.get(track))
+                before = tracks.get(track)
+                tracks[track] = self._judge(frame, row, before)
                 kept[row] |= tracks[track].matches >= self._confirm
+                compared[row] = not (frame.faces.seen[row] and _is_to_be_left(frame, row, before))
         for track in [t for t, known in tracks.items() if known.met_at < frame.index - FORGET_AFTER_FRAMES]:
             del tracks[track]
-        return replace(frame, faces=replace(frame.faces, kept=kept))
+        return replace(frame, faces=replace(frame.faces, kept=kept).with_data(compared=compared))
 
     def _judge(self, frame: Frame, row: int, known: TrackMatch | None) -> TrackMatch:
         """Where the track stands after this frame."""
         box = frame.faces.boxes[row]
         x1, y1, x2, y2 = box.tolist()
         here = (x1, y1, x2, y2)
-        if not frame.faces.seen[row] or min(x2 - x1, y2 - y1) < self._min_px:
+        if _is_predicted(frame.faces)[row] or min(x2 - x1, y2 - y1) < self._min_px:
             if known is None or iou(np.array([here]), np.array([known.box]))[0, 0] < SAME_PLACE_IOU:
                 return TrackMatch(0, frame.index, here, frame.index)
             return replace(known, met_at=frame.index)
-        if known is not None and frame.index < known.compare_at:
+        if known is not None and (_is_to_be_left(frame, row, known) or self._stands(frame, row, known)):
             return replace(known, met_at=frame.index)
         coded = frame.shown, frame.picture.width, frame.picture.height
         image, turned = upright_bgr(frame), boxes_to_upright(box[None], *coded)[0]
@@ -154,7 +160,12 @@ class Keep:
         if distances.min(initial=np.inf) > self._distance:
             return TrackMatch(0, frame.index + self._retry, here, frame.index)
         matches = min(self._confirm, known.matches + 1 if known else 1)
-        return TrackMatch(matches, frame.index, here, frame.index)
+        again_at = frame.index + COMPARE_FRAMES if matches == self._confirm else frame.index
+        return TrackMatch(matches, again_at, here, frame.index)
+
+    def _stands(self, frame: Frame, row: int, known: TrackMatch) -> bool:
+        """The face is kept, and a detector knows by its pixels that it has not changed."""
+        return known.matches == self._confirm and not frame.faces.seen[row]
 
 
 class Descriptor:
@@ -198,10 +209,24 @@ class Descriptor:
         return np.array(self._network.compute_face_descriptor(chip))
 
 
+def _is_to_be_left(frame: Frame, row: int, known: TrackMatch | None) -> bool:
+    """It is too early to compare a face again, unless a detector that would know says that it came at once, or no
+    detector would know and it is kept."""
+    if known is None or frame.index >= known.compare_at:
+        return False
+    sudden = frame.faces.data.get("sudden")
+    return known.matches == 0 or (sudden is not None and sudden[row] == 0)
+
+
+def _is_predicted(faces: Faces) -> NDArray[np.bool_]:
+    """Which faces the tracker has added, that no detector knows of: `(n,)`."""
+    return np.isfinite(faces.data.get("age", np.full(len(faces), np.nan)))
+
+
 def _next_is_kept(ahead: Sequence[Frame], track: int) -> bool:
     for later in ahead:
-        age = later.faces.data.get("age", np.full(len(later.faces), np.nan))
-        rows = np.flatnonzero((later.faces.tracks == track) & ~np.isfinite(age))
+        compared = later.faces.data.get("compared", np.ones(len(later.faces))) == 1
+        rows = np.flatnonzero((later.faces.tracks == track) & ~_is_predicted(later.faces) & compared)
         if later.cut:
             return False
         if len(rows):

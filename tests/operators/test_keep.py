@@ -56,7 +56,14 @@ def stranger(person: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def met(image: NDArray[np.uint8], index: int, *, track: int = 5, seen: bool = True, box: object = FACE) -> Frame:
-    return replace(frame_of(image, index), faces=Faces.of([box], tracks=[track], seen=[seen]))
+    age = np.array([np.nan if seen else 0.04], np.float32)  # what is not seen is predicted
+    return replace(frame_of(image, index), faces=Faces.of([box], tracks=[track], seen=[seen], data={"age": age}))
+
+
+def followed(image: NDArray[np.uint8], index: int, *, seen: bool = True, sudden: bool = False) -> Frame:
+    """As a detector says it that follows faces itself."""
+    data = {"age": np.array([np.nan]), "sudden": np.array([sudden], np.float32)}
+    return replace(frame_of(image, index), faces=Faces.of([FACE], tracks=[5], seen=[seen], data=data))
 
 
 def kept(frames: list[Frame]) -> list[bool]:
@@ -72,6 +79,35 @@ def test_kept_once_confirmed_and_covered_at_the_first_miss(keep: Keep, person: N
     # after the miss in frame 3 it is compared again in frame 5
     assert kept(done) == [False, True, True, False, False, False, True]
     assert [frame.index for frame in done] == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_face_that_a_detector_follows_is_compared_every_few_frames(keep: Keep, person: NDArray[np.uint8]) -> None:
+    other = stranger(person)
+    images = [*[person] * 3, *[other] * 7]
+
+    done = keep([followed(image, index) for index, image in enumerate(images)])
+    settled = [keep.settle(frame, done[index + 1 :]) for index, frame in enumerate(done)]
+
+    # Confirmed in frame 1, it is compared again in frame 6; until then the next comparison must agree.
+    assert kept(done) == [False, *[True] * 5, *[False] * 4]
+    assert kept(settled) == [False, True, *[False] * 8]
+
+
+def test_who_comes_at_once_is_compared_at_once(keep: Keep, person: NDArray[np.uint8]) -> None:
+    other = stranger(person)
+
+    done = keep([followed(person, 0), followed(person, 1), followed(other, 2, sudden=True)])
+
+    assert kept(done) == [False, True, False]
+
+
+def test_a_face_that_a_detector_knows_to_be_unchanged_stays_as_it_is(keep: Keep, person: NDArray[np.uint8]) -> None:
+    known = [followed(person, index, seen=False) for index in range(40)]
+
+    done = keep(known)
+    settled = [keep.settle(frame, ()) for frame in done]
+
+    assert kept(settled) == [False, *[True] * 39]
 
 
 def test_a_predicted_face_is_kept_only_where_its_track_was(keep: Keep, person: NDArray[np.uint8]) -> None:
