@@ -32,6 +32,7 @@ TRACK = np.dtype(
         ("hits", "<i8"),
         ("first_s", "<f8"),  # when it was seen first
         ("score", "<f8"),
+        ("best", "<f8"),  # of its scores
         ("hit_s", "<f8"),  # when it was seen last
         ("who", "<i8"),  # what the detector calls it, 0 if nothing
         ("missed_s", "<f8"),  # when a detector first looked and did not see it; NaN: seen whenever looked for
@@ -54,7 +55,9 @@ SIZE_RATIO = 2.0
 DISAGREE_IOU = 0.4
 """Below it, prediction and interpolation both get covered."""
 ONCE_S = 0.12
-"""A face is held no longer than it was there, but so long at least."""
+"""A face is held no longer than it was there, but so long at least; and no longer if it never scored WEAK."""
+WEAK = 0.4
+"""A face is not carried back to before it was found if no detector gives it more, as far as can be seen ahead."""
 GROWTH, GROWN = 0.6, 0.3
 """By how much of its size a predicted face grows in a second, and at most: nobody knows how it moves."""
 BACK_MARGIN = 0.15
@@ -86,7 +89,7 @@ class Track:
 
     Args:
         hold_ms: how long a face is still covered from the first frame in which a detector did not find it, but no
-            longer than it had been there, or an eighth of a second.
+            longer than it had been there, or an eighth of a second; a weak one no longer than that.
         back_ms: how long before its first detection a face is covered too, as far as the look-ahead reaches, unless
             the detector knows that all of it came in that frame (`sudden` in the faces' data). It is covered in any
             case back to the frame before at which a detector looked.
@@ -176,6 +179,7 @@ class Track:
         velocity = tracks["velocity"][old]
         tracks["velocity"][old] = velocity + gain * (shift / elapsed - velocity)
         tracks["box"], tracks["score"] = faces.boxes, faces.scores
+        tracks["best"] = np.maximum(tracks["best"], faces.scores)
         tracks["who"] = faces.data.get("who", 0)
         tracks["hits"] += 1
         tracks["first_s"][~old] = frame.time_s
@@ -186,7 +190,8 @@ class Track:
         """Those of the tracks not found that are still held, and their faces. A frame not looked at misses none."""
         if frame.examined:
             tracks["missed_s"] = np.where(np.isnan(tracks["missed_s"]), frame.time_s, tracks["missed_s"])
-        hold_s = np.minimum(self._hold_s, np.maximum(tracks["hit_s"] - tracks["first_s"], ONCE_S))
+        there_s = np.where(tracks["best"] >= WEAK, tracks["hit_s"] - tracks["first_s"], 0)
+        hold_s = np.minimum(self._hold_s, np.maximum(there_s, ONCE_S))
         alive = np.isnan(tracks["missed_s"]) | (frame.time_s - tracks["missed_s"] < hold_s)
         tracks, predicted = tracks[alive], predicted[alive]
         age = frame.time_s - tracks["hit_s"]
@@ -230,7 +235,7 @@ class Track:
                 if number in known:
                     continue
                 known.add(number)
-                if examined and _is_sudden(later.faces, row):
+                if examined and (_is_sudden(later.faces, row) or _is_weak(ahead[position:], number)):
                     continue
                 box = _carried_back(later, row, ahead[position + 1 :], before_s)
                 if not _covered(box, frame.faces.boxes):
@@ -308,6 +313,12 @@ def _carried_back(first: Frame, row: int, ahead: Sequence[Frame], before_s: floa
         return np.asarray(box)
     velocity = _center(second[1] - box) / max(second[0] - first.time_s, SHORTEST_S)
     return np.asarray(_moved(box[None], velocity[None], np.array([-before_s]), size)[0])
+
+
+def _is_weak(ahead: Sequence[Frame], track: int) -> bool:
+    """No sighting of that track scores enough."""
+    scores = (later.faces.scores[row] for later in ahead for row, number in later.detections if number == track)
+    return max(scores, default=0) < WEAK
 
 
 def _is_sudden(faces: Faces, row: int) -> bool:

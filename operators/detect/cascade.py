@@ -148,7 +148,7 @@ class Cascade:
         pace_ms: Milliseconds = 0.0,
         max_px: InputSide = 1920,
         threshold: DetectionScore = 0.2,
-        sure: UnitInterval = 0.6,
+        sure: UnitInterval = 0.8,
         weak: DetectionScore = 0.12,
         turned: bool = True,
     ) -> None:
