@@ -59,6 +59,19 @@ def read_number(luma: Array, scale: int = 1) -> int:
     return sum(int(luma[cell].mean() > 128) << bit for bit, cell in cells)
 
 
+def is_legible(luma: Array, scale: int = 1) -> bool:
+    """Whether all cells of a number are black or white: where a cover lies over it, some are neither.
+
+    >>> luma = np.full((48, 80), 128, np.uint8)
+    >>> is_legible(luma)
+    False
+    >>> draw_number(luma, 1234)
+    >>> is_legible(luma)
+    True
+    """
+    return all(abs(float(luma[cell].mean()) - 128) > 64 for cell in _cells(scale, 3))
+
+
 def portrait() -> tuple[Image, Array]:
     """The picture, and the box of the face in it."""
     image = cv2.imread(str(cbook.get_sample_data(PORTRAIT, asfileobj=False)))

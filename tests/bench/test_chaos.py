@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.chaos import MODELS, Chaos, Seen, look, make_clip, make_inhabited_clip, somebody
+from bench.chaos import MODELS, Chaos, Seen, look, make_clip, make_inhabited_clip, number_in, somebody
+from bench.numbered import lumas
 from tests.model_files import model_file
 
 CLIPS, FRAMES = 2, 1000
@@ -51,3 +52,12 @@ def test_kills_at_random_with_kafka(tmp_path: Path) -> None:
     chaos = Chaos(tmp_path, "transactional", 3, FRAMES, 1, random.Random(1), 2, Path(home).resolve())
 
     assert chaos.go() == Seen(frames=FRAMES)
+
+
+def test_a_number_that_a_cover_lies_over_is_read_below(tmp_path: Path) -> None:
+    make_inhabited_clip(tmp_path / "clip.mp4", 5, 12, somebody(0))
+
+    for number, luma in enumerate(lumas(tmp_path / "clip.mp4")):
+        luma = luma.copy()
+        luma[:40, 20:60] = 140
+        assert number_in(luma) == number

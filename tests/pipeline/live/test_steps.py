@@ -63,8 +63,8 @@ def test_every_packaged_config_is_fine(name: str, tmp_path: Path) -> None:
             "quick_ms: unknown; known: refresh_ms, pace_ms, max_px, threshold, sure, weak, turned",
         ),
         (
-            "detect.cascade", {"weak": 0.7}, ["thorough", "quick"],
-            r"weak: expected at most sure, which is 0\.6, got 0\.7",
+            "detect.cascade", {"weak": 0.9}, ["thorough", "quick"],
+            r"weak: expected at most sure, which is 0\.8, got 0\.9",
         ),
         (
             "detect.centerface", {"max_px": 640}, ["detector"],
