@@ -40,7 +40,7 @@ LEFT = 0.25
 STIRRED, SHIFTED = 0.2, 0.35
 """A known face is looked at again when so much of its box has changed, or it has moved by this part of its size."""
 RETRY_S, RETRY_FRAMES = 1.0, 3
-"""So long a face that is not found again is looked for, every so many frames."""
+"""So long a face that is not found again is looked for, every so many frames while it changes."""
 PERIODS = {"fine": 3, "thorough": 32, "turned": 96}
 """What keeps changing is looked at in full resolution every so many frames, by the thorough network, and for faces that
 do not stand upright. In between, the quick network sees it at half of that: a small face that comes there is found at
@@ -265,8 +265,9 @@ class Cascade:
         since = frame.index - data["looked_at"]
         doubtful = (data["best"] < WEAK) & (data["looks"] < CONFIRMED) & (since > 1)
         old = frame.time_s - data["looked_s"] >= self._refresh_s - ROUNDING_S
-        lost = ~_is_there(known) & (since % RETRY_FRAMES == 0)
-        return np.asarray(_stirred(known, change) | old | doubtful | lost)
+        there = _is_there(known)
+        lost = ~there & (since % RETRY_FRAMES == 0) & (_changed_part(known, change) > 0)
+        return np.asarray((_stirred(known, change) & there) | old | doubtful | lost)
 
     def _done(self, frame: Frame, state: _CascadeState, change: Change | None) -> Frame:
         """The frame with the faces that are there."""
@@ -411,12 +412,18 @@ def _carried(known: Faces, change: Change, evidence: Evidence) -> Faces:
 
 def _stirred(known: Faces, change: Change) -> NDArray[np.bool_]:
     """Which faces have changed or moved since they were looked at: `(n,)`."""
-    stirred: NDArray[np.bool_] = np.equal(known.data["whole"], 0)
+    size = (known.boxes[:, 2:] - known.boxes[:, :2]).max(axis=1, initial=0)
+    moved = np.abs(known.data["shift"]).max(axis=1, initial=0) >= SHIFTED * np.maximum(size, 1)
+    return np.asarray((known.data["whole"] == 0) | (_changed_part(known, change) >= STIRRED) | moved)
+
+
+def _changed_part(known: Faces, change: Change) -> NDArray[np.float64]:
+    """What part of each face's box is not explained: `(n,)`."""
+    part = np.zeros(len(known))
     for row, (x1, y1, x2, y2) in enumerate(known.boxes.tolist()):
         within = change.changed[span(y1, y2, change.scale), span(x1, x2, change.scale)]
-        away = float(np.abs(known.data["shift"][row]).max())
-        stirred[row] |= bool(within.size and within.mean() >= STIRRED) or away >= SHIFTED * max(x2 - x1, y2 - y1)
-    return stirred
+        part[row] = within.mean() if within.size else 0
+    return part
 
 
 def _unexplained(change: Change, labels: NDArray[np.uint8], known: Faces) -> NDArray[np.bool_]:

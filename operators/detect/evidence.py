@@ -222,8 +222,9 @@ def reduced(picture: Picture, scale: int) -> NDArray[np.float32]:
     [[16.0, 16.0, 16.0], [16.0, 16.0, 16.0]]
     """
     columns, rows = max(1, picture.width // scale), max(1, picture.height // scale)
-    whole = picture.planes[0][: rows * scale, : columns * scale]
-    few = whole if scale == 1 else cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    few: Array = picture.planes[0][: rows * scale, : columns * scale]
+    for half in range(scale.bit_length() - 2, -1, -1):  # by halves, for which OpenCV is quick
+        few = np.asarray(cv2.resize(few, (columns << half, rows << half), interpolation=cv2.INTER_AREA))
     plane = np.asarray(few, np.float32) / np.float32(1 << (picture.format.bits - 8))
     return np.asarray(cv2.GaussianBlur(plane, (3, 3), 0))  # what lies between samples is interpolated with less error
 
