@@ -35,6 +35,8 @@ RETURN_FRAMES = 12
 else."""
 EXPLAINED, EXPLAINED_PX = 0.25, 32
 """What changes within this part of its size around a face, and so many pixels, is the face."""
+LABELS = (1 << 16) - 1
+"""So many faces can be told apart at once."""
 LEFT = 0.25
 """Of a face's box so many samples at least are its own as long as it is whole; BORDER leaves half."""
 STIRRED, SHIFTED = 0.2, 0.35
@@ -281,7 +283,7 @@ class Cascade:
         for row in np.flatnonzero(now & there).tolist():
             sudden[row] = change is not None and state.evidence.is_sudden(change, known.boxes[row])
         for row, box in zip(np.flatnonzero(now & there).tolist(), _inflated(known.boxes[now & there]), strict=True):
-            state.labelled = state.labelled % 255 + 1
+            state.labelled = state.labelled % LABELS + 1
             known.data["number"][row] = state.labelled
             state.evidence.looked_at(*box.tolist())
             state.evidence.label(known.boxes[row], state.labelled)
@@ -399,10 +401,9 @@ def _carried(known: Faces, change: Change, evidence: Evidence) -> Faces:
     is 0."""
     moved, whole = np.zeros((len(known), 2), np.float32), known.data["whole"].copy()
     for row in np.flatnonzero(_is_there(known)).tolist():
-        number = int(known.data["number"][row])
+        moved[row], samples = evidence.followed(known.boxes[row], int(known.data["number"][row]), change)
         width, height = (known.boxes[row, 2:] - known.boxes[row, :2]) / change.scale
-        whole[row] = np.count_nonzero(evidence.labels == number) >= LEFT * width * height
-        moved[row] = evidence.shift(known.boxes[row], number, change)
+        whole[row] = samples >= LEFT * width * height
     return replace(
         known.with_data(shift=known.data["shift"] + moved, whole=whole),
         boxes=known.boxes + np.tile(moved, 2),
@@ -426,7 +427,7 @@ def _changed_part(known: Faces, change: Change) -> NDArray[np.float64]:
     return part
 
 
-def _unexplained(change: Change, labels: NDArray[np.uint8], known: Faces) -> NDArray[np.bool_]:
+def _unexplained(change: Change, labels: NDArray[np.uint16], known: Faces) -> NDArray[np.bool_]:
     """The samples that changed, and those of faces, but for what lies where known faces are."""
     left = change.changed | (labels > 0)
     for x1, y1, x2, y2 in _inflated(known.boxes[_is_there(known)]).tolist():

@@ -35,6 +35,8 @@ MOST_NOISE = 2.5
 """More than this is no noise: the picture moves."""
 BETTER = 0.9
 """Flow explains a sample where it leaves at most this part of the difference around it."""
+FARTHEST = 48
+"""A face moves by at most so many samples from one frame to the next; what moves farther is looked at anew."""
 AROUND = 1.2
 """A face is followed by what it and its edge show, so many times as large as its box."""
 BORDER = 0.15
@@ -73,7 +75,7 @@ class Evidence:
     """Follows one stream, whose pictures have one size.
 
     Attributes:
-        labels: `(h, w)` uint8, which face each sample of the reduced plane belongs to, 0 for none. They move along.
+        labels: `(h, w)` uint16, which face each sample of the reduced plane belongs to, 0 for none. They move along.
     """
 
     def __init__(self, picture: Picture) -> None:
@@ -81,7 +83,7 @@ class Evidence:
         self._before = self._earlier = reduced(picture, self.scale)
         self._sum = np.full(self._before.shape, NEW, np.float32)
         self._slope = np.zeros_like(self._before)
-        self.labels = np.zeros(self._before.shape, np.uint8)
+        self.labels = np.zeros(self._before.shape, np.uint16)
         self._noise = FLOOR / NOISE
         # Finest scale and patches of its fastest setting: it cannot paint a small face out of what is near.
         self._dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
@@ -123,20 +125,24 @@ class Evidence:
         """The reduced plane of the frame that was compared last."""
         return self._before
 
-    def shift(self, box: Array, number: int, change: Change) -> NDArray[np.float32]:
+    def followed(self, box: Array, number: int, change: Change) -> tuple[NDArray[np.float32], int]:
         """How far the face of that number, in a box of the frame before, has moved to the frame compared last, x y in
-        pixels. Of how its samples move, and how those do that move at all, what explains the face best counts: the
-        inside of a face may be too even to show that it moves."""
-        still = np.zeros(2, np.float32)
+        pixels, and how many samples are still its own. Of how its samples move, and how those do that move at all, what
+        explains the face best counts: the inside of a face may be too even to show that it moves."""
+        still, out = np.zeros(2, np.float32), FARTHEST * self.scale
+        x1, y1, x2, y2 = (float(side) for side in box)
+        around = span(y1 - out, y2 + out, self.scale), span(x1 - out, x2 + out, self.scale)
+        theirs = self.labels[around] == number
+        samples = int(np.count_nonzero(theirs))
         if change.flow is None:
-            return still
-        flow = change.flow[self.labels == number]
+            return still, samples
+        flow = change.flow[around][theirs]
         moving = flow[(flow != 0).any(axis=1)]
         if not len(moving):
-            return still
+            return still, samples
         ways = [-np.median(flow, axis=0), -np.median(moving, axis=0), still]
         left = [self._left(box, way) for way in ways]
-        return np.asarray(ways[int(np.argmin(left))] * self.scale, np.float32)
+        return np.asarray(ways[int(np.argmin(left))] * self.scale, np.float32), samples
 
     def _left(self, box: Array, way: Array) -> float:
         """What of the face and a little around it would be left unexplained if it had moved so, in samples."""
@@ -156,7 +162,7 @@ class Evidence:
         self.labels[down, across] = 0
 
     def label(self, box: Array, number: int) -> None:
-        """What lies in a box, in pixels, but for its border, is the face of that number, 1 to 255."""
+        """What lies in a box, in pixels, but for its border, is the face of that number, 1 to 65535."""
         x1, y1, x2, y2 = (float(side) for side in box)
         out_x, out_y = BORDER * (x2 - x1), BORDER * (y2 - y1)
         across, down = span(x1 + out_x, x2 - out_x, self.scale), span(y1 + out_y, y2 - out_y, self.scale)
@@ -178,7 +184,7 @@ class Evidence:
         carried = cv2.remap(self._sum, source, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         self._sum = np.asarray(carried, np.float32)
         carried = cv2.remap(self.labels, source, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
-        self.labels = np.asarray(carried, np.uint8)
+        self.labels = np.asarray(carried, np.uint16)
         rows, columns = now.shape
         x, y = source[..., 0], source[..., 1]
         self._sum[(x < -IN) | (x > columns - 1 + IN) | (y < -IN) | (y > rows - 1 + IN)] = NEW
