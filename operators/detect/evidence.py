@@ -55,8 +55,9 @@ class Change:
         changed: `(h, w)` bool, samples of the reduced plane that are not explained, where there are many.
         light: `(h, w)` float32, how bright it is around each sample, above black, of 255.
         flow: `(h, w, 2)` float32, where each sample was in the frame before, less where it is; None where nothing
-        moves. scale: how many pixels of the picture a sample is wide and high. step: `(h, w)` float32, what the flow
-        leaves of the difference to the frame before.
+            moves.
+        scale: how many pixels of the picture a sample is wide and high.
+        step: `(h, w)` float32, what the flow leaves of the difference to the frame before.
     """
 
     changed: NDArray[np.bool_]
@@ -192,11 +193,14 @@ class Evidence:
 
     def _is_noticed(self, step: Array) -> bool:
         """Anything is above the noise, so that it is worth asking where it came from."""
-        return bool((np.abs(cv2.blur(step, (3, 3))) > max(FLOOR, NOISE * self._noise / 2)).any())
+        return _largest(cv2.blur(step, (3, 3))) > max(FLOOR, NOISE * self._noise / 2)
 
     def _is_beyond(self, change: Array, light: Array) -> NDArray[np.bool_]:
-        structure = cv2.blur(change - cv2.blur(change, (SURROUND, SURROUND)), (3, 3))
-        limit = np.maximum(np.maximum(LIGHT * light, SLOPE * self._slope), max(FLOOR, NOISE * self._noise))
+        around, floor = cv2.blur(change, (3, 3)), max(FLOOR, NOISE * self._noise)
+        if 2 * _largest(around) <= floor:  # as in most frames in which nothing happens
+            return np.zeros(change.shape, np.bool_)
+        structure = around - cv2.blur(around, (SURROUND, SURROUND))
+        limit = np.maximum(np.maximum(LIGHT * light, SLOPE * self._slope), floor)
         beyond = (np.abs(structure) > limit).astype(np.float32)
         return np.asarray(cv2.boxFilter(beyond, -1, (PATCH, PATCH), normalize=False) >= FILLED)
 
@@ -233,6 +237,12 @@ def reduced(picture: Picture, scale: int) -> NDArray[np.float32]:
         few = np.asarray(cv2.resize(few, (columns << half, rows << half), interpolation=cv2.INTER_AREA))
     plane = np.asarray(few, np.float32) / np.float32(1 << (picture.format.bits - 8))
     return np.asarray(cv2.GaussianBlur(plane, (3, 3), 0))  # what lies between samples is interpolated with less error
+
+
+def _largest(plane: Array) -> float:
+    """The largest absolute value."""
+    low, high, _, _ = cv2.minMaxLoc(plane)
+    return float(max(-low, high))
 
 
 def _slope(plane: Array) -> NDArray[np.float32]:
