@@ -80,17 +80,21 @@ def make_inhabited_clip(path: Path, frames: int, gop: int, who: Wanderer) -> Non
         for number in range(frames):
             stacked = noise.on(empty)
             who.draw(stacked, number)
-            # Below as well, for what is taken for a face may lie over either, but hardly over both.
-            for luma in (stacked[: who.height], stacked[: who.height][::-1]):
-                draw_number(luma, number)
+            for corner in corners(stacked[: who.height]):
+                draw_number(corner, number)
             yield stacked
 
     _encode(path, pictures(), gop)
 
 
+def corners(luma: Array) -> tuple[Array, ...]:
+    """The plane as seen from each of its corners: covers may lie over a number there, but hardly over all four."""
+    return luma, luma[::-1], luma[:, ::-1], luma[::-1, ::-1]
+
+
 def number_in(luma: Array) -> int:
-    """The number of a picture, from below where it cannot be read above."""
-    return read_number(luma if is_legible(luma) else luma[::-1])
+    """The number of a picture, from the first corner where it can be read."""
+    return read_number(next((corner for corner in corners(luma) if is_legible(corner)), luma))
 
 
 def _encode(path: Path, pictures: Iterator[Array], gop: int) -> None:
