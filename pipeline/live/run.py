@@ -27,7 +27,7 @@ from pipeline.live.devices import start_devices
 from pipeline.live.io_actor import IoActor
 from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan
 from pipeline.live.preview import PreviewWindow
-from pipeline.live.ray_session import start_ray
+from pipeline.live.ray_session import start_ray, stop_ray
 from pipeline.live.sinks import Written
 from pipeline.live.sources import LIVE, shown_name
 from pipeline.live.steps import check
@@ -157,7 +157,7 @@ class Run:
         finally:
             if window is not None:
                 window.close()
-            ray.shutdown()
+            stop_ray()
             broker.close()
         self._clean()
 
