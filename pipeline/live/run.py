@@ -30,6 +30,7 @@ from pipeline.live.progress import TICK_S, ProgressWatch, StreamProgress
 from pipeline.live.ray_session import start_ray
 from pipeline.live.sinks import Written
 from pipeline.live.sources import LIVE, shown_name
+from pipeline.live.step_order import require_covers, shortcomings
 from pipeline.live.steps import check
 from pipeline.live.work_folder import WorkFolder
 from pipeline.wire import End, Ledger
@@ -98,6 +99,7 @@ class Run:
         show: Show = unseen,
     ) -> None:
         check(config)
+        require_covers([step.use for step in config.steps])
         if ray_address is None:
             wanted_workers(config, len(sources), here())
         plan(sources, output, "")
@@ -136,6 +138,8 @@ class Run:
         watch = ProgressWatch(broker, self.jobs, self.events.add)
         try:
             self.events.add(Event(EventKind.START, f"{len(self.jobs)} streams"))
+            for words in shortcomings([step.use for step in self.config.steps]):
+                self.events.add(Event(EventKind.NOTE, words))
             start_ray(self._ray_address)
             group = f"facewarden.{self.folder.run_id}"
             actors = Actors(
