@@ -21,7 +21,8 @@ _ALMOST_URL = re.compile(
 )
 """One slash is missing, or both; what follows may hold a login all the same."""
 _LOGIN_FIRST = re.compile(r"[^/\s]+:[^\s]*@[^/]+(/.*)?", re.DOTALL)
-_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>|\\^`]+")
+_IN_TEXT = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>|\\^`]+?)([.,:;!)\]}]*)(?=[\s'\"<>|\\^`]|$)")
+_ASSIGNED = re.compile(r"(?i)(\b[\w.-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|api_?key)[\w.-]*=)[^\s'\"]+")
 _HOST = re.compile(r"(\[[\w:.%]+\]|[\w.-]*)(:\d*)?(,[\w.:-]+)*")
 _HARMLESS = re.compile(
     r"(chan(nel)?(id|no)?|ch|cam(era)?(id)?|sub_?type|sub_?stream|stream(id|type|ing)?|profile|resolution|width|height|"
@@ -85,14 +86,16 @@ def is_secretive(source: str) -> bool:
 
 
 def scrubbed(text: str, *sources: str) -> str:
-    """The text without the secrets of these sources, and with every URL in it by its public name.
+    """The text without the secrets of these sources, without values that are called passwords or the like, and with
+    every URL in it by its public name.
 
     >>> scrubbed("open of rtsp://me:secret@cam/live failed: secret", "rtsp://me:secret@cam/live")
     'open of rtsp://cam/live failed: …'
     """
     for source in sources:
         text = text.replace(source, public_name(source))
-    text = _IN_TEXT.sub(lambda found: public_name(found.group()), text)
+    text = _ASSIGNED.sub(rf"\1{HIDDEN}", text)
+    text = _IN_TEXT.sub(lambda found: public_name(found[1]) + found[2], text)
     for secret in sorted({s for source in sources for s in secrets_of(source)}, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
