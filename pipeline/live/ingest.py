@@ -16,6 +16,7 @@ from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
 from pipeline.jail.parent import JailLimits
+from pipeline.live.events import Emit, Event, EventKind, nobody
 from pipeline.live.sources import VideoSource
 from pipeline.media import Demuxer
 from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord, StreamState
@@ -77,7 +78,7 @@ class _PacketBatch:
         return self._known
 
 
-def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.Event) -> None:
+def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.Event, emit: Emit = nobody) -> None:
     """Reads one source to its end, a live one until `stop` is set; returns at once if that was done before.
 
     A source that cannot be read ends its stream with a reason, which the stream's last records carry.
@@ -94,7 +95,7 @@ def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.
             return
         batch = _PacketBatch(broker, writer, source, state, config.backlog)
         if source.live:
-            _follow(batch, source, config, stop)
+            _follow(batch, source, config, stop, emit)
         else:
             _copy(batch, source, config)
     finally:
@@ -155,7 +156,7 @@ def _read(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
         raise changed
 
 
-def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: threading.Event) -> None:
+def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: threading.Event, emit: Emit) -> None:
     """A camera: opened again and again, until somebody stops it."""
     pause_s, state = 0.5, batch.state
     while not stop.is_set():
@@ -166,6 +167,8 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
                     if record.WhichOneof("body") == "head":
                         if state.HasField("head"):
                             state.epoch += 1
+                        if state.trouble:
+                            emit(Event(EventKind.BACK, "pictures come again", source.stream))
                         _begin(batch, record.head, source)
                     else:
                         if record.packet.track == 0:
@@ -184,6 +187,7 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
         if time.monotonic() - began > LONGEST_PAUSE_S:
             pause_s = 0.5
         state.trouble = f"{detail}; trying again in {pause_s:.1f} s"
+        emit(Event(EventKind.LOST, state.trouble, source.stream))
         batch.reject("source", state.trouble)
         batch.flush()
         stop.wait(pause_s)

@@ -14,6 +14,7 @@ from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
 from pipeline.media.demuxer_child import ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.media.shown import is_plausible
+from pipeline.private.names import public_name, scrubbed
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
@@ -56,8 +57,13 @@ class Demuxer:
             "max_packet_bytes": limits.max_packet_bytes,
         }
         self._limits, self._tracks, self._ended = limits, -1, False
-        subject = without_password(source)
-        self._jail = Jail("pipeline.media.demuxer_child", settings, limits, error=StreamError, subject=subject)
+        self._jail = Jail(
+            "pipeline.media.demuxer_child",
+            settings,
+            limits,
+            error=lambda words: StreamError(scrubbed(words, source)),
+            subject=public_name(source),
+        )
 
     @property
     def pid(self) -> int:
@@ -128,13 +134,3 @@ def _checked(source: str) -> str:
     if path.is_file() and path.stat().st_size == 0:
         raise StreamError(f"{source}: is empty")
     return str(path.absolute())
-
-
-def without_password(source: str) -> str:
-    """The source's name as people may see it.
-
-    >>> without_password("rtsp://user:secret@camera.local/live")
-    'rtsp://camera.local/live'
-    """
-    scheme, mark, rest = source.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if mark else source
