@@ -31,9 +31,11 @@ class EventKind(StrEnum):
     START = "start"
     STATUS = "status"
     WAITING = "waiting"
-    LOST = "lost"  # a source, or a server that is pushed to
+    SILENT = "silent"  # a camera that is connected
+    LOST = "lost"  # a camera, or a server that is pushed to
     REFUSED = "refused"  # by a camera: password, right, path
     BACK = "back"
+    GAP = "gap"  # so much of a camera is missing
     LATE = "late"
     WITHHELD = "withheld"
     COVERED = "covered whole"
@@ -49,8 +51,7 @@ class EventKind(StrEnum):
 
 LOSSES = frozenset(
     {
-        EventKind.LOST,
-        EventKind.REFUSED,
+        EventKind.GAP,
         EventKind.LATE,
         EventKind.WITHHELD,
         EventKind.NOT_PUSHED,
@@ -74,7 +75,7 @@ class Event:
         stream: within the run; empty where it concerns the whole run.
         utc_us: Unix time in microseconds.
 
-    >>> event = Event(EventKind.LOST, "rtsp://me:secret@door/live: \\x1b[2J gone", "run.0000.door")
+    >>> event = Event(EventKind.GAP, "rtsp://me:secret@door/live: \\x1b[2J gone", "run.0000.door")
     >>> event.reason, event.loss
     ('rtsp://door/live: ?[2J gone', True)
     """
