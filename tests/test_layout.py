@@ -41,6 +41,7 @@ HOMES = {
     "ray": (
         "pipeline/live/run.py",
         "pipeline/live/ray_session.py",
+        "pipeline/live/ray_paths.py",
         "pipeline/live/devices.py",
         "pipeline/training/ray_jobs.py",
     ),
@@ -60,6 +61,7 @@ READS_ENVIRONMENT = {
     "pipeline/commands/run.py": "a password must not stand on the command line",
     "pipeline/training/ray_jobs.py": "Ray takes one of its settings from nowhere else",
     "pipeline/live/ray_session.py": "Ray takes two of its settings from nowhere else",
+    "pipeline/jail/installation.py": "what children inherit of it must not name the current folder",
     "pipeline/jail/parent.py": "a child gets none of it, but for the path of shared libraries",
 }
 LARGEST_CLASS, MOST_ATTRIBUTES = 200, 15

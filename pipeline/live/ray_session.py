@@ -11,6 +11,7 @@ import psutil
 import ray
 
 from engines import StreamError
+from pipeline.live.ray_paths import OwnModules
 
 OBJECT_STORE_BYTES, OBJECT_STORE_BYTES_GPU = 80 << 20, 512 << 20
 """About Ray's minimum: calls of actors and their answers are small, except batches on their way to a GPU."""
@@ -24,7 +25,7 @@ def start_ray(address: str | None) -> None:
     which has read it when it was imported.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "job_config": OwnModules()}
     try:
         if address is None:
             ray.init(

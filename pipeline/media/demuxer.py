@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
 
 from engines import StreamError
+from pipeline.jail.call_filter import Profile
 from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
 from pipeline.media.demuxer_child import ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
@@ -17,6 +22,7 @@ from pipeline.media.shown import is_plausible
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
+_PORTS = {"rtsp": 554, "rtsps": 322}
 
 
 class Demuxer:
@@ -46,8 +52,10 @@ class Demuxer:
         live: bool = False,
         options: Mapping[str, str] | None = None,
     ) -> None:
+        way = _way_to(source)
         settings = {
-            "source": _checked(source),
+            "source": way.name,
+            "descriptor": way.descriptor,
             "audio": audio,
             "live": live,
             "options": dict(options or {}),
@@ -57,7 +65,20 @@ class Demuxer:
         }
         self._limits, self._tracks, self._ended = limits, -1, False
         subject = without_password(source)
-        self._jail = Jail("pipeline.media.demuxer_child", settings, limits, error=StreamError, subject=subject)
+        try:
+            self._jail = Jail(
+                "pipeline.media.demuxer_child",
+                settings,
+                limits,
+                error=StreamError,
+                subject=subject,
+                profile=way.profile,
+                address=way.address,
+                descriptors=() if way.descriptor is None else (way.descriptor,),
+            )
+        finally:
+            if way.descriptor is not None:
+                os.close(way.descriptor)
 
     @property
     def pid(self) -> int:
@@ -113,10 +134,20 @@ class Demuxer:
         self.close()
 
 
-def _checked(source: str) -> str:
-    """The source as the child opens it; a file by its absolute path."""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How the child comes to a source: its name there, and what the child may do to open it."""
+
+    name: str
+    profile: Profile = "closed"
+    address: int | str = 0
+    descriptor: int | None = None
+
+
+def _way_to(source: str) -> _Way:
+    """A file is opened here, and handed in: the child opens none. A camera is the one thing that it may reach."""
     if source.startswith(_PROTOCOLS):
-        return source
+        return _Way(source, "network", _port_of(source))
     if "://" in source:
         scheme = source.partition("://")[0]
         raise StreamError(f"{scheme}: is not read; use a file, {', '.join(_PROTOCOLS)} or a device")
@@ -127,7 +158,22 @@ def _checked(source: str) -> str:
         raise StreamError(f"{source}: is a directory; give the files in it")
     if path.is_file() and path.stat().st_size == 0:
         raise StreamError(f"{source}: is empty")
-    return str(path.absolute())
+    if path.is_char_device():
+        return _Way(str(path.absolute()), "device", str(path.resolve()))
+    try:
+        # A pipe that nobody writes to yet is waited for by the child, whose time is limited.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise StreamError(f"{source}: cannot be read ({error.strerror})") from error
+    os.set_blocking(descriptor, True)
+    return _Way(str(path.absolute()), descriptor=descriptor)
+
+
+def _port_of(url: str) -> int:
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        return parts.port or _PORTS[parts.scheme]
+    raise StreamError(f"{without_password(url)}: expected a port between 0 and 65535 after the host's name")
 
 
 def without_password(source: str) -> str:

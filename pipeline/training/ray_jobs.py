@@ -26,6 +26,7 @@ from engines.files import write_whole
 from engines.progress import OnProgress, timed
 from operators.cropset import open_set
 from operators.datasets import find_set
+from pipeline.live.ray_paths import OwnModules
 from pipeline.models.catalog import models_of as models_of_steps
 from pipeline.models.fetch import pull
 from pipeline.training.crop_sets import finders, forged, prepared
@@ -86,7 +87,7 @@ class Cluster:
         """
         if not self._started:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+            quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "job_config": OwnModules()}
             try:
                 ray.init(address=self._address, include_dashboard=False, **quiet)
             except (ConnectionError, ValueError, RuntimeError) as error:
