@@ -24,6 +24,7 @@ import ray._private.utils
 from ray import _raylet
 
 from engines import StreamError
+from pipeline.live.ray_paths import OwnModules
 from pipeline.private.files import create_new
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def start_ray(address: str | None, *, for_jobs: bool = False) -> None:
     Raises:
         StreamError: it cannot be started or reached, or a cluster would take us without a token. Nothing of it is left.
     """
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "job_config": OwnModules()}
     stop_ray()
     try:
         if address is None:
