@@ -15,7 +15,8 @@ from rich.table import Table
 from engines import ConfigError
 from operators import find
 from operators.options import options_model
-from pipeline.commands.console import console, errors, plain_errors
+from pipeline.commands.console import console, errors, plain, plain_errors
+from pipeline.commands.photos import mask_photos, planned_photos
 from pipeline.commands.progress import Bars
 from pipeline.config import Config, load
 
@@ -61,9 +62,9 @@ def run(
     preview: Annotated[bool, typer.Option(help="Show the first stream's masked video in a window.")] = False,
     verdicts: Annotated[str | None, typer.Option(help="Where the reports go (JSON lines).")] = None,
 ) -> None:
-    """Hides the faces in videos."""
+    """Hides the faces in videos and photos."""
     from pipeline.live.run import Run
-    from pipeline.live.sources import find_sources
+    from pipeline.live.sources import find_files
 
     with plain_errors(), tempfile.TemporaryDirectory(prefix="facewarden-demo-") as demo_folder:
         given = list(sources or [])
@@ -77,18 +78,28 @@ def run(
         if not given:
             raise ConfigError("no source; give files, folders, rtsp:// URLs or devices, or --demo")
         chosen = load(config, _overrides(locals(), load(config)))
-        started = Run(
-            find_sources(given),
-            output,
-            chosen,
-            broker=broker,
-            broker_options=_broker_options(broker, broker_option),
-            ray_address=ray_address,
-            verdicts=verdicts,
-            preview=preview,
-        )
-        _drive(started)
-        complete = _print_outcomes(started)
+        found = find_files(given)
+        for line in found.left_alone:
+            errors.print(plain(line), highlight=False, soft_wrap=True)
+        photos = planned_photos(found, output, chosen)
+        complete = True
+        started = None
+        if found.videos:
+            started = Run(
+                found.videos,
+                output,
+                chosen,
+                broker=broker,
+                broker_options=_broker_options(broker, broker_option),
+                ray_address=ray_address,
+                verdicts=verdicts,
+                preview=preview,
+            )
+        if photos:
+            complete = mask_photos(photos, chosen)
+        if started is not None:
+            _drive(started)
+            complete &= _print_outcomes(started)
     raise typer.Exit(0 if complete else INCOMPLETE)
 
 
@@ -166,7 +177,7 @@ def _drive(started: Any) -> None:
                     speed = bars.speed(item.number)
                     note = item.trouble or (f"{speed:.0f} fps" if speed else "")
                     total = max(item.expected, item.shown) or None
-                    bars.show(item.name, item.shown, total, note=note, key=item.number)
+                    bars.show(plain(item.name), item.shown, total, note=note, key=item.number)
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here")
         sys.exit(130)
@@ -185,7 +196,7 @@ def _print_outcomes(started: Any) -> bool:
         withheld = sum(ledger.withheld.values())
         complete &= not outcome.reason and not withheld and outcome.balanced and bool(outcome.files)
         table.add_row(
-            outcome.job.source.shown,
+            plain(outcome.job.source.shown),
             str(ledger.packets),
             f"{ledger.shown}" + (f" ({ledger.covered_whole} covered whole)" if ledger.covered_whole else ""),
             str(ledger.discarded),
@@ -198,13 +209,16 @@ def _print_outcomes(started: Any) -> bool:
     console.print(table)
     console.print(_stages(started))
     for outcome in started.outcomes:
+        name = plain(outcome.job.source.shown)
         if not outcome.balanced:
-            errors.print(f"[red]{outcome.job.source.shown}: the ledger does not balance; please report this[/red]")
+            errors.print(f"[red]{name}: the ledger does not balance; please report this[/red]")
         if outcome.reason:
-            errors.print(f"[red]{outcome.job.source.shown}:[/red] {outcome.reason}", highlight=False, soft_wrap=True)
+            errors.print(f"[red]{name}:[/red] {plain(outcome.reason)}", highlight=False, soft_wrap=True)
+        if outcome.notes:
+            errors.print(f"{name}: {plain('; '.join(outcome.notes))}", highlight=False, soft_wrap=True)
         for file in outcome.files:
-            console.print(file, highlight=False, soft_wrap=True)
-    console.print(started.verdicts, highlight=False, soft_wrap=True)
+            console.print(plain(file), highlight=False, soft_wrap=True)
+    console.print(plain(str(started.verdicts)), highlight=False, soft_wrap=True)
     return complete
 
 

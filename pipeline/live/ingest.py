@@ -16,6 +16,7 @@ from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
 from pipeline.jail.parent import JailLimits
+from pipeline.jail.protocol import readable
 from pipeline.live.sources import VideoSource
 from pipeline.media import Demuxer
 from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord, StreamState
@@ -48,7 +49,7 @@ class _PacketBatch:
             self.flush()
 
     def reject(self, reason: str, detail: str) -> None:
-        reject = Reject(epoch=self.state.epoch, reason=reason, detail=detail[:500])
+        reject = Reject(epoch=self.state.epoch, reason=reason, detail=readable(detail)[:500])
         self._messages.append(Message(REJECTS, reject.SerializeToString()))
 
     def flush(self) -> None:
@@ -137,7 +138,8 @@ def _read(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
     written.CopyFrom(batch.state)
     state = IngestState(epoch=written.epoch)
     changed = StreamError(f"{source.shown}: changed while it was being read; run it again")
-    with Demuxer(source.url, audio=config.audio == "copy", limits=_limits(config)) as demuxer:
+    audio = config.audio == "copy"
+    with Demuxer(source.url, audio=audio, limits=_limits(config), container=source.container) as demuxer:
         for record in demuxer:
             if record.WhichOneof("body") == "head":
                 if not written.HasField("head"):
@@ -158,10 +160,11 @@ def _read(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
 def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: threading.Event) -> None:
     """A camera: opened again and again, until somebody stops it."""
     pause_s, state = 0.5, batch.state
+    audio, container = config.audio == "copy", source.container
     while not stop.is_set():
         began = time.monotonic()
         try:
-            with Demuxer(source.url, audio=config.audio == "copy", limits=_limits(config), live=True) as demuxer:
+            with Demuxer(source.url, audio=audio, limits=_limits(config), live=True, container=container) as demuxer:
                 for record in demuxer:
                     if record.WhichOneof("body") == "head":
                         if state.HasField("head"):
@@ -208,6 +211,6 @@ def _number(state: IngestState, packet: Packet) -> None:
 
 def _end(batch: _PacketBatch, reason: str) -> None:
     batch.state.ended = True
-    end = End(ledger=Ledger(packets=batch.state.video_packets), reason=reason)
+    end = End(ledger=Ledger(packets=batch.state.video_packets), reason=readable(reason))
     batch.add(StreamRecord(end=end))
     batch.flush()

@@ -25,7 +25,7 @@ from pipeline.brokers import INGEST, STATE, Broker, BrokerError, open_broker
 from pipeline.config import Config
 from pipeline.live.devices import start_devices
 from pipeline.live.io_actor import IoActor
-from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan
+from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan, unwritable
 from pipeline.live.preview import PreviewWindow
 from pipeline.live.ray_session import start_ray
 from pipeline.live.sinks import Written
@@ -46,12 +46,14 @@ class StreamOutcome:
 
     Attributes:
         reason: empty when its source was read to the end and all frames were accounted for.
+        notes: what of its source is not carried as it is, a sentence each.
     """
 
     job: PlannedStream
     files: tuple[str, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     reason: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def balanced(self) -> bool:
@@ -140,6 +142,8 @@ class Run:
             while queue or calls:
                 while queue and len({number for _, number in calls.values()}) < self._width:
                     calls |= self._submit(io_actor, queue.popleft())
+                if not calls:  # what was next could not be begun
+                    continue
                 finished, _ = ray.wait(list(calls), num_returns=len(calls), timeout=TICK_S)
                 for call in finished:
                     self._collect(call, *calls.pop(call))
@@ -148,6 +152,7 @@ class Run:
                 yield self._all_progress(broker, sorted({number for _, number in calls.values()}))
                 dead, working = ray.wait(working, timeout=0)
                 ray.get(dead)
+            self._read_notes(broker)
             merge_reports([self.folder.path / f"{number:04d}.jsonl" for number in range(len(self.jobs))], self.verdicts)
         except RayError as error:
             cause = getattr(error, "cause", None)
@@ -202,8 +207,10 @@ class Run:
         job = self.jobs[number]
         stream = job.source.stream
         pushed = bool(LIVE.match(job.output))
-        if not pushed:
-            Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+        if not pushed and (refused := unwritable(Path(job.output).parent)):
+            self.outcomes[number].reason = refused
+            (self.folder.path / f"{number:04d}.jsonl").touch()
+            return {}
         part = str(self.folder.path / f"{number:04d}.jsonl")
         sink = (
             io_actor.push.remote(stream, job.output, shown_name(job.output))
@@ -245,6 +252,12 @@ class Run:
         read = broker.latest(INGEST, job.source.stream)
         source = IngestState.FromString(read) if read else IngestState()
         return StreamProgress(number, job.source.shown, state.ledger.shown, source.head.frames_expected, source.trouble)
+
+    def _read_notes(self, broker: Broker) -> None:
+        """What ingest found in each source that is not carried."""
+        for outcome in self.outcomes:
+            read = broker.latest(INGEST, outcome.job.source.stream)
+            outcome.notes = tuple(IngestState.FromString(read).head.notes) if read else ()
 
     def _clean(self) -> None:
         try:

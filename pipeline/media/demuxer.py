@@ -11,12 +11,15 @@ from google.protobuf.message import DecodeError
 
 from engines import StreamError
 from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
+from pipeline.jail.protocol import printable
 from pipeline.media.demuxer_child import ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.media.shown import is_plausible
+from pipeline.media.sound import is_plausible_track
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
+_MOST_NOTES = 20
 
 
 class Demuxer:
@@ -29,6 +32,8 @@ class Demuxer:
         source: a file, an `rtsp://` URL, or a device `/dev/video0`.
         audio: carry the audio tracks too.
         live: do not read ahead; the source sends as fast as it is.
+        container: into which the packets go, as `sound.COPIED` names them: sound that it does not take is encoded anew.
+            Without one, all that can be copied is.
         options: further options of FFmpeg's demuxer.
 
     Raises:
@@ -44,12 +49,14 @@ class Demuxer:
         audio: bool = True,
         limits: JailLimits = DEFAULT_LIMITS,
         live: bool = False,
+        container: str = "",
         options: Mapping[str, str] | None = None,
     ) -> None:
         settings = {
             "source": _checked(source),
             "audio": audio,
             "live": live,
+            "container": container,
             "options": dict(options or {}),
             "timeout_s": limits.timeout_s,
             "max_pixels": limits.max_pixels,
@@ -91,6 +98,9 @@ class Demuxer:
         if self._tracks >= 0:
             return record.WhichOneof("body") == "packet" and record.packet.track <= self._tracks
         self._tracks = len(head.audio)
+        notes = [printable(note.encode()) for note in head.notes[:_MOST_NOTES]]
+        head.ClearField("notes")
+        head.notes.extend(notes)
         return (
             head.codec in VIDEO_CODECS
             and 0 < head.width * head.height <= self._limits.max_pixels
@@ -98,6 +108,7 @@ class Demuxer:
             and fraction(head.rate) >= 0
             and is_plausible(head.shown)
             and (not head.pixel_format or is_pixel_format(head.pixel_format))
+            and all(is_plausible_track(track, number) for number, track in enumerate(head.audio, 1))
         )
 
     def close(self) -> None:
