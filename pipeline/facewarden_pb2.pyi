@@ -242,6 +242,7 @@ class Head(_message.Message):
     SHOWN_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     CHAPTERS_FIELD_NUMBER: _builtins.int
+    OTHER_VIDEOS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -265,6 +266,8 @@ class Head(_message.Message):
     """of a file: when its container says it was made, Unix time; 0 where it does not, and in `masked`"""
     first_pts: _builtins.int
     """of a timed file: the first frame that is shown; never in `masked`"""
+    other_videos: _builtins.int
+    """of a file: video tracks beside this one; never in `masked`"""
     @_builtins.property
     def time_base(self) -> Global___Rational: ...
     @_builtins.property
@@ -309,10 +312,11 @@ class Head(_message.Message):
         shown: Global___Shown | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
         chapters: _abc.Iterable[Global___Chapter] | None = ...,
+        other_videos: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["color", b"color", "rate", b"rate", "shown", b"shown", "time_base", b"time_base"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bits_per_coded_sample", b"bits_per_coded_sample", "chapters", b"chapters", "clock_may_jump", b"clock_may_jump", "codec", b"codec", "color", b"color", "continues", b"continues", "created_us", b"created_us", "epoch", b"epoch", "extradata", b"extradata", "first_pts", b"first_pts", "frames_expected", b"frames_expected", "height", b"height", "live", b"live", "notes", b"notes", "pixel_format", b"pixel_format", "rate", b"rate", "reorder_depth", b"reorder_depth", "shown", b"shown", "source", b"source", "time_base", b"time_base", "timed", b"timed", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bits_per_coded_sample", b"bits_per_coded_sample", "chapters", b"chapters", "clock_may_jump", b"clock_may_jump", "codec", b"codec", "color", b"color", "continues", b"continues", "created_us", b"created_us", "epoch", b"epoch", "extradata", b"extradata", "first_pts", b"first_pts", "frames_expected", b"frames_expected", "height", b"height", "live", b"live", "notes", b"notes", "other_videos", b"other_videos", "pixel_format", b"pixel_format", "rate", b"rate", "reorder_depth", b"reorder_depth", "shown", b"shown", "source", b"source", "time_base", b"time_base", "timed", b"timed", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

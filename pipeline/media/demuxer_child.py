@@ -124,6 +124,7 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
         head.frames_expected = 0
     else:
         head.notes.extend(left_out(container, video, frame))
+        head.other_videos = sum(not s.disposition & _NOT_THE_VIDEO for s in container.streams.video) - 1
         head.chapters.extend(_chapters(container))
         head.created_us = created_us(container.metadata.get("creation_time", ""), datetime.now(UTC))
         head.timed = head.timed and all(packet.pts is not None for packet in shown)
