@@ -23,7 +23,7 @@ RANKS = (
     {"config"},
     {"media", "brokers", "models"},
     {"live"},
-    {"screening", "training", "tuning", "judging"},
+    {"screening", "training", "tuning", "judging", "photos"},
     {"service"},
     {"commands"},
     {"__main__"},

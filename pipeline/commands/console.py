@@ -18,6 +18,16 @@ WIDE = None if sys.stdout.isatty() else 140
 console = Console(width=WIDE)
 errors = Console(stderr=True, width=WIDE)
 
+
+def plain(words: str) -> str:
+    """Words of a stranger, such as a file's name, as text that neither a terminal nor markup takes for a command.
+
+    >>> plain("[red]walk" + chr(27) + ".mp4")
+    '\\\\[red]walk?.mp4'
+    """
+    return escape(readable(words))
+
+
 WRONG = 2
 """Exit code: nothing was started, for something asked for cannot be."""
 

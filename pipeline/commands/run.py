@@ -15,8 +15,9 @@ from rich.table import Table
 from engines import ConfigError, StreamError
 from operators import find
 from operators.options import options_model
-from pipeline.commands.console import console, errors, plain_errors, say_what_is_missing
+from pipeline.commands.console import console, errors, plain, plain_errors, say_what_is_missing
 from pipeline.commands.event_lines import StatusLines, note_of, print_event
+from pipeline.commands.photos import mask_photos, planned_photos
 from pipeline.commands.progress import Bars
 from pipeline.config import Config, load
 from pipeline.live.events import EventKind
@@ -63,9 +64,9 @@ def run(
     preview: Annotated[bool, typer.Option(help="Show the first stream's masked video in a window.")] = False,
     verdicts: Annotated[str | None, typer.Option(help="Where the reports go (JSON lines).")] = None,
 ) -> None:
-    """Hides the faces in videos."""
+    """Hides the faces in videos and photos."""
     from pipeline.live.run import Run
-    from pipeline.live.sources import find_sources
+    from pipeline.live.sources import find_files
 
     with plain_errors(), tempfile.TemporaryDirectory(prefix="facewarden-demo-") as demo_folder:
         given = list(sources or [])
@@ -80,21 +81,31 @@ def run(
             raise ConfigError("no source; give files, folders, rtsp:// URLs or devices, or --demo")
         chosen = load(config, _overrides(locals(), load(config)))
         say_what_is_missing()
-        started = Run(
-            find_sources(given),
-            output,
-            chosen,
-            broker=broker,
-            broker_options=_broker_options(broker, broker_option),
-            ray_address=ray_address,
-            verdicts=verdicts,
-            preview=preview,
-            show=print_event,
-        )
-        _drive(started)
-        if started.denied:
-            raise StreamError("; ".join(dict.fromkeys(outcome.reason for outcome in started.outcomes)))
-        complete = _print_outcomes(started)
+        found = find_files(given)
+        for line in found.left_alone:
+            errors.print(plain(line), highlight=False, soft_wrap=True)
+        photos = planned_photos(found, output, chosen)
+        complete = True
+        started = None
+        if found.videos:
+            started = Run(
+                found.videos,
+                output,
+                chosen,
+                broker=broker,
+                broker_options=_broker_options(broker, broker_option),
+                ray_address=ray_address,
+                verdicts=verdicts,
+                preview=preview,
+                show=print_event,
+            )
+        if photos:
+            complete = mask_photos(photos, chosen)
+        if started is not None:
+            _drive(started)
+            if started.denied:
+                raise StreamError("; ".join(dict.fromkeys(outcome.reason for outcome in started.outcomes)))
+            complete &= _print_outcomes(started)
     raise typer.Exit(0 if complete else INCOMPLETE)
 
 
@@ -202,7 +213,7 @@ def _print_outcomes(started: Any) -> bool:
         complete &= not outcome.reason and not withheld and outcome.balanced and bool(outcome.files)
         complete &= not losses and not outcome.blank
         table.add_row(
-            outcome.job.source.shown,
+            plain(outcome.job.source.shown),
             str(ledger.packets),
             f"{ledger.shown}" + (f" ({ledger.covered_whole} covered whole)" if ledger.covered_whole else ""),
             str(ledger.discarded),
@@ -215,18 +226,21 @@ def _print_outcomes(started: Any) -> bool:
     console.print(table)
     console.print(_stages(started))
     for outcome in started.outcomes:
+        name = plain(outcome.job.source.shown)
         if not outcome.balanced:
-            errors.print(f"[red]{outcome.job.source.shown}: the ledger does not balance; please report this[/red]")
+            errors.print(f"[red]{name}: the ledger does not balance; please report this[/red]")
         if outcome.blank:
-            errors.print(f"[red]{outcome.job.source.shown}:[/red] every frame was covered whole; nothing can be seen")
+            errors.print(f"[red]{name}:[/red] every frame was covered whole; nothing can be seen")
         if losses := started.events.counts(outcome.job.source.stream):
             words = ", ".join(f"{kind} {count}x" for kind, count in losses.items())
-            errors.print(f"[red]{outcome.job.source.shown}:[/red] {words}", highlight=False, soft_wrap=True)
+            errors.print(f"[red]{name}:[/red] {words}", highlight=False, soft_wrap=True)
         if outcome.reason:
-            errors.print(f"[red]{outcome.job.source.shown}:[/red] {outcome.reason}", highlight=False, soft_wrap=True)
+            errors.print(f"[red]{name}:[/red] {plain(outcome.reason)}", highlight=False, soft_wrap=True)
+        if outcome.notes:
+            errors.print(f"{name}: {plain('; '.join(outcome.notes))}", highlight=False, soft_wrap=True)
         for file in outcome.files:
-            console.print(file, highlight=False, soft_wrap=True)
-    console.print(started.verdicts, highlight=False, soft_wrap=True)
+            console.print(plain(file), highlight=False, soft_wrap=True)
+    console.print(plain(str(started.verdicts)), highlight=False, soft_wrap=True)
     return complete
 
 

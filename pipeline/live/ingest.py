@@ -15,6 +15,7 @@ from contextlib import suppress
 from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
+from pipeline.jail.protocol import readable
 from pipeline.live.camera_attempts import CameraAttempts
 from pipeline.live.events import Emit, nobody
 from pipeline.live.sources import VideoSource
@@ -51,7 +52,7 @@ class _PacketBatch:
             self.flush()
 
     def reject(self, reason: str, detail: str) -> None:
-        reject = Reject(epoch=self.state.epoch, reason=reason, detail=detail[:500])
+        reject = Reject(epoch=self.state.epoch, reason=reason, detail=readable(detail)[:500])
         self._messages.append(Message(REJECTS, reject.SerializeToString()))
 
     def flush(self) -> None:
@@ -143,7 +144,8 @@ def _read(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
     written.CopyFrom(batch.state)
     state = IngestState(epoch=written.epoch)
     changed = StreamError(f"{source.shown}: changed while it was being read; run it again")
-    with Demuxer(source.url, audio=config.audio == "copy", limits=config.jail.limits) as demuxer:
+    audio = config.audio == "copy"
+    with Demuxer(source.url, audio=audio, limits=config.jail.limits, container=source.container) as demuxer:
         for record in demuxer:
             if record.WhichOneof("body") == "head":
                 if not written.HasField("head"):
@@ -171,7 +173,14 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
         attempts.begin()
         denied = False
         try:
-            with Demuxer(source.url, audio=audio, limits=limits, live=True, on_silence=attempts.silent) as demuxer:
+            with Demuxer(
+                source.url,
+                audio=audio,
+                limits=limits,
+                live=True,
+                container=source.container,
+                on_silence=attempts.silent,
+            ) as demuxer:
                 for record in demuxer:
                     if record.WhichOneof("body") == "head":
                         if state.HasField("head"):
@@ -222,6 +231,6 @@ def _number(state: IngestState, packet: Packet) -> None:
 
 def _end(batch: _PacketBatch, reason: str) -> None:
     batch.state.ended = True
-    end = End(ledger=Ledger(packets=batch.state.video_packets), reason=reason)
+    end = End(ledger=Ledger(packets=batch.state.video_packets), reason=readable(reason))
     batch.add(StreamRecord(end=end))
     batch.flush()

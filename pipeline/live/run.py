@@ -19,12 +19,12 @@ import ray
 from ray.exceptions import RayError
 
 from engines import FacewardenError, StreamError
-from pipeline.brokers import BrokerError, open_broker
+from pipeline.brokers import INGEST, Broker, BrokerError, open_broker
 from pipeline.config import Config
 from pipeline.live.actors import Actors, here, wanted_workers
 from pipeline.live.event_report import insert_events
 from pipeline.live.events import Event, EventKind, EventLog, Show, unseen
-from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan
+from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan, unwritable
 from pipeline.live.preview import PreviewWindow
 from pipeline.live.progress import TICK_S, ProgressWatch, StreamProgress
 from pipeline.live.ray_session import start_ray, stop_ray
@@ -33,7 +33,7 @@ from pipeline.live.sources import LIVE, absolute, filled, shown_name
 from pipeline.live.step_order import require_covers, shortcomings
 from pipeline.live.steps import check, with_absolute_files
 from pipeline.live.work_folder import WorkFolder
-from pipeline.wire import End, Ledger
+from pipeline.wire import End, IngestState, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class StreamOutcome:
     Attributes:
         reason: empty when its source was read to the end and all frames were accounted for.
         denied: a camera let nobody in at the first try, so that nothing of it was ever read.
+        notes: what of its source is not carried as it is, a sentence each.
     """
 
     job: PlannedStream
@@ -52,6 +53,7 @@ class StreamOutcome:
     ledger: Ledger = field(default_factory=Ledger)
     reason: str = ""
     denied: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def balanced(self) -> bool:
@@ -176,6 +178,7 @@ class Run:
                 parts = [self.folder.path / f"{number:04d}.jsonl" for number in range(len(self.jobs))]
                 for job, part in zip(self.jobs, parts, strict=True):
                     insert_events(part, self.events.of(job.source.stream))
+                self._read_notes(broker)
                 if not self.denied:
                     merge_reports(parts, self.verdicts)
         except RayError as error:
@@ -224,8 +227,10 @@ class Run:
         job = self.jobs[number]
         stream = job.source.stream
         pushed = bool(LIVE.match(job.output))
-        if not pushed:
-            Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+        if not pushed and (refused := unwritable(Path(job.output).parent)):
+            self.outcomes[number].reason = refused
+            (self.folder.path / f"{number:04d}.jsonl").touch()
+            return {}
         part = str(self.folder.path / f"{number:04d}.jsonl")
         sink = (
             io_actor.push.remote(stream, job.output, shown_name(job.output))
@@ -256,6 +261,12 @@ class Run:
             outcome.files, outcome.ledger = result.files, end.ledger
             outcome.reason = outcome.reason or end.reason or result.reason
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
+
+    def _read_notes(self, broker: Broker) -> None:
+        """What ingest found in each source that is not carried."""
+        for outcome in self.outcomes:
+            read = broker.latest(INGEST, outcome.job.source.stream)
+            outcome.notes = tuple(IngestState.FromString(read).head.notes) if read else ()
 
     def _erase(self) -> None:
         try:

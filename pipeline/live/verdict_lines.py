@@ -6,7 +6,7 @@ describes the format, `docs/schema/verdicts.json` is its JSON Schema.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -77,6 +77,9 @@ class FrameLine(StreamLine):
     )
     reason: str = Field(default="", description="Why it is not merely masked. Absent where it is.")
     faces: tuple[ReportedFace, ...] = Field(description="All faces that are known in it.")
+    zones: tuple[tuple[float, float, float, float], ...] = Field(
+        default=(), description="Fixed places that are covered whatever is in them, as boxes of faces are given."
+    )
 
 
 class VerdictLine(StreamLine):
@@ -169,6 +172,7 @@ class LinesOfStream:
             fate=Fate.Name(report.fate).removeprefix("FATE_").lower(),
             reason=report.reason,
             faces=tuple(map(_face, report.faces)),
+            zones=tuple(_box(zone.box) for zone in report.zones),
         )
 
     def _verdict(self, verdict: VerdictMessage) -> VerdictLine:
@@ -202,15 +206,19 @@ class LinesOfStream:
 
 
 def _face(face: Face) -> ReportedFace:
-    x1, y1, x2, y2 = (round(value, 1) for value in face.box)
     return ReportedFace(
-        box=(x1, y1, x2, y2),
+        box=_box(face.box),
         score=round(face.score, 3),
         track=face.track,
         seen=face.seen,
         kept=face.kept,
         forged={name: round(value, 4) for name, value in face.forged.items()},
     )
+
+
+def _box(sides: Iterable[float]) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = (round(side, 1) for side in sides)
+    return x1, y1, x2, y2
 
 
 def iso_utc(utc_us: int) -> str | None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pipeline.media.decoder import Decoded, Decoder, Undecodable, slot_count
     from pipeline.media.demuxer import Demuxer, SourceDenied
     from pipeline.media.encoder import Encoder, EncoderClock, masked_head, working_encoder
-    from pipeline.media.mux import FileMuxer, RtspPusher, container_for
+    from pipeline.media.formats import CONTAINERS_BY_SUFFIX, container_for
+    from pipeline.media.mux import FileMuxer, RtspPusher
 
 _HOMES = {
     "Decoded": "decoder",
@@ -26,9 +27,10 @@ _HOMES = {
     "Encoder": "encoder",
     "masked_head": "encoder",
     "working_encoder": "encoder",
+    "CONTAINERS_BY_SUFFIX": "formats",
+    "container_for": "formats",
     "FileMuxer": "mux",
     "RtspPusher": "mux",
-    "container_for": "mux",
 }
 
 
@@ -39,6 +41,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "CONTAINERS_BY_SUFFIX",
     "Decoded",
     "Decoder",
     "Demuxer",

@@ -21,11 +21,13 @@ from pipeline.jail.protocol import Received, printable
 from pipeline.media.demuxer_child import DENIED, ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.media.shown import is_plausible
+from pipeline.media.sound import is_plausible_track
 from pipeline.private.names import public_name, scrubbed
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
 _PORTS = {"rtsp": 554, "rtsps": 322}
+_MOST_NOTES = 20
 SILENT_S = 4.0
 """A camera without a picture for that long is worth a word; after `limits.timeout_s` it is given up."""
 FIRST_PICTURE_S = 60.0
@@ -46,6 +48,8 @@ class Demuxer:
         source: a file, an `rtsp://` URL, or a device `/dev/video0`.
         audio: carry the audio tracks too.
         live: do not read ahead; the source sends as fast as it is.
+        container: into which the packets go, as `sound.COPIED` names them: sound that it does not take is encoded anew.
+            Without one, all that can be copied is.
         options: further options of FFmpeg's demuxer.
         on_silence: called when a live source has sent no picture for `SILENT_S`, once until the next one.
 
@@ -63,6 +67,7 @@ class Demuxer:
         audio: bool = True,
         limits: JailLimits = DEFAULT_LIMITS,
         live: bool = False,
+        container: str = "",
         options: Mapping[str, str] | None = None,
         on_silence: Callable[[], None] = lambda: None,
     ) -> None:
@@ -72,6 +77,7 @@ class Demuxer:
             "descriptor": way.descriptor,
             "audio": audio,
             "live": live,
+            "container": container,
             "options": dict(options or {}),
             "timeout_s": limits.timeout_s,
             "max_pixels": limits.max_pixels,
@@ -158,6 +164,9 @@ class Demuxer:
         if self._tracks >= 0:
             return record.WhichOneof("body") == "packet" and record.packet.track <= self._tracks
         self._tracks = len(head.audio)
+        notes = [printable(note.encode()) for note in head.notes[:_MOST_NOTES]]
+        head.ClearField("notes")
+        head.notes.extend(notes)
         return (
             head.codec in VIDEO_CODECS
             and 0 < head.width * head.height <= self._limits.max_pixels
@@ -165,6 +174,7 @@ class Demuxer:
             and fraction(head.rate) >= 0
             and is_plausible(head.shown)
             and (not head.pixel_format or is_pixel_format(head.pixel_format))
+            and all(is_plausible_track(track, number) for number, track in enumerate(head.audio, 1))
         )
 
     def close(self) -> None:

@@ -254,7 +254,7 @@ def masked_head(source: Head, encoder: Encoder) -> Head:
     """
     head = Head()
     head.CopyFrom(source)
-    for name in ("epoch", "created_us", "first_pts"):
+    for name in ("epoch", "created_us", "first_pts", "notes", "other_videos"):
         head.ClearField(name)
     head.codec, head.extradata, head.reorder_depth = "h264", encoder.extradata, encoder.reorder_depth
     head.width, head.height, head.pixel_format = encoder.width, encoder.height, encoder.format.name

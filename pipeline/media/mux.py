@@ -13,34 +13,19 @@ from typing import Any, Self
 
 import av
 from av.container import OutputContainer
+from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from engines import StreamError
 from pipeline.media.buffers import packet_of, words
+from pipeline.media.formats import container_for
 from pipeline.media.matroska import PLACEHOLDER, display_size, state_display_size
+from pipeline.media.sound import has_header, is_plausible_track
+from pipeline.media.sound_template import template_stream
 from pipeline.private.names import public_name
 from pipeline.wire import AudioTrack, Head, Packet, fraction
 
-_MP4_AUDIO = frozenset({"aac", "mp2", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
-"""What players expect in mp4. G.711 it cannot hold, PCM hardly any player finds in it; mov takes both."""
 _LARGEST_TIMESCALE = (1 << 31) - 1
-
-
-def container_for(head: Head, path: Path | str) -> str:
-    """`mp4`, `mov` or `matroska`: by the path's suffix, and by what can hold the audio. mp4 where nothing speaks
-    against it.
-
-    >>> container_for(Head(), "walk.mp4"), container_for(Head(), "walk.mkv")
-    ('mp4', 'matroska')
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix in (".mkv", ".webm"):
-        return "matroska"
-    codecs = {track.codec for track in head.audio}
-    if suffix != ".mov" and codecs <= _MP4_AUDIO:
-        return "mp4"
-    with av.open(io.BytesIO(), "w", format="mov") as probe:
-        return "mov" if codecs <= probe.supported_codecs else "matroska"
 
 
 class _Muxer:
@@ -51,13 +36,16 @@ class _Muxer:
     """
 
     def __init__(self, url: str, container: str, head: Head, options: Mapping[str, str]) -> None:
-        self._shown = public_name(url)
+        self._shown = public_name(url.removeprefix("file:"))
         self._bases = {0: fraction(head.time_base)} | {t.track: fraction(t.time_base) for t in head.audio}
+        self._codecs = {0: head.codec} | {track.track: track.codec for track in head.audio}
         try:
             self._container: OutputContainer = av.open(url, "w", format=container, options=dict(options))
             self._streams: dict[int, Any] = {0: _add_video(self._container, head)}
             for track in head.audio:
                 self._streams[track.track] = _add_audio(self._container, track)
+            if head.chapters and container != "rtsp":
+                self._container.set_chapters(_chapters(head))
             self._container.start_encoding()
         except (av.FFmpegError, ValueError) as error:
             raise StreamError(f"{self._shown}: cannot be written as {container}: {words(error)}") from error
@@ -66,6 +54,8 @@ class _Muxer:
         """Writes a packet of any track, each track in decoding order; `shift` seconds are added to its times."""
         if packet.track not in self._streams:
             raise StreamError(f"{self._shown}: track {packet.track} is not in the head; it has {len(self._streams)}")
+        if has_header(self._codecs[packet.track], packet.data):
+            return  # a demuxer takes such headers off, and no muxer is to take them apart
         base = self._bases[packet.track]
         ticks = round(shift / base)
         out = packet_of(packet.data)
@@ -105,14 +95,14 @@ class FileMuxer(_Muxer):
     def __init__(self, path: Path | str, head: Head) -> None:
         self._path = Path(path)
         self._part = self._path.with_name(f".{self._path.name}.part")
-        container = container_for(head, path)
+        container = container_for(path)
         options = {} if container == "matroska" else _timescales(head)
         aspect = fraction(head.shown.sample_aspect)
         self._display: tuple[int, int] | None = None
         if container == "matroska" and aspect not in (0, 1):
             self._display = display_size(head.width, head.height, aspect)
         try:
-            super().__init__(str(self._part), container, head, options)
+            super().__init__(f"file:{self._part}", container, head, options)
         except StreamError:
             self._part.unlink(missing_ok=True)
             raise
@@ -199,23 +189,39 @@ def _template(head: Head) -> VideoStream:
         packet.stream = nut.add_mux_stream(head.codec, rate=fraction(head.rate), width=head.width, height=head.height)
         packet.pts = packet.dts = 0
         nut.mux_one(packet)
-    stream: VideoStream = _first_stream(file.getvalue())
-    return stream
+    options = {"protocol_whitelist": "none"}
+    return av.open(io.BytesIO(file.getvalue()), format="nut", options=options).streams.video[0]  # which keeps it open
 
 
 def _add_audio(container: OutputContainer, track: AudioTrack) -> Any:
-    stream = container.add_stream_from_template(_first_stream(track.header), opaque=True)
+    """From what the head says alone, which is looked at once more: whoever wrote it may mean harm."""
+    if not is_plausible_track(track, track.track):
+        raise ValueError(f"track {track.track} is no sound that is carried")
+    stream = container.add_stream_from_template(template_stream(track), opaque=True)
+    context = stream.codec_context
+    context.sample_rate, context.layout = track.sample_rate, track.layout
+    if track.extradata:
+        context.extradata = track.extradata
     stream.time_base = fraction(track.time_base)
+    stream.disposition = Disposition.default if track.default_track else Disposition(0)
+    if track.language:
+        stream.metadata["language"] = track.language
     return stream
 
 
-def _first_stream(file: bytes) -> Any:
-    """Of a file in memory. The stream keeps its container open.
-
-    The file may come from a source that means harm, by way of its head: it must not be a playlist.
-    """
-    options = {"format_whitelist": "nut,matroska", "protocol_whitelist": "none"}
-    return av.open(io.BytesIO(file), options=options).streams[0]
+def _chapters(head: Head) -> list[Any]:
+    """Numbered, for what they were called may be a name."""
+    base = Fraction(1, 1_000_000)
+    return [
+        {
+            "id": number,
+            "start": chapter.start_us,
+            "end": chapter.end_us,
+            "time_base": base,
+            "metadata": {"title": f"Chapter {number}"},
+        }
+        for number, chapter in enumerate(head.chapters, 1)
+    ]
 
 
 def _sync(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -52,10 +53,12 @@ class Upload:
         Raises:
             StreamError: it cannot be read.
         """
+        if path.is_symlink():
+            raise StreamError(f"{path}: is a link, which may lead anywhere; give the file itself")
         if not path.is_file():
             raise StreamError(f"{path}: expected a file")
         try:
-            with path.open("rb") as file:
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
                 return cls(path, file_digest(file, "sha256").hexdigest(), path.stat().st_size)
         except OSError as error:
             raise StreamError(f"{path}: cannot be read ({error.strerror})") from error
@@ -153,7 +156,11 @@ class Screener:
         }
         self._forget()
         lost.update(pictures.lost)
-        reason = pictures.reason or ("" if _unchanged(upload) else "the file changed while it was being read")
+        reason = (
+            pictures.reason
+            or _unseen(pictures.head)
+            or ("" if _unchanged(upload) else "the file changed while it was being read")
+        )
         return Screening(pictures.head, pictures.shown, looked, seconds, lost, reason, notes, verdicts)
 
     def _look(self, frame: Frame, notes: Notes) -> bool:
@@ -179,6 +186,12 @@ class Screener:
         for operator in self._operators.values():
             if isinstance(operator, Remembers):
                 operator.forget(STREAM)
+
+
+def _unseen(head: Head) -> str:
+    """What of a file was not looked at: players can be told to show it."""
+    others = head.other_videos
+    return f"{others} more video track{'s' if others > 1 else ''} in it, which nobody looked at" if others else ""
 
 
 def _unchanged(upload: Upload) -> bool:

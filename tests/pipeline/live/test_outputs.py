@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from engines import ConfigError
-from pipeline.live.outputs import is_single, merge_reports, output_folder, plan
+from pipeline.live.outputs import is_single, merge_reports, output_folder, plan, unwritable
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,45 @@ def test_no_source_is_overwritten(tmp_path: Path) -> None:
         plan([str(tmp_path / "x.mp4"), str(tmp_path / "x_anonymized.mp4")], None, "run")
     with pytest.raises(ConfigError, match="would overwrite a source"):
         plan([str(tmp_path / "x.mp4")], f"{tmp_path}/in/../x.mp4", "run")
+
+
+@pytest.mark.parametrize("name", ["x.avi", "x.gif", "x.ts", "x.mpg", "x.flv", "x.webm", "x.WMV", "x.jpg", "x.mp3"])
+def test_what_is_not_written_is_refused_by_a_sentence_that_names_what_is(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not written as \.\w+; name a file that ends with \.mp4, .* or \.mkv"):
+        plan(["in/a.mp4"], f"out/{name}", "run")
+
+
+def test_a_folder_may_be_called_like_a_file(tmp_path: Path) -> None:
+    (tmp_path / "clips.avi").mkdir()
+
+    (job,) = plan(["in/a.mp4"], str(tmp_path / "clips.avi"), "run")
+
+    assert job.output == str(tmp_path / "clips.avi/a_anonymized.mp4")
+
+
+def test_long_and_odd_names_make_names_that_fit() -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    long, strange = plan([f"in/{'ü' * 121}.mp4", f"in/{odd}.mkv"], "out", "run")
+
+    assert len(os.fsencode(Path(long.output).name)) <= 255 - 32
+    assert strange.output == f"out/{odd}_anonymized.mkv"
+    assert strange.source.url == f"in/{odd}.mkv"
+    assert strange.source.shown == "caf?.mkv"
+
+
+def test_a_source_knows_what_its_result_is_written_as() -> None:
+    jobs = plan(["a.mkv", "a.mov", "a.avi"], "out", "run")
+    (pushed,) = plan(["a.mkv"], "rtsp://server/out", "run")
+
+    assert [job.source.container for job in jobs] == ["matroska", "mov", "mp4"]
+    assert pushed.source.container == "rtsp"
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert unwritable(tmp_path / "new" / "folder") == ""
+    assert "cannot be written to" in unwritable(tmp_path / "file" / "folder")
 
 
 def test_several_sources_do_not_share_an_output() -> None:
