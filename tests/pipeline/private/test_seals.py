@@ -52,7 +52,10 @@ def test_streams_have_chains_of_their_own(chains: KeyChains) -> None:
         chains.open("dog", chains.seal("cam", 0, b"x"))
 
 
-@pytest.mark.parametrize("damage", [lambda v: v[:-1], lambda v: v[:20], lambda v: v[:0], lambda v: v[:7] + b"\1" + v[8:]])
+DAMAGE = (lambda v: v[:-1], lambda v: v[:20], lambda v: v[:0], lambda v: v[:7] + b"\1" + v[8:])
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_told(chains: KeyChains, damage: object) -> None:
     assert callable(damage)
     with pytest.raises(Unreadable):
