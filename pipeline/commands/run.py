@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from engines import ConfigError
+from engines import ConfigError, StreamError
 from operators import find
 from operators.options import options_model
 from pipeline.commands.console import console, errors, plain_errors
@@ -91,6 +91,8 @@ def run(
             show=print_event,
         )
         _drive(started)
+        if started.denied:
+            raise StreamError("; ".join(dict.fromkeys(outcome.reason for outcome in started.outcomes)))
         complete = _print_outcomes(started)
     raise typer.Exit(0 if complete else INCOMPLETE)
 

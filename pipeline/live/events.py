@@ -31,9 +31,11 @@ class EventKind(StrEnum):
     START = "start"
     STATUS = "status"
     WAITING = "waiting"
-    LOST = "lost"  # a source, or a server that is pushed to
+    SILENT = "silent"  # a camera that is connected
+    LOST = "lost"  # a camera, or a server that is pushed to
     REFUSED = "refused"  # by a camera: password, right, path
     BACK = "back"
+    GAP = "gap"  # so much of a camera is missing
     LATE = "late"
     WITHHELD = "withheld"
     COVERED = "covered whole"
@@ -49,8 +51,7 @@ class EventKind(StrEnum):
 
 LOSSES = frozenset(
     {
-        EventKind.LOST,
-        EventKind.REFUSED,
+        EventKind.GAP,
         EventKind.LATE,
         EventKind.WITHHELD,
         EventKind.NOT_PUSHED,
@@ -74,7 +75,7 @@ class Event:
         stream: within the run; empty where it concerns the whole run.
         utc_us: Unix time in microseconds.
 
-    >>> event = Event(EventKind.LOST, "rtsp://me:secret@door/live: \\x1b[2J gone", "run.0000.door")
+    >>> event = Event(EventKind.GAP, "rtsp://me:secret@door/live: \\x1b[2J gone", "run.0000.door")
     >>> event.reason, event.loss
     ('rtsp://door/live: ?[2J gone', True)
     """
@@ -217,7 +218,9 @@ def line_of(event: Event, name: str) -> str:
     '2024-05-06T07:08:09Z door: lost: no answer'
     """
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(event.utc_us // 1_000_000))
-    return ": ".join(part for part in (f"{moment} {public_line(name)}".rstrip(), event.kind, event.reason) if part)
+    name = public_line(name)
+    reason = event.reason.removeprefix(f"{name}: ") if name else event.reason
+    return f"{f'{moment} {name}'.rstrip()}: {event.kind}: {reason}"
 
 
 def of_broker_error(error: Exception, stream: str = "") -> Event:

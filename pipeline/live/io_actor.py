@@ -38,8 +38,9 @@ class IoActor:
         """Ends live sources, as if their cameras had been switched off for good."""
         self._stop.set()
 
-    def ingest(self, source: VideoSource) -> None:
-        self._with_broker(lambda broker: ingest(broker, source, self._config, self._stop, self._events.put))
+    def ingest(self, source: VideoSource) -> str:
+        """As the function of that name."""
+        return self._with_broker(lambda broker: ingest(broker, source, self._config, self._stop, self._events.put))
 
     def write_file(self, stream: str, path: str) -> sinks.Written:
         return self._with_broker(lambda broker: sinks.write_file(broker, stream, path))

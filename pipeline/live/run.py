@@ -44,12 +44,14 @@ class StreamOutcome:
 
     Attributes:
         reason: empty when its source was read to the end and all frames were accounted for.
+        denied: a camera let nobody in at the first try, so that nothing of it was ever read.
     """
 
     job: PlannedStream
     files: tuple[str, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     reason: str = ""
+    denied: bool = False
 
     @property
     def balanced(self) -> bool:
@@ -174,7 +176,8 @@ class Run:
                 parts = [self.folder.path / f"{number:04d}.jsonl" for number in range(len(self.jobs))]
                 for job, part in zip(self.jobs, parts, strict=True):
                     insert_events(part, self.events.of(job.source.stream))
-                merge_reports(parts, self.verdicts)
+                if not self.denied:
+                    merge_reports(parts, self.verdicts)
         except RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, FacewardenError):
@@ -206,6 +209,11 @@ class Run:
     def stop(self) -> None:
         """Ends live sources in an orderly way: their files are completed."""
         self._stopping = True
+
+    @property
+    def denied(self) -> bool:
+        """No source let anybody in: nothing came of this run, and nothing is written."""
+        return all(outcome.denied for outcome in self.outcomes)
 
     @property
     def _width(self) -> int:
@@ -241,6 +249,8 @@ class Run:
             outcome.reason = outcome.reason or str(cause)
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
             return
+        if kind == "ingest" and result:
+            outcome.denied = True
         if kind == "sink" and isinstance(result, Written):
             end = End.FromString(result.end)
             outcome.files, outcome.ledger = result.files, end.ledger

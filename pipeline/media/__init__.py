@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.media.decoder import Decoded, Decoder, Undecodable, slot_count
-    from pipeline.media.demuxer import Demuxer
+    from pipeline.media.demuxer import Demuxer, SourceDenied
     from pipeline.media.encoder import Encoder, EncoderClock, masked_head, working_encoder
     from pipeline.media.mux import FileMuxer, RtspPusher, container_for
 
@@ -21,6 +21,7 @@ _HOMES = {
     "Undecodable": "decoder",
     "slot_count": "decoder",
     "Demuxer": "demuxer",
+    "SourceDenied": "demuxer",
     "EncoderClock": "encoder",
     "Encoder": "encoder",
     "masked_head": "encoder",
@@ -45,6 +46,7 @@ __all__ = [
     "EncoderClock",
     "FileMuxer",
     "RtspPusher",
+    "SourceDenied",
     "Undecodable",
     "container_for",
     "masked_head",

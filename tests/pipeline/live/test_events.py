@@ -82,13 +82,14 @@ def test_what_goes_on_is_one_line_a_minute_until_it_was_over(tmp_path: Path, mon
     lost = [Event(EventKind.LOST, f"no answer; again in {pause} s", "run.0") for pause in (0.5, 1.0, 2.0)]
 
     log.extend(lost[:2])
+    log.add(Event(EventKind.GAP, "3 s", "run.0"))
     now[0] += REPEAT_S
     log.add(lost[2])
     log.add(Event(EventKind.BACK, "there", "run.0"))
     log.add(lost[0])
 
-    assert [line.split(": ")[1] for line in shown.lines] == ["lost", "lost", "back", "lost"]
-    assert log.counts("run.0") == {EventKind.LOST: 3}
+    assert [line.split(": ")[1] for line in shown.lines] == ["lost", "gap", "lost", "back", "lost"]
+    assert log.counts("run.0") == {EventKind.GAP: 1}
     assert log.counts("run.1") == {}
 
 
@@ -103,7 +104,7 @@ def test_another_reason_and_another_stream_are_no_repetition(tmp_path: Path) -> 
 
 def test_events_survive_the_driver(tmp_path: Path) -> None:
     log_at(tmp_path, Shown()).extend(
-        [Event(EventKind.LOST, "gone", "run.0"), Event(EventKind.BROKER, "away"), Event(EventKind.NOTE, "n", "run.1")]
+        [Event(EventKind.GAP, "gone", "run.0"), Event(EventKind.BROKER, "away"), Event(EventKind.NOTE, "n", "run.1")]
     )
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write('{"kind": "lo')  # a crash in the middle of a line
@@ -112,7 +113,7 @@ def test_events_survive_the_driver(tmp_path: Path) -> None:
     again = log_at(tmp_path, shown)
 
     assert [event.reason for event in again.of("run.0")] == ["gone", "away"]
-    assert again.counts("run.0") == {EventKind.LOST: 1}
+    assert again.counts("run.0") == {EventKind.GAP: 1}
     assert shown.lines == []
 
 
