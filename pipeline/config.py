@@ -100,7 +100,12 @@ class Config(Section):
     )
     lookahead_mb: int = Field(default=128, ge=8, description="What waiting pictures of one stream may take at most.")
     audio: Literal["copy", "drop"] = Field(default="copy", description="Sound is passed on bit for bit, or left out.")
-    backlog: int = Field(default=1024, ge=64, description="How many packets ingest may be ahead of the workers.")
+    backlog: int = Field(
+        default=1024,
+        ge=64,
+        description="How many packets ingest may be ahead of the workers; a camera is left where it would be further.",
+    )
+    backlog_mb: int = Field(default=256, ge=8, description="How many megabytes of packets it may be ahead of them.")
     workers: int = Field(default=0, ge=0, description="Actors; 0 is one a stream, at most one a core.")
     ingest_limit: int = Field(default=4, ge=1, description="How many files are read at once.")
 

@@ -929,6 +929,7 @@ class StreamState(_message.Message):
     RESUME_OFFSET_FIELD_NUMBER: _builtins.int
     ANEW_FIELD_NUMBER: _builtins.int
     SCENE_S_FIELD_NUMBER: _builtins.int
+    REACHED_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """of the output; a takeover adds one"""
     next_index: _builtins.int
@@ -947,6 +948,8 @@ class StreamState(_message.Message):
     """the frame at next_index begins a new clock"""
     scene_s: _builtins.float
     """of the frame before next_index, by the clock that operators decide by"""
+    reached: _builtins.int
+    """packets with lower numbers were taken in, and no unit can end with them alone"""
     @_builtins.property
     def source(self) -> Global___Head:
         """the head in force at the resume offset"""
@@ -976,10 +979,11 @@ class StreamState(_message.Message):
         resume_offset: _builtins.int = ...,
         anew: _builtins.bool = ...,
         scene_s: _builtins.float | None = ...,
+        reached: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_scene_s", b"_scene_s", "ledger", b"ledger", "scene_s", b"scene_s", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_s", b"_scene_s", "anew", b"anew", "encoder_clock", b"encoder_clock", "ended", b"ended", "epoch", b"epoch", "epoch_index", b"epoch_index", "last_pts", b"last_pts", "ledger", b"ledger", "next_index", b"next_index", "operators", b"operators", "resume_offset", b"resume_offset", "scene_s", b"scene_s", "settled", b"settled", "settled_below", b"settled_below", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scene_s", b"_scene_s", "anew", b"anew", "encoder_clock", b"encoder_clock", "ended", b"ended", "epoch", b"epoch", "epoch_index", b"epoch_index", "last_pts", b"last_pts", "ledger", b"ledger", "next_index", b"next_index", "operators", b"operators", "reached", b"reached", "resume_offset", b"resume_offset", "scene_s", b"scene_s", "settled", b"settled", "settled_below", b"settled_below", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__scene_s: _TypeAlias = _typing.Literal["scene_s"]  # noqa: Y015
     _WhichOneofArgType__scene_s: _TypeAlias = _typing.Literal["_scene_s", b"_scene_s"]  # noqa: Y015

@@ -46,7 +46,7 @@ class CameraAttempts:
         if self.trouble or self._silent:
             self._say(EventKind.BACK, f"pictures come again after {away_s:.1f} s")
             if self._worked and away_s > GRACE_S:
-                self._say(EventKind.GAP, f"{away_s:.1f} s without pictures" + (self.trouble and f": {self.trouble}"))
+                self._say(EventKind.GAP, f"{away_s:.1f} s without pictures")
         self._seen_s, self._pictures, self._worked = self._clock(), True, True
         self.trouble, self._silent, self._denials = "", False, 0
 

@@ -218,7 +218,9 @@ def line_of(event: Event, name: str) -> str:
     '2024-05-06T07:08:09Z door: lost: no answer'
     """
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(event.utc_us // 1_000_000))
-    return ": ".join(part for part in (f"{moment} {public_line(name)}".rstrip(), event.kind, event.reason) if part)
+    name = public_line(name)
+    reason = event.reason.removeprefix(f"{name}: ") if name else event.reason
+    return f"{f'{moment} {name}'.rstrip()}: {event.kind}: {reason}"
 
 
 def of_broker_error(error: Exception, stream: str = "") -> Event:

@@ -10,45 +10,45 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from contextlib import suppress
 
 from engines import StreamError
-from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Message, Writer
+from pipeline.brokers import INGEST, PACKETS, REJECTS, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
 from pipeline.jail.protocol import readable
+from pipeline.live.backlog import Backlog, NeverSettled
 from pipeline.live.camera_attempts import CameraAttempts
 from pipeline.live.events import Emit, nobody
 from pipeline.live.sources import VideoSource
 from pipeline.media import Demuxer, SourceDenied
-from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord, StreamState
+from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord
 
 BATCH_PACKETS, BATCH_BYTES, BATCH_S = 64, 1 << 20, 0.5
+WORKERS_PAUSE_S = 0.5
 LIVE_BATCH_S = 0.0
 """A camera's packet does not wait for the next one."""
 KILLED_PAUSE_S, MOST_KILLED = 1.0, 5
 """A demuxer that was killed at the same packet so often has died of it."""
 _WAS_KILLED = "its child process was killed"
-PATIENCE_S = 1.0
 
 
 class _PacketBatch:
     """Packets on their way out, written together with the state that counts them."""
 
-    def __init__(self, broker: Broker, writer: Writer, source: VideoSource, state: IngestState, backlog: int) -> None:
-        self._broker, self._writer, self._source, self._backlog = broker, writer, source, backlog
+    def __init__(self, writer: Writer, source: VideoSource, state: IngestState, backlog: Backlog) -> None:
+        self._writer, self._source, self._backlog = writer, source, backlog
         self._messages: list[Message] = []
         self._bytes = 0
         self._since = time.monotonic()
-        self._known = 0
         self._longest_s = LIVE_BATCH_S if source.live else BATCH_S
         self.state = state
 
-    def add(self, record: StreamRecord) -> None:
+    def add(self, record: StreamRecord, *, last: bool = False) -> None:
+        """Gathers a record, and writes all that were gathered when it is time, or with the `last` one."""
         value = record.SerializeToString()
         self._messages.append(Message(PACKETS, value))
         self._bytes += len(value)
         due = time.monotonic() - self._since > self._longest_s
-        if due or len(self._messages) >= BATCH_PACKETS or self._bytes >= BATCH_BYTES:
+        if not last and (due or len(self._messages) >= BATCH_PACKETS or self._bytes >= BATCH_BYTES):
             self.flush()
 
     def reject(self, reason: str, detail: str) -> None:
@@ -56,29 +56,30 @@ class _PacketBatch:
         self._messages.append(Message(REJECTS, reject.SerializeToString()))
 
     def flush(self) -> None:
+        """Writes what was gathered, when the workers have come near enough.
+
+        Raises:
+            StreamError: a camera, which cannot wait, is too far ahead of them; or see `Backlog.wait`.
+        """
+        self._backlog.add(self.state.next_number, self._bytes)
         if not self._source.live:
-            self._wait_for_workers()
+            self._backlog.wait()
+        elif not self._backlog.has_room():
+            raise StreamError(f"{self._source.shown}: {self._backlog.words}; left until they have caught up")
+        self.write()
+
+    def write(self) -> None:
+        """Writes what was gathered, whatever the workers do: nothing comes after it for now."""
         self._writer.write(self._source.stream, self._messages, self.state.SerializeToString())
         self._messages, self._bytes, self._since = [], 0, time.monotonic()
 
-    def _wait_for_workers(self) -> None:
-        """Until they lag by no more than the backlog; or, since a unit and its look-ahead may be longer than
-        that and can end only with more packets, until they have not moved for a while."""
-        settled, since = -1, time.monotonic()
-        while time.monotonic() - since < PATIENCE_S:
-            before, settled = settled, self._settled()
-            if self.state.next_number - settled <= self._backlog:
-                return
-            if settled != before:
-                since = time.monotonic()
-            time.sleep(0.02)
+    def count(self, next_number: int, record: StreamRecord) -> None:
+        """Takes note of a packet that was written in a former life."""
+        self._backlog.add(next_number, record.ByteSize())
 
-    def _settled(self) -> int:
-        """How far the workers are. Not what the broker still stores: that reaches back by two GOPs, however long."""
-        with suppress(BrokerError):  # what is known from before holds the reading back a little longer, no more
-            stored = self._broker.latest(STATE, self._source.stream)
-            self._known = StreamState.FromString(stored).settled_below if stored else 0
-        return self._known
+    def has_room(self) -> bool:
+        """Whether a camera may be opened."""
+        return self._backlog.has_room()
 
 
 def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.Event, emit: Emit = nobody) -> str:
@@ -99,7 +100,8 @@ def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.
         state = IngestState.FromString(stored) if stored else IngestState()
         if state.ended:
             return ""
-        batch = _PacketBatch(broker, writer, source, state, config.backlog)
+        backlog = Backlog(broker, source.stream, config.backlog, config.backlog_mb << 20, emit)
+        batch = _PacketBatch(writer, source, state, backlog)
         if source.live:
             return _follow(batch, source, config, stop, emit)
         _copy(batch, source, config)
@@ -121,8 +123,11 @@ def _copy(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
             return _end(batch, "")
         except BrokerError:
             raise
+        except NeverSettled as error:
+            batch.reject("source", str(error))
+            return _end(batch, str(error))
         except StreamError as error:
-            batch.flush()
+            batch.write()
             if batch.state.next_number != failed_at:
                 failed_at, fails, kills = batch.state.next_number, 0, 0
             killed = _WAS_KILLED in str(error)
@@ -157,7 +162,9 @@ def _read(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
             if state.next_number > written.next_number:
                 batch.state.CopyFrom(state)
                 batch.add(record)
-            elif state.next_number == written.next_number and state.chain != written.chain:
+                continue
+            batch.count(state.next_number, record)
+            if state.next_number == written.next_number and state.chain != written.chain:
                 raise changed
     if state.next_number < written.next_number:
         raise changed
@@ -208,8 +215,10 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
             return "" if worked or state.HasField("head") else detail
         state.trouble = f"{detail}; trying again in {pause_s:.1f} s"
         batch.reject("source", state.trouble)
-        batch.flush()
+        batch.write()
         stop.wait(pause_s)
+        while not (stop.is_set() or batch.has_room()):
+            stop.wait(WORKERS_PAUSE_S)
     _end(batch, attempts.reason)
     return ""
 
@@ -232,5 +241,5 @@ def _number(state: IngestState, packet: Packet) -> None:
 def _end(batch: _PacketBatch, reason: str) -> None:
     batch.state.ended = True
     end = End(ledger=Ledger(packets=batch.state.video_packets), reason=readable(reason))
-    batch.add(StreamRecord(end=end))
-    batch.flush()
+    batch.add(StreamRecord(end=end), last=True)
+    batch.write()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ class QueuedRecord:
     body: StreamRecord
     offset: int
     next_offset: int
+
+
+HUNGRY_S = 0.5
 
 
 class RecordQueue:
@@ -58,6 +62,11 @@ class RecordQueue:
                 self.received_us = body.packet.received_us
         self._records.append(QueuedRecord(body, record.offset, record.next_offset))
 
+    @property
+    def fed(self) -> int:
+        """The number after the last packet that came in; 0 before the first."""
+        return 0 if self._fed is None else self._fed + 1
+
     def __len__(self) -> int:
         """How many records wait to be worked on."""
         return len(self._records) + (self.closing is not None)
@@ -68,3 +77,35 @@ class RecordQueue:
 
     def pop(self) -> None:
         self._records.popleft()
+
+
+class Hunger:
+    """Whether a stream's owner has had nothing to do for a while, so that ingest has to be told: it may be waiting for
+    this stream, and this stream for more than it may write.
+
+    Args:
+        live_packets: of a camera, which waits for nobody, only where so many are not settled.
+    """
+
+    def __init__(self, live_packets: int) -> None:
+        self._live_packets = live_packets
+        self._since: float | None = None
+        self._told = 0
+
+    def asks(self, queue: RecordQueue, border: int, *, works: bool, live: bool) -> bool:
+        """Whether to tell now that all packets of the queue were taken in, of which those below the border are settled.
+
+        Args:
+            works: there is something to do.
+            live: the stream is a camera's.
+        """
+        if works or queue.closing is not None:
+            self._since = None
+            return False
+        self._since = self._since or time.monotonic()
+        fed = queue.fed
+        hungry = time.monotonic() - self._since > HUNGRY_S and fed > max(self._told, border)
+        if not hungry or (live and fed - border <= self._live_packets):
+            return False
+        self._told = fed
+        return True

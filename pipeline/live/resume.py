@@ -42,6 +42,7 @@ class ResumePoint:
         settled_below, settled: packets that are accounted for, all below a number and some above it.
         operators: what operators remember, by step.
         ended: all of the stream is committed.
+        reached: packets below it were taken in, and no unit can end with them alone: ingest may go on.
 
     >>> ResumePoint.from_bytes(ResumePoint(next_index=7, settled=(9,)).to_bytes()).settled
     (9,)
@@ -59,6 +60,7 @@ class ResumePoint:
     ledger: Ledger = field(default_factory=Ledger)
     output: OutputPoint = OutputPoint()
     ended: bool = False
+    reached: int = 0
 
     @classmethod
     def from_bytes(cls, stored: bytes | None) -> ResumePoint:
@@ -77,6 +79,7 @@ class ResumePoint:
             ledger=state.ledger,
             output=OutputPoint(state.epoch, state.anew, state.encoder_clock),
             ended=state.ended,
+            reached=state.reached,
         )
 
     def to_bytes(self) -> bytes:
@@ -95,8 +98,13 @@ class ResumePoint:
             anew=self.output.anew,
             encoder_clock=self.output.encoder_clock,
             ended=self.ended,
+            reached=self.reached,
         )
         return state.SerializeToString()
+
+
+STEP_PACKETS = 64
+"""How exactly is known where packets stand that are no keyframes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +116,35 @@ class DecodeMark:
     head: Head
 
 
+STEP_PACKETS = 64
+"""How exactly is known where packets stand that are no keyframes."""
+
+
 class DecodeMarks:
-    """Keyframes of the source's epoch, of which a takeover begins two before the border: leading pictures and
-    intra-refresh need what came before a keyframe."""
+    """Where in the source's epoch a takeover can begin: two keyframes before the border, for leading pictures and
+    intra-refresh need what came before a keyframe. All packets from there on are kept, so it lies within a bound; where
+    no keyframe does, a takeover begins between them, and shows nothing before the next one.
 
-    def __init__(self, first: DecodeMark) -> None:
-        self._marks = deque([first])
+    Args:
+        max_packets, max_bytes: of settled packets that may be kept.
+    """
 
-    def add(self, mark: DecodeMark) -> None:
-        self._marks.append(mark)
+    def __init__(self, first: DecodeMark, *, max_packets: int = 1 << 62, max_bytes: int = 1 << 62) -> None:
+        self._max_packets, self._max_bytes = max_packets, max_bytes
+        self._marks, self._steps = deque([_Place(first, first.number, 0)]), deque([_Place(first, first.number, 0)])
+        self._bytes, self._fresh = 0, True
+
+    def add(self, mark: DecodeMark, *, key: bool = True, size: int = 0) -> None:
+        """Takes note of a packet, of so many bytes, that stands there."""
+        if self._fresh:  # the first: whoever took over did not know its number
+            self._fresh = False
+            self._marks[0].number = self._steps[0].number = max(mark.number, self._marks[0].number)
+        place = _Place(mark, mark.number, self._bytes)
+        if key:
+            self._marks.append(place)
+        if mark.number >= self._steps[-1].number + STEP_PACKETS:
+            self._steps.append(place)
+        self._bytes += size
 
     def resume_at(self, border: int) -> DecodeMark:
         """Where to begin, when packets below the border are settled.
@@ -127,6 +155,22 @@ class DecodeMarks:
         >>> marks.resume_at(25).number
         10
         """
-        while len(self._marks) > 2 and self._marks[2].number <= border:
+        while len(self._marks) > 2 and self._marks[2].mark.number <= border:
             self._marks.popleft()
-        return self._marks[0]
+        while len(self._steps) > 1 and self._steps[1].number <= border:
+            self._steps.popleft()
+        latest = self._steps[0]
+        for place in self._marks:
+            near = border - place.number <= self._max_packets and latest.before - place.before <= self._max_bytes
+            if near and (place is self._marks[0] or place.number <= border):
+                return place.mark
+        return latest.mark
+
+
+@dataclass(slots=True)
+class _Place:
+    """A mark with its packet's true number, and how many bytes came before it."""
+
+    mark: DecodeMark
+    number: int
+    before: int

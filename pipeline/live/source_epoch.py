@@ -19,6 +19,9 @@ from pipeline.media.clock import FrameClock
 from pipeline.media.intake import Intake, PacketLost, PictureCame
 from pipeline.wire import Head, Packet
 
+KEPT_BACKLOGS = 4
+"""So many times the backlog in packets, and once in bytes, are kept for whoever takes a stream over in a long GOP."""
+
 
 class SourceEpoch:
     """A decoder of its own, and no way back to what was before it.
@@ -34,6 +37,7 @@ class SourceEpoch:
     Attributes:
         low_latency: packets are to leave as they are ready.
         wait_s: how long frames wait in the look-ahead.
+        blind: it was taken over in the middle of a GOP whose beginning is no longer stored.
     """
 
     def __init__(
@@ -50,7 +54,8 @@ class SourceEpoch:
         self.wait_s = config.wait_ms(live=self.head.live) / 1000
         slots = slot_count(self.head, memory_bytes=config.lookahead_mb << 20)
         self.intake = Intake(self.head, slots=slots, limits=config.jail.limits, deaths=deaths)
-        self.marks = DecodeMarks(mark)
+        self.marks = DecodeMarks(mark, max_packets=KEPT_BACKLOGS * config.backlog, max_bytes=config.backlog_mb << 20)
+        self.blind = False
         self._clock = FrameClock(self.head, last_pts=point.last_pts, scene_s=point.scene_s, index=point.epoch_index)
         self._index = point.next_index
         self._lookahead, self._queue = lookahead, queue
@@ -59,8 +64,10 @@ class SourceEpoch:
 
     def send(self, packet: Packet, offset: int, *, settled: bool) -> PacketLost | None:
         """Decodes a video packet that stands at that offset; see `Intake.send`."""
-        if packet.key:
-            self.marks.add(DecodeMark(offset, packet.number, self.head))
+        self.blind &= not packet.key
+        self.marks.add(DecodeMark(offset, packet.number, self.head), key=packet.key, size=len(packet.data))
+        if self.blind:
+            return None if settled else PacketLost(packet.number, "undecodable", "its keyframe is no longer stored")
         return self.intake.send(packet, settled=settled)
 
     def arrive(self, came: PictureCame) -> None:
@@ -79,7 +86,9 @@ class SourceEpoch:
             frame, stamp, packet.number, came.decoded.slot, self._clock.index, opens_epoch=opens, utc_us=utc_us
         )
         shown_at = stamp.pts * self._clock.base
-        if self._cuts.before(key=packet.key, time_s=shown_at, low_latency=self.low_latency, forced=opens):
+        if self._cuts.before(
+            key=packet.key, number=packet.number, time_s=shown_at, low_latency=self.low_latency, forced=opens
+        ):
             pending.cut = self._lookahead.arrived()
         self._index += 1
         if stamp.jumped:

@@ -20,7 +20,7 @@ from pipeline.config import Config
 from pipeline.live.ledger import PacketLedger
 from pipeline.live.lookahead import LookAhead
 from pipeline.live.masked_output import MaskedOutput
-from pipeline.live.record_queue import QueuedRecord, RecordQueue
+from pipeline.live.record_queue import Hunger, QueuedRecord, RecordQueue
 from pipeline.live.release import Release
 from pipeline.live.resume import DecodeMark, ResumePoint
 from pipeline.live.source_epoch import SourceEpoch
@@ -52,8 +52,7 @@ class StreamWork:
         config: Config,
         deaths: Mapping[int, int],
     ) -> None:
-        self.ended = False
-        self.decodes = False
+        self.ended = self.decodes = False
         self._config, self._deaths = config, deaths
         point = ResumePoint.from_bytes(member.state(stream))
         self._queue = RecordQueue(stream)
@@ -64,11 +63,13 @@ class StreamWork:
         copy_audio = config.audio == "copy"
         self._commits = StreamCommits(stream, member, point, self._output, self._ledger, copy_audio=copy_audio)
         self._source: SourceEpoch | None = None
+        self._hunger = Hunger(config.backlog // 2)
         with ExitStack() as undo:
             undo.callback(self.close)
             self._lookahead.begin(point.operators)
             if point.source is not None:
                 self._open(DecodeMark(point.resume_offset, 0, point.source))
+                self._epoch.blind = True  # until a head or a keyframe shows that nothing is missing
                 # No two encoder runs may share an epoch, so its number is stored before anything is sent under it.
                 self._commit(point.operators)
             undo.pop_all()
@@ -98,6 +99,8 @@ class StreamWork:
                 self._account_for(outcome)
                 while self._source.has_due():
                     self._release_first(self._source)
+        if self._hunger.asks(self._queue, self._ledger.border, works=moved or self.busy, live=self.live):
+            self._commits.reach(self._queue.fed)
         if self._queue.closing is not None and (self._source is None or self._source.intake.done):
             self._close_epoch(self._queue.closing)
             moved = True
@@ -137,7 +140,9 @@ class StreamWork:
             kind = record.body.WhichOneof("body")
             if kind == "packet":
                 self._take_packet(record)
-            elif kind == "end" or not self._is_known(record.body.head):
+            elif kind == "head" and self._is_known(record.body.head):
+                self._epoch.blind = False
+            else:
                 self._queue.closing = record
                 if self._source is not None:
                     self._source.intake.finish()

@@ -43,7 +43,7 @@ class StreamCommits:
         *,
         copy_audio: bool,
     ) -> None:
-        self.point = point
+        self.point = self._stored = point
         self._stream, self._member = stream, member
         self._output, self._ledger, self._copy_audio = output, ledger, copy_audio
         self._reports = StreamReports()
@@ -118,6 +118,19 @@ class StreamCommits:
         messages = [*self._output.take(), *self._reports.take()]
         resume, ended = self.point.resume_offset, self.point.ended
         self._member.commit(self._stream, messages, self.point.to_bytes(), resume_offset=resume, ended=ended)
+        self._stored = self.point
+
+    def reach(self, number: int) -> None:
+        """Tells ingest that packets below that number were all taken in, and no unit can end with them alone. Nothing
+        else of what was stored last is changed.
+
+        Raises:
+            Fenced, BrokerError: see `Member.commit`.
+        """
+        self.point = replace(self.point, reached=number)
+        self._stored = replace(self._stored, reached=number)
+        stored = self._stored
+        self._member.commit(self._stream, [], stored.to_bytes(), resume_offset=stored.resume_offset)
 
     def finish(self, mark: DecodeMark | None, end: End, verdicts: Iterable[Verdict], ended_at: int) -> None:
         """Accounts for the end of the stream, and commits all of it.

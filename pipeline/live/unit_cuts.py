@@ -11,6 +11,8 @@ UNIT_FRAMES = 32
 LONGEST_UNIT = 96
 """And here at the latest: it bounds what a crash repeats, and memory."""
 UNIT_S = 1
+LONGEST_UNIT_PACKETS = 1024
+"""And where so many packets of all tracks have come: sound waits for the pictures, and what waits is stored."""
 
 
 class UnitCuts:
@@ -25,19 +27,22 @@ class UnitCuts:
     def __init__(self) -> None:
         self._frames = 0
         self._began_s: Fraction | None = None
+        self._first = 0
 
-    def before(self, *, key: bool, time_s: Fraction, low_latency: bool, forced: bool = False) -> bool:
+    def before(self, *, key: bool, time_s: Fraction, low_latency: bool, number: int = 0, forced: bool = False) -> bool:
         """Whether a unit ends before the frame that now comes.
 
         Args:
             key: its picture is that of a keyframe.
             time_s: when it is shown.
+            number: of its packet, all tracks counted.
             low_latency: units are cut by frames and time alone, since the encoder makes keyframes of its own.
             forced: it begins a new epoch.
         """
-        cut = forced or self._may_cut(key, time_s, low_latency)
+        full = self._frames > 0 and number - self._first >= LONGEST_UNIT_PACKETS
+        cut = forced or full or self._may_cut(key, time_s, low_latency)
         if cut or self._began_s is None:
-            self._frames, self._began_s = 0, time_s
+            self._frames, self._began_s, self._first = 0, time_s, number
         self._frames += 1
         return cut
 

@@ -91,7 +91,7 @@ class Demuxer:
                 "pipeline.media.demuxer_child",
                 settings,
                 limits,
-                error=lambda words: StreamError(scrubbed(words, source)),
+                error=self._public_error,
                 subject=self._subject,
                 profile=way.profile,
                 address=way.address,
@@ -101,6 +101,9 @@ class Demuxer:
             if way.descriptor is not None:
                 os.close(way.descriptor)
         self._picture_s = time.monotonic()
+
+    def _public_error(self, words: str) -> StreamError:
+        return StreamError(scrubbed(words, self._source))
 
     @property
     def pid(self) -> int:
@@ -119,7 +122,7 @@ class Demuxer:
             raise StopIteration
         if message.kind == DENIED:
             self.close()
-            raise SourceDenied(f"{self._subject}: {scrubbed(printable(message.payload), self._source)}")
+            raise SourceDenied(scrubbed(f"{self._subject}: {printable(message.payload)}", self._source))
         try:
             record = StreamRecord.FromString(message.payload)
         except DecodeError:

@@ -14,6 +14,7 @@ import pytest
 from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Fenced, Message, Writer
 from pipeline.config import Config, Step
+from pipeline.live import backlog
 from pipeline.live import ingest as module
 from pipeline.live.camera_attempts import DENIED_PAUSES_S
 from pipeline.live.events import Event, EventKind
@@ -425,8 +426,8 @@ class Workers:
         ahead: how far the reader was ahead of them at each write.
     """
 
-    def __init__(self, broker: Broker, step: int) -> None:
-        self._broker, self._step = broker, step
+    def __init__(self, broker: Broker, step: int, *, hungry: bool = False) -> None:
+        self._broker, self._step, self._hungry = broker, step, hungry
         self._settled = self._asked = 0
         self.ahead: list[int] = []
 
@@ -440,7 +441,8 @@ class Workers:
         if self._asked % 2:
             raise BrokerError("cannot be told now")
         self._settled += self._step
-        return StreamState(settled_below=self._settled).SerializeToString()
+        reached = IngestState.FromString(self._broker.latest(INGEST, stream) or b"").next_number if self._hungry else 0
+        return StreamState(settled_below=self._settled, reached=reached).SerializeToString()
 
     def writer(self, name: str) -> Writer:
         writer = self._broker.writer(name)
@@ -454,17 +456,25 @@ class Workers:
         return writer
 
 
-def test_a_file_is_read_no_further_ahead_than_the_backlog(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(backlog, "time", clock)
+    return clock
+
+
+def test_a_file_is_read_no_further_ahead_than_the_backlog(
+    broker: Broker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "Demuxer", Script([[HEAD, *video(400)]]).open)
     workers = Workers(broker, step=1)
 
     read(workers, file_source("x.mp4"), CONFIG.model_copy(update={"backlog": 64}))
 
     assert len(packets(broker)) == 400
-    assert max(workers.ahead) == 64
-    assert sum(clock.naps) > 5 * module.PATIENCE_S  # as long as they move, they are waited for
+    assert max(workers.ahead[:-1]) == 64
+    assert sum(clock.naps) > 5  # as long as they move, they are waited for
 
 
 def test_large_packets_are_not_gathered(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -476,29 +486,81 @@ def test_large_packets_are_not_gathered(broker: Broker, monkeypatch: pytest.Monk
     assert len(workers.ahead) == 3  # two of 1.2 MB, and one with the end
 
 
-def test_workers_that_stand_still_are_not_waited_for_without_end(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
+class Given(Exception):
+    """Long enough."""
+
+
+@pytest.mark.parametrize(
+    ("change", "size", "stored_packets"),
+    [({"backlog": 64}, 10, 64), ({"backlog": 500}, 10, 500), ({"backlog_mb": 8}, 1 << 20, 8)],
+    ids=["few packets", "more packets", "bytes"],
+)
+def test_workers_that_stand_are_never_written_past(
+    broker: Broker,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, int],
+    size: int,
+    stored_packets: int,
 ) -> None:
-    monkeypatch.setattr(module, "Demuxer", Script([[HEAD, *video(200)]]).open)
-    clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
+    """For as long as they stand, which is said."""
+    monkeypatch.setattr(module, "Demuxer", Script([[HEAD, *(coded(bytes(size)) for _ in range(1000))]]).open)
+    events: list[Event] = []
+
+    def emit(event: Event) -> None:
+        events.append(event)
+        if clock.now > 1600:
+            raise Given
+
+    with pytest.raises(Given):
+        ingest(Workers(broker, step=0), file_source("x.mp4"), CONFIG.model_copy(update=change), threading.Event(), emit)
+
+    assert stored_packets - 64 < len(packets(broker)) <= stored_packets
+    assert len(events) == pytest.approx(20, abs=1)
+    assert events[0].reason.startswith("for workers: the workers are ") and events[0].kind is EventKind.WAITING
+
+
+def test_workers_that_need_more_for_a_unit_are_given_it(
+    broker: Broker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "Demuxer", Script([[HEAD, *video(1000)]]).open)
+
+    read(Workers(broker, step=0, hungry=True), file_source("x.mp4"), CONFIG.model_copy(update={"backlog": 64}))
+
+    assert len(packets(broker)) == 1000
+    assert not [nap for nap in clock.naps if nap > 1]
+
+
+def test_a_unit_that_never_ends_ends_its_stream(broker: Broker, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = [[HEAD, *(coded(bytes(1 << 20)) for _ in range(90))]] * 2
+    monkeypatch.setattr(module, "Demuxer", Script(script).open)
+
+    read(Workers(broker, step=0, hungry=True), file_source("x.mp4"), CONFIG.model_copy(update={"backlog_mb": 8}))
+
+    assert 32 <= len(packets(broker)) <= 34
+    assert stored(broker)[-1].end.reason.startswith("no unit of it ends within 3")
+    assert clock.now < 1100
+
+
+def test_a_camera_that_is_too_far_ahead_is_left(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until workers have caught up; with a word, and as a new epoch."""
+    monkeypatch.setattr(module, "WORKERS_PAUSE_S", 0.0)
+    script = Script([[HEAD, *video(100)], [HEAD, *video(10)], *[[HEAD]] * 9])
+    monkeypatch.setattr(module, "Demuxer", script.open)
     workers = Workers(broker, step=0)
+    events: list[Event] = []
 
-    read(workers, file_source("x.mp4"), CONFIG.model_copy(update={"backlog": 64}))
+    def emit(event: Event) -> None:
+        events.append(event)
+        workers._step = 30 if event.kind is EventKind.LOST else 0
 
-    assert len(packets(broker)) == 200
-    assert sum(clock.naps) == pytest.approx(3 * module.PATIENCE_S, abs=0.1)
-    assert max(workers.ahead) == 200
+    ingest(workers, CAMERA, CONFIG.model_copy(update={"backlog": 64}), Patience(9), emit)
 
-
-def test_a_camera_is_never_held_back(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "Demuxer", Script([[HEAD, *video(100)]]).open)
-    monkeypatch.setattr(module, "PATIENCE_S", 60.0)
-    workers = Workers(broker, step=0)
-
-    read(workers, CAMERA, CONFIG.model_copy(update={"backlog": 64}), Patience(1))
-
-    assert max(workers.ahead) == 100
+    assert max(workers.ahead) == 65  # with the one that was too many
+    (reject, *_) = rejects(broker)
+    assert "the workers are 65 packets behind; left until they have caught up; trying again" in reject.detail
+    assert [head.epoch for head in heads(broker)][:2] == [0, 1]
+    assert [packet.number for packet in packets(broker)] == list(range(75))
 
 
 def test_what_a_child_may_use_is_what_the_config_says(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from engines import StreamError
+from pipeline.live import record_queue
 from pipeline.live.dry_run import record_of
-from pipeline.live.record_queue import QueuedRecord, RecordQueue
+from pipeline.live.record_queue import Hunger, QueuedRecord, RecordQueue
 from pipeline.wire import End, Head, Packet, StreamRecord
+from tests.pipeline.live.clock import Clock
 
 
 def video(number: int, *, epoch: int = 0, pts: int | None = None) -> StreamRecord:
@@ -112,3 +114,21 @@ def test_nothing_is_taken_before_the_epoch_is_closed() -> None:
 )
 def test_how_far_the_camera_is(bodies: list[StreamRecord], newest: tuple[int, int]) -> None:
     assert queue_of(*bodies).newest == newest
+
+
+def test_who_has_nothing_to_do_for_a_while_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(record_queue, "time", clock)
+    hunger, queue = Hunger(live_packets=100), RecordQueue("cam")
+
+    def asks(fed: int, border: int = 0, *, live: bool = False, works: bool = False, after_s: float = 0.3) -> bool:
+        clock.now += after_s
+        queue._fed = fed - 1
+        return hunger.asks(queue, border, works=works, live=live)
+
+    assert not asks(9, works=True) and not asks(9) and not asks(9)
+    assert asks(9)
+    assert not asks(9)  # it was told
+    assert asks(12) and not asks(15, border=15)  # nothing waits
+    assert not asks(15, works=True) and not asks(16)
+    assert not asks(90, live=True, after_s=9) and asks(120, live=True)

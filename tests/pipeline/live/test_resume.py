@@ -119,3 +119,33 @@ def test_however_the_border_moves_two_keyframes_up_to_it_are_kept(keys: set[int]
 
         reached = [number for number in (0, *sorted(keys)) if number <= border]
         assert begins_at == (reached[-2] if len(reached) > 1 else 0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "border", "begins_at"),
+    [
+        ([0, 400, 800], 900, 400),  # 500 packets are kept
+        ([0, 300, 850], 900, 850),  # two keyframes back were 600
+        ([0], 400, 0),
+        ([0], 900, 896),  # no keyframe is near: at a packet that is known, next to the border
+        ([0, 950], 900, 896),  # the next keyframe lies ahead
+        ([0, 390, 950], 900, 896),
+    ],
+    ids=["near enough", "one of them", "one GOP", "one long GOP", "before a keyframe", "after one"],
+)
+@pytest.mark.parametrize("by", ["packets", "bytes"])
+def test_no_more_is_kept_than_is_allowed(keys: list[int], border: int, begins_at: int, by: str) -> None:
+    bound = {"max_packets": 500} if by == "packets" else {"max_bytes": 50_000}
+    marks = DecodeMarks(DecodeMark(0, 0, Head()), **bound)
+    for number in range(1000):
+        marks.add(DecodeMark(number, number, Head()), key=number in keys, size=100)
+
+    assert [marks.resume_at(at).number for at in (*range(0, border, 7), border)][-1] == begins_at
+
+
+def test_a_takeover_counts_from_where_it_begins_not_from_the_start() -> None:
+    marks = DecodeMarks(DecodeMark(77, 0, Head()), max_packets=500)  # its state does not say the number
+    for number in range(5000, 5200):
+        marks.add(DecodeMark(number, number, Head()), key=number == 5000, size=100)
+
+    assert marks.resume_at(5199).offset == 77

@@ -333,3 +333,19 @@ def test_frames_wait_as_long_as_the_config_says() -> None:
     assert stage.epoch.wait_s == 0.08
     assert due == [False, False, False, True, True]
     assert detector.looked == list(range(5))
+
+
+# -- a takeover in the middle of a GOP -------------------------------------------------------------------
+
+
+def test_nothing_is_shown_of_a_gop_whose_beginning_is_gone(decoders: Opened) -> None:
+    """What a decoder makes of it may show a face that no detector knows."""
+    stage = Stage()
+    stage.epoch.blind = True
+
+    sent = [stage.epoch.send(packet(n, key=n == 4), n, settled=n == 2) for n in (2, 3, 4, 5)]
+
+    assert [lost and (lost.number, lost.detail) for lost in sent] == [
+        None, (3, "its keyframe is no longer stored"), None, None
+    ]  # fmt: skip
+    assert [given.number for given in decoders[0]._under_way] == [4, 5]

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -17,14 +18,17 @@ import pytest
 
 from bench import chaos
 from engines import FrameError
-from pipeline.brokers import STATE, Broker, Member, open_broker
+from pipeline.brokers import PACKETS, STATE, Broker, Member, Message, open_broker
 from pipeline.config import Config, Step
+from pipeline.live import record_queue
 from pipeline.live.ingest import ingest
+from pipeline.live.resume import STEP_PACKETS
 from pipeline.live.sinks import write_file
+from pipeline.live.source_epoch import KEPT_BACKLOGS
 from pipeline.live.sources import VideoSource
 from pipeline.live.worker import Worker
 from pipeline.media import Decoder
-from pipeline.wire import End, Packet, StreamState
+from pipeline.wire import End, Packet, StreamRecord, StreamState
 from tests.pipeline.live.test_run import seconds
 
 FRAMES = 130
@@ -272,3 +276,73 @@ def test_time_stamps_stay_exact(tmp_path: Path, clip: Path) -> None:
 def shown(path: Path) -> list[Fraction]:
     with av.open(str(path)) as container:
         return [seconds(frame) for frame in container.decode(video=0)]
+
+
+# -- what is kept ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def one_gop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("gop") / "clip.mp4"
+    chaos.make_clip(path, 700, gop=1000)
+    return path
+
+
+def test_a_long_gop_is_not_kept_for_ever_and_whoever_takes_it_over_shows_nothing_of_it(
+    tmp_path: Path, one_gop: Path
+) -> None:
+    settings = config("transactional").model_copy(update={"backlog": 100})
+    url, broker = take_in(tmp_path, one_gop, settings.model_copy(update={"backlog": 1024}))
+    kept: list[int] = []
+
+    class Counting(MortalMember):
+        def _deadly(self, write: Callable[..., None]) -> Callable[..., None]:
+            def call(*args: Any, **options: Any) -> None:
+                write(*args, **options)
+                state = StreamState.FromString(broker.latest(STATE, STREAM) or b"")
+                stored = broker.reader(PACKETS, STREAM).read(0, max_bytes=1)
+                first = StreamRecord.FromString(stored[0].value).packet.number if stored else 0
+                kept.append(state.settled_below - first)
+                if state.settled_below > 550:
+                    raise Crash
+
+            return call
+
+    with pytest.raises(Crash):
+        work(url, settings, lambda member: Counting(member, itertools.count(), 0, after=True))
+    work(url, settings)
+    end = finish(broker, tmp_path / "out.mp4")
+
+    assert 300 < max(kept) <= KEPT_BACKLOGS * 100 + STEP_PACKETS
+    ledger = end.ledger
+    assert ledger.packets == 700 == ledger.shown + sum(ledger.withheld.values())
+    assert 550 < ledger.shown < 700 and dict(ledger.withheld) == {"undecodable": 700 - ledger.shown}
+    seen = chaos.Seen()
+    chaos.look(tmp_path / "out.mp4", 700, seen)
+    assert not seen.unmasked
+
+
+def test_a_worker_that_can_end_no_unit_says_how_far_it_is(
+    tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_queue, "HUNGRY_S", 0.05)
+    settings = config("transactional", lookahead_ms=60_000)
+    url, broker = take_in(tmp_path / "whole", clip, settings)
+    records = broker.reader(PACKETS, STREAM).read(0, max_bytes=1 << 30)
+    broker.close()
+    url = f"sqlite://{tmp_path}/part.db"
+    broker = open_broker(url)
+    broker.writer("w").write(STREAM, [Message(PACKETS, record.value) for record in records[:40]], b"")
+    stage, member = Worker(url, {}, "group", "worker", settings), broker.member("group", "worker")
+    deadline = time.monotonic() + 20
+
+    def stored() -> StreamState:
+        return StreamState.FromString(broker.latest(STATE, STREAM) or b"")
+
+    while stored().reached < 39:
+        assert time.monotonic() < deadline
+        stage.turn(member)
+
+    assert (stored().reached, stored().settled_below, stored().next_index) == (39, 0, 0)
+    stage.drop_all()
+    broker.close()

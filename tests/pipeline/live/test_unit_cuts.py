@@ -90,3 +90,12 @@ def test_a_second_is_counted_from_the_first_frame_on() -> None:
     slow = [cuts.before(key=True, time_s=Fraction(7 + number, 5), low_latency=True) for number in range(12)]
 
     assert [number for number, cut in enumerate(slow) if cut] == [5, 10]
+
+
+def test_a_unit_ends_where_much_sound_has_come_between_two_pictures() -> None:
+    """A picture in 12 s, with 600 packets of sound: what waits for the unit's end is stored."""
+    cuts = UnitCuts()
+
+    cut = [cuts.before(key=False, number=600 * n, time_s=Fraction(12 * n), low_latency=False) for n in range(8)]
+
+    assert cut == [False, False, True, False, True, False, True, False]
