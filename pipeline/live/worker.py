@@ -72,6 +72,7 @@ class Worker:
         except FacewardenError as error:
             self._unfit = error
         self._deaths: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._failed_at: dict[str, int] = {}
         self._works: dict[str, StreamWork] = {}
         self._events = EventQueue()
 
@@ -148,6 +149,7 @@ class Worker:
         moved = work.pump(0)
         if work.decodes:
             self._deaths[stream].pop(NO_PACKET, None)
+        self._forgive(stream, work)
         if work.ended:
             self._drop(stream)
         return moved
@@ -173,9 +175,21 @@ class Worker:
             # One stream's trouble, whatever it is, must not end the others'.
             log.exception("%s: begins again", stream)
             self._events.put(Event(EventKind.NOTE, f"work begins again after {type(error).__name__}: {error}", stream))
-            self._deaths[stream][FAILURES] += 1
+            self._count_failure(stream)
             self._begin_again(stream, member)
         return False
+
+    def _count_failure(self, stream: str) -> None:
+        work = self._works.get(stream)
+        if work is not None:
+            self._forgive(stream, work)
+            self._failed_at[stream] = max(work.settled, self._failed_at.get(stream, 0))
+        self._deaths[stream][FAILURES] += 1
+
+    def _forgive(self, stream: str, work: StreamWork) -> None:
+        """A failure is another one than those before, if something was accounted for in between."""
+        if work.settled > self._failed_at.get(stream, 0):
+            self._deaths[stream].pop(FAILURES, None)
 
     def _begin_again(self, stream: str, member: Member) -> None:
         self._drop(stream)
