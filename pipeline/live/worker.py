@@ -15,7 +15,7 @@ from typing import Any
 
 from engines import Engine, FacewardenError, FrameError, open_engine
 from operators import Operator
-from pipeline.brokers import BrokerError, Fenced, Member, Record, open_broker
+from pipeline.brokers import BrokerError, BrokerRefused, Fenced, Member, Record, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
 from pipeline.live.devices import open_shared, serving
@@ -91,7 +91,7 @@ class Worker:
         return True
 
     def work(self) -> None:
-        """Works until the process ends; raises as `ready`."""
+        """Works until the process ends; raises as `ready`, and BrokerRefused."""
         self.ready()  # before any stream is this worker's
         retry_on_broker_error(self._serve, lambda error: self._events.put(of_broker_error(error)))
 
@@ -161,6 +161,8 @@ class Worker:
                 return do(stream, member)
         except Fenced:
             self._drop(stream)
+        except BrokerRefused:
+            raise
         except BrokerError as error:
             log.warning("%s: %s", stream, error)
             self._events.put(of_broker_error(error))
