@@ -14,6 +14,10 @@ from engines import ConfigError
 from pipeline.live.sources import ANONYMIZED, LIVE, VIDEO_SUFFIXES, VideoSource, shown_name
 
 
+NAME = "{name}"
+"""Within an output: the name of each source, which makes one of several."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedStream:
     """One source and where its results go."""
@@ -33,8 +37,9 @@ def plan(sources: Sequence[str], output: str | None, run_id: str) -> list[Planne
     ('run1.0000.walk', 'masked/walk_anonymized.mkv')
     """
     single = output is not None and is_single(output)
-    if single and len(sources) > 1:
-        raise ConfigError(f"{shown_name(str(output))}: one output for {len(sources)} sources; give a folder")
+    if single and len(sources) > 1 and NAME not in str(output):
+        words = f"give a folder, or {NAME} within the name"
+        raise ConfigError(f"{shown_name(str(output))}: one output for {len(sources)} sources; {words}")
     read = {Path(url).resolve() for url in sources if not LIVE.match(url)}
     jobs: list[PlannedStream] = []
     taken: set[Path] = set()
@@ -42,13 +47,25 @@ def plan(sources: Sequence[str], output: str | None, run_id: str) -> list[Planne
         live = bool(LIVE.match(url))
         shown = shown_name(url) if live else Path(url).name
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", shown.partition("://")[2] or shown) if live else Path(url).stem
-        target = str(output) if single else str(_free_name(url, stem, live, output, taken))
+        target = _filled(str(output), stem, jobs) if single else str(_free_name(url, stem, live, output, taken))
         if Path(target).resolve() in read:
             raise ConfigError(f"{target}: would overwrite a source; choose another output")
         taken.add(Path(target))
         stream = f"{run_id}.{number:04d}.{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:40]}"
         jobs.append(PlannedStream(VideoSource(stream, url, live, shown), target))
     return jobs
+
+
+def _filled(output: str, stem: str, jobs: Sequence[PlannedStream]) -> str:
+    """The output of one of several sources, whose name stands in place of `NAME`.
+
+    >>> _filled("rtsp://server/{name}", "door", [PlannedStream(VideoSource("", "", True, ""), "rtsp://server/door")])
+    'rtsp://server/door_2'
+    """
+    taken = {job.output for job in jobs}
+    names = (stem if n == 1 else f"{stem}_{n}" for n in itertools.count(1))
+    filled = (output.replace(NAME, name) for name in names)
+    return next(target for target in filled if target not in taken or NAME not in output)
 
 
 def is_single(output: str) -> bool:
@@ -73,7 +90,8 @@ def output_folder(sources: Sequence[str], output: str | None) -> Path:
         first = sources[0]
         return Path.cwd() if LIVE.match(first) else Path(first).parent
     path = Path(output)
-    return path.parent if is_single(output) else path
+    folder = path.parent if is_single(output) else path
+    return next((part.parent for part in reversed((folder, *folder.parents)) if NAME in part.name), folder)
 
 
 def merge_reports(parts: Sequence[Path], whole: Path) -> None:
