@@ -36,6 +36,10 @@ class Fenced(BrokerError):
     """Another process owns this now. Nothing of this call was stored; drop the stream and continue."""
 
 
+class BrokerRefused(BrokerError):
+    """It refuses for good: a right, a size, a login. Trying again changes nothing; the run ends with these words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One whole message, chunks joined.
@@ -175,3 +179,19 @@ def open_broker(url: str, **options: str) -> Broker:
 
         return KafkaBroker(url, **options)
     raise ConfigError(f"{url}: no such broker; use sqlite:///folder/facewarden.db or kafka://host:port")
+
+
+def require_entry(url: str, **options: str) -> None:
+    """Looks whether a broker lets us in, before anything starts: a cluster that is asked later says nothing.
+
+    Raises:
+        ConfigError: an unknown option, or a value that is none.
+        BrokerRefused: says which step it refuses.
+        BrokerError: it does not answer.
+    """
+    if url.startswith("kafka://"):
+        from pipeline.brokers.kafka_client import Settings
+        from pipeline.brokers.kafka_probe import probe
+
+        settings = Settings.parse(url, options)
+        probe(settings.servers, settings.security)

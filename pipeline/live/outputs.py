@@ -20,6 +20,10 @@ SPARE = 48
 """Of these, so many are left to what others put around a name: numbers, the time, the mark of an unfinished file."""
 
 
+NAME = "{name}"
+"""Within an output: the name of each source, which makes one of several."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedStream:
     """One source and where its results go."""
@@ -42,16 +46,18 @@ def plan(sources: Sequence[str], output: str | None, run_id: str) -> list[Planne
     single = output is not None and is_single(output)
     if single:
         require_writable(str(output))
-    if single and len(sources) > 1:
-        raise ConfigError(f"{shown_name(str(output))}: one output for {len(sources)} sources; give a folder")
+    if single and len(sources) > 1 and NAME not in str(output):
+        words = f"give a folder, or {NAME} within the name"
+        raise ConfigError(f"{shown_name(str(output))}: one output for {len(sources)} sources; {words}")
     read = {Path(url).resolve() for url in sources if not LIVE.match(url)}
     jobs: list[PlannedStream] = []
     taken: set[Path] = set()
     for number, url in enumerate(sources):
         live = bool(LIVE.match(url))
-        shown = _told_apart(shown_name(url) if live else Path(url).name, jobs)
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", shown.partition("://")[2] or shown) if live else Path(url).stem
-        target = str(output) if single else str(_free_name(url, stem, live, output, taken))
+        name = shown_name(url) if live else Path(url).name
+        shown = _told_apart(name, jobs)
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name.partition("://")[2] or name) if live else Path(url).stem
+        target = _filled(str(output), stem, jobs) if single else str(_free_name(url, stem, live, output, taken))
         if Path(target).resolve() in read:
             raise ConfigError(f"{shown_name(target)}: would overwrite a source; choose another output")
         taken.add(Path(target))
@@ -81,6 +87,18 @@ def require_writable(output: str) -> None:
             f"{shown_name(output)}: masked video is not written as {suffix}; "
             f"name a file that ends with {', '.join(others)} or {last}, or a folder"
         )
+
+
+def _filled(output: str, stem: str, jobs: Sequence[PlannedStream]) -> str:
+    """The output of one of several sources, whose name stands in place of `NAME`.
+
+    >>> _filled("rtsp://server/{name}", "door", [PlannedStream(VideoSource("", "", True, ""), "rtsp://server/door")])
+    'rtsp://server/door_2'
+    """
+    taken = {job.output for job in jobs}
+    names = (stem if n == 1 else f"{stem}_{n}" for n in itertools.count(1))
+    filled = (output.replace(NAME, name) for name in names)
+    return next(target for target in filled if target not in taken or NAME not in output)
 
 
 def is_single(output: str) -> bool:
@@ -126,7 +144,8 @@ def output_folder(sources: Sequence[str], output: str | None) -> Path:
         folders = [Path.cwd() if LIVE.match(source) else Path(source).parent for source in sources]
         return next((folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)), folders[0])
     path = Path(output)
-    return path.parent if is_single(output) else path
+    folder = path.parent if is_single(output) else path
+    return next((part.parent for part in reversed((folder, *folder.parents)) if NAME in part.name), folder)
 
 
 def merge_reports(parts: Sequence[Path], whole: Path) -> None:

@@ -19,9 +19,10 @@ import ray
 from ray.exceptions import RayError
 
 from engines import FacewardenError, StreamError
-from pipeline.brokers import INGEST, Broker, BrokerError, open_broker
+from pipeline.brokers import INGEST, Broker, BrokerError, BrokerRefused, open_broker, require_entry
 from pipeline.config import Config
 from pipeline.live.actors import Actors, here, wanted_workers
+from pipeline.live.cluster import require_answer
 from pipeline.live.event_report import insert_events
 from pipeline.live.events import Event, EventKind, EventLog, Show, unseen
 from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan, unwritable
@@ -140,6 +141,9 @@ class Run:
         Closing this generator stops the run; what was committed stays, and the same command goes on from it.
         """
         began = time.monotonic()
+        require_entry(self._url, **self._options)
+        if self._ray_address is not None:
+            require_answer(self._ray_address)
         self.outcomes = [StreamOutcome(job) for job in self.jobs]
         opened = working = False
         try:
@@ -249,7 +253,7 @@ class Run:
             result = ray.get(call)
         except RayError as error:
             cause = getattr(error, "cause", None)
-            if not isinstance(cause, StreamError):
+            if not isinstance(cause, StreamError) or isinstance(cause, BrokerRefused):
                 raise
             outcome.reason = outcome.reason or str(cause)
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))

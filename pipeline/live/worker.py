@@ -15,7 +15,7 @@ from typing import Any
 
 from engines import Engine, FacewardenError, FrameError, open_engine
 from operators import Operator
-from pipeline.brokers import BrokerError, Fenced, Member, Record, open_broker
+from pipeline.brokers import BrokerError, BrokerRefused, Fenced, Member, Record, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
 from pipeline.jail import confinement
@@ -74,6 +74,7 @@ class Worker:
         except FacewardenError as error:
             self._unfit = error
         self._deaths: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._failed_at: dict[str, int] = {}
         self._works: dict[str, StreamWork] = {}
         self._events = EventQueue()
 
@@ -92,7 +93,7 @@ class Worker:
         return True
 
     def work(self) -> None:
-        """Works until the process ends; raises as `ready`."""
+        """Works until the process ends; raises as `ready`, and BrokerRefused."""
         self.ready()  # before any stream is this worker's
         retry_on_broker_error(self._serve, lambda error: self._events.put(of_broker_error(error)))
 
@@ -150,6 +151,7 @@ class Worker:
         moved = work.pump(0)
         if work.decodes:
             self._deaths[stream].pop(NO_PACKET, None)
+        self._forgive(stream, work)
         if work.ended:
             self._drop(stream)
         return moved
@@ -161,6 +163,8 @@ class Worker:
                 return do(stream, member)
         except Fenced:
             self._drop(stream)
+        except BrokerRefused:
+            raise
         except BrokerError as error:
             log.warning("%s: %s", stream, error)
             self._events.put(of_broker_error(error))
@@ -175,9 +179,21 @@ class Worker:
             # One stream's trouble, whatever it is, must not end the others'.
             log.exception("%s: begins again", stream)
             self._events.put(Event(EventKind.NOTE, f"work begins again after {type(error).__name__}: {error}", stream))
-            self._deaths[stream][FAILURES] += 1
+            self._count_failure(stream)
             self._begin_again(stream, member)
         return False
+
+    def _count_failure(self, stream: str) -> None:
+        work = self._works.get(stream)
+        if work is not None:
+            self._forgive(stream, work)
+            self._failed_at[stream] = max(work.settled, self._failed_at.get(stream, 0))
+        self._deaths[stream][FAILURES] += 1
+
+    def _forgive(self, stream: str, work: StreamWork) -> None:
+        """A failure is another one than those before, if something was accounted for in between."""
+        if work.settled > self._failed_at.get(stream, 0):
+            self._deaths[stream].pop(FAILURES, None)
 
     def _begin_again(self, stream: str, member: Member) -> None:
         self._drop(stream)

@@ -19,7 +19,7 @@ import av.subtitles.stream  # PyAV would import it when it meets one, and then n
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.stream import Disposition
-from av.video.format import VideoFormat
+from av.video.format import VideoFormat, VideoFormatComponent
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -53,6 +53,9 @@ _LIVE_LOOK_AHEAD_S = 60.0
 """So long a camera may send sound before its first picture."""
 _ANALYZE_US = "1000000"
 _ENCODE = "signs such as / # ? % @ in a user or password must be percent-encoded, as %2F %23 %3F %25 %40"
+_BYTES_A_PIXEL = 3
+"""Of the largest pictures; ten bits with colour at half the resolution have as many. A worker holds over a dozen of
+them."""
 _LIKELY_RATE = 1000
 """Frames a second; more is the clock of a source that has not said its rate."""
 _MOST_CHAPTERS, _MICROSECONDS = 1000, 1_000_000
@@ -220,6 +223,17 @@ def _check_size(video: VideoStream, max_pixels: int) -> None:
         raise Refused("does not say how large its pictures are")
     if video.width * video.height > max_pixels:
         raise Refused(f"has pictures of {video.width}x{video.height}; at most {max_pixels} pixels are taken")
+    name = video.codec_context.pix_fmt
+    samples = sum(-(-c.bits // 8) * _share(c) for c in VideoFormat(name, 64, 64).components) if name else 0
+    size, most = round(video.width * video.height * samples), max_pixels * _BYTES_A_PIXEL
+    if size > most:
+        pictures = f"pictures of {video.width}x{video.height} in {name}"
+        raise Refused(f"has {pictures}, {size >> 20} MB each; at most {most >> 20} MB are taken")
+
+
+def _share(component: VideoFormatComponent) -> float:
+    """Samples of a component for each pixel."""
+    return component.width * component.height / 64**2
 
 
 class _Packets:

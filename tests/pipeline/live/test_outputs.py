@@ -195,3 +195,24 @@ def test_what_differs_in_a_secret_alone_is_numbered() -> None:
 
     assert [job.source.shown for job in jobs] == ["rtsp://cam/token/…", "rtsp://cam/token/… (2)"]
     assert len({job.output for job in jobs}) == 2
+
+
+@pytest.mark.parametrize(
+    ("output", "written"),
+    [
+        ("rtsp://server/{name}", ["rtsp://server/cam_door", "rtsp://server/cam_door_2", "rtsp://server/cam_yard"]),
+        ("out/{name}.mkv", ["out/cam_door.mkv", "out/cam_door_2.mkv", "out/cam_yard.mkv"]),
+        ("out/{name}/live.mp4", ["out/cam_door/live.mp4", "out/cam_door_2/live.mp4", "out/cam_yard/live.mp4"]),
+    ],
+)
+def test_one_pattern_names_the_outputs_of_several_sources(output: str, written: list[str]) -> None:
+    jobs = plan(["rtsp://cam/door", "rtsp://u:p@cam/door", "rtsp://cam/yard"], output, "run")
+
+    assert [job.output for job in jobs] == written
+
+
+def test_a_folder_for_each_source_is_no_place_for_the_run() -> None:
+    assert output_folder(["rtsp://cam/door"], "out/{name}/live.mp4") == Path("out")
+    assert output_folder(["rtsp://cam/door"], "out/{name}") == Path("out")
+    with pytest.raises(ConfigError, match=r"give a folder, or \{name\} within the name"):
+        plan(["rtsp://cam/door", "rtsp://cam/yard"], "rtsp://server/x", "run")

@@ -140,6 +140,22 @@ def test_what_is_not_taken_is_named(tmp_path: Path, tracks: list[Track], changes
     assert packets == []
 
 
+@pytest.mark.parametrize(("max_pixels", "taken"), [(64 * 48, False), (128 * 48, True)])
+def test_heavy_pictures_count_for_more(tmp_path: Path, max_pixels: int, taken: bool) -> None:
+    """A worker holds a dozen of them, by their bytes."""
+    path = tmp_path / "heavy.mkv"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p10le"
+        file.mux(stream.encode(av.VideoFrame(64, 48, "yuv444p10le")))
+        file.mux(stream.encode(None))
+
+    head, _, why = said(path, max_pixels=max_pixels)
+
+    assert (head is not None) == taken
+    assert taken or "64x48 in yuv444p10le, 0 MB each" in why
+
+
 def test_a_video_that_is_not_decoded_gives_way_to_a_smaller_one(tmp_path: Path) -> None:
     head, _, _ = said(file_of(tmp_path / "file.mkv", video((128, 96), codec="ffv1"), video((64, 48))))
 
