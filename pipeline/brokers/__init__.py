@@ -123,8 +123,12 @@ class Reader(Protocol):
     def read(self, timeout_s: float, *, max_bytes: int = 8 << 20) -> list[Record]:
         """The next committed records of the stream; empty if none arrived in time."""
 
-    def forget(self) -> None:
-        """Declares that what has been read will not be read again: it is deleted if the broker can delete by stream."""
+    def forget(self, *, before: int | None = None) -> None:
+        """Declares that what has been read will not be read again: it is deleted if the broker can delete by stream.
+
+        Args:
+            before: only what lies before this offset.
+        """
 
     def close(self) -> None: ...
 

@@ -140,7 +140,7 @@ class KafkaReader:
         with translated(self._topic_partition.topic):
             return int(self._consumer.end_offsets([self._topic_partition], timeout_ms=10_000)[self._topic_partition])
 
-    def forget(self) -> None:
+    def forget(self, *, before: int | None = None) -> None:
         """Does nothing: Kafka cannot delete by key, so records stay for the topic's retention."""
 
     def close(self) -> None:

@@ -248,11 +248,11 @@ class SqliteReader:
                 return []
             self._connection.nap(until)
 
-    def forget(self) -> None:
+    def forget(self, *, before: int | None = None) -> None:
+        end = self._offset if before is None else min(before, self._offset)
         with self._connection.transaction() as db:
             db.execute(
-                "DELETE FROM records WHERE topic = ? AND stream = ? AND id < ?",
-                (self._topic, self._stream, self._offset),
+                "DELETE FROM records WHERE topic = ? AND stream = ? AND id < ?", (self._topic, self._stream, end)
             )
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from pipeline.config import Config
 from pipeline.live import sinks
 from pipeline.live.ingest import ingest
 from pipeline.live.sources import VideoSource
+from pipeline.live.written import Written
 
 T = TypeVar("T")
 
@@ -35,10 +36,10 @@ class IoActor:
     def ingest(self, source: VideoSource) -> None:
         self._with_broker(lambda broker: ingest(broker, source, self._config, self._stop))
 
-    def write_file(self, stream: str, path: str) -> sinks.Written:
+    def write_file(self, stream: str, path: str) -> Written:
         return self._with_broker(lambda broker: sinks.write_file(broker, stream, path))
 
-    def push(self, stream: str, url: str, shown: str) -> sinks.Written:
+    def push(self, stream: str, url: str, shown: str) -> Written:
         return self._with_broker(lambda broker: sinks.push(broker, stream, url, shown))
 
     def write_verdicts(self, stream: str, path: str, shown: str) -> str:

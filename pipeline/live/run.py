@@ -28,11 +28,11 @@ from pipeline.live.io_actor import IoActor
 from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan
 from pipeline.live.preview import PreviewWindow
 from pipeline.live.ray_session import start_ray
-from pipeline.live.sinks import Written
 from pipeline.live.sources import LIVE, shown_name
 from pipeline.live.steps import check
 from pipeline.live.work_folder import WorkFolder
 from pipeline.live.worker import Worker
+from pipeline.live.written import Written
 from pipeline.wire import End, IngestState, Ledger, StreamState
 
 TICK_S = 0.2

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pipeline.media.decoder import Decoded, Decoder, Undecodable, slot_count
     from pipeline.media.demuxer import Demuxer
     from pipeline.media.encoder import Encoder, EncoderClock, masked_head, working_encoder
-    from pipeline.media.mux import FileMuxer, RtspPusher, container_for
+    from pipeline.media.mux import DiskError, FileMuxer, RtspPusher, container_for
+    from pipeline.media.recording import Recording, cut_recording, is_finished
 
 _HOMES = {
     "Decoded": "decoder",
@@ -25,7 +26,11 @@ _HOMES = {
     "Encoder": "encoder",
     "masked_head": "encoder",
     "working_encoder": "encoder",
+    "DiskError": "mux",
     "FileMuxer": "mux",
+    "Recording": "recording",
+    "cut_recording": "recording",
+    "is_finished": "recording",
     "RtspPusher": "mux",
     "container_for": "mux",
 }
@@ -41,12 +46,16 @@ __all__ = [
     "Decoded",
     "Decoder",
     "Demuxer",
+    "DiskError",
     "Encoder",
     "EncoderClock",
     "FileMuxer",
+    "Recording",
     "RtspPusher",
     "Undecodable",
     "container_for",
+    "cut_recording",
+    "is_finished",
     "masked_head",
     "slot_count",
     "working_encoder",
