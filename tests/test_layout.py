@@ -40,6 +40,7 @@ HOMES = {
     "sqlite3": ("pipeline/brokers/sqlite_*.py",),
     "ray": (
         "pipeline/live/run.py",
+        "pipeline/live/actors.py",
         "pipeline/live/ray_session.py",
         "pipeline/live/devices.py",
         "pipeline/training/ray_jobs.py",

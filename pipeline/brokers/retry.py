@@ -15,11 +15,13 @@ T = TypeVar("T")
 BROKER_PAUSE_S = 1.0
 
 
-def retry_on_broker_error(work: Callable[[], T]) -> T:
-    """Runs `work` until it completes without a broker error, with a pause after each error."""
+def retry_on_broker_error(work: Callable[[], T], on_error: Callable[[BrokerError], None] | None = None) -> T:
+    """Runs `work` until it completes without a broker error, with a pause after each error, which `on_error` gets."""
     while True:
         try:
             return work()
         except BrokerError as error:
             log.warning("%s; trying again", error)
+            if on_error is not None:
+                on_error(error)
             time.sleep(BROKER_PAUSE_S)

@@ -15,6 +15,7 @@ from operators import Operator, available, find
 from operators.options import described, options_model
 from pipeline.commands.console import console, plain_errors
 from pipeline.config import load
+from pipeline.live.step_order import shortcomings
 from pipeline.live.steps import check, try_detectors
 
 WIDTHS = {"name": 14, "expected": 50, "default": 9}
@@ -27,7 +28,8 @@ def check_config(config: Annotated[str, typer.Argument(help="YAML file, or the n
         loaded = load(config)
         check(loaded)
         try_detectors(loaded)
-        console.print(f"{config}: fine")
+        found = shortcomings([step.use for step in loaded.steps])
+        console.print(f"{config}: fine" + "".join(f", but {words}" for words in found), soft_wrap=True)
 
 
 def list_operators() -> None:

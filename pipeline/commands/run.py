@@ -12,12 +12,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from engines import ConfigError
+from engines import ConfigError, StreamError
 from operators import find
 from operators.options import options_model
 from pipeline.commands.console import console, errors, plain_errors
+from pipeline.commands.event_lines import StatusLines, note_of, print_event
 from pipeline.commands.progress import Bars
 from pipeline.config import Config, load
+from pipeline.live.events import EventKind
 
 STEP_FLAGS = ("style", "shape", "image", "scale", "cells", "threshold", "max_px")
 """Flags of `run` that are options of steps. They are declared like the others, and not made of the operators'
@@ -86,8 +88,11 @@ def run(
             ray_address=ray_address,
             verdicts=verdicts,
             preview=preview,
+            show=print_event,
         )
         _drive(started)
+        if started.denied:
+            raise StreamError("; ".join(dict.fromkeys(outcome.reason for outcome in started.outcomes)))
         complete = _print_outcomes(started)
     raise typer.Exit(0 if complete else INCOMPLETE)
 
@@ -157,21 +162,30 @@ def _drive(started: Any) -> None:
 
     before = signal.signal(signal.SIGINT, ask_to_stop)
     try:
-        with Bars() as bars:
-            bars.show(STARTING, 0, None)
+        if errors.is_terminal:
+            _draw(started)
+        else:
+            status = StatusLines(lambda line: print_event(EventKind.STATUS, line))
             for progress in started.drive():
-                if progress:
-                    bars.remove(STARTING)
-                for item in progress:
-                    speed = bars.speed(item.number)
-                    note = item.trouble or (f"{speed:.0f} fps" if speed else "")
-                    total = max(item.expected, item.shown) or None
-                    bars.show(item.name, item.shown, total, note=note, key=item.number)
+                status.update(progress)
     except KeyboardInterrupt:
         errors.print("stopped; the same command goes on from here")
         sys.exit(130)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _draw(started: Any) -> None:
+    """Bars that live as long as the run."""
+    with Bars() as bars:
+        bars.show(STARTING, 0, None)
+        for progress in started.drive():
+            if progress:
+                bars.remove(STARTING)
+            for item in progress:
+                total = max(item.expected, item.shown) if item.expected else None
+                note = note_of(item, bars.speed(item.number))
+                bars.show(item.name, item.shown, total, note=note, key=item.number)
 
 
 def _print_outcomes(started: Any) -> bool:
@@ -183,7 +197,9 @@ def _print_outcomes(started: Any) -> bool:
     for outcome in started.outcomes:
         ledger = outcome.ledger
         withheld = sum(ledger.withheld.values())
+        losses = started.events.counts(outcome.job.source.stream)
         complete &= not outcome.reason and not withheld and outcome.balanced and bool(outcome.files)
+        complete &= not losses and not outcome.blank
         table.add_row(
             outcome.job.source.shown,
             str(ledger.packets),
@@ -200,6 +216,11 @@ def _print_outcomes(started: Any) -> bool:
     for outcome in started.outcomes:
         if not outcome.balanced:
             errors.print(f"[red]{outcome.job.source.shown}: the ledger does not balance; please report this[/red]")
+        if outcome.blank:
+            errors.print(f"[red]{outcome.job.source.shown}:[/red] every frame was covered whole; nothing can be seen")
+        if losses := started.events.counts(outcome.job.source.stream):
+            words = ", ".join(f"{kind} {count}x" for kind, count in losses.items())
+            errors.print(f"[red]{outcome.job.source.shown}:[/red] {words}", highlight=False, soft_wrap=True)
         if outcome.reason:
             errors.print(f"[red]{outcome.job.source.shown}:[/red] {outcome.reason}", highlight=False, soft_wrap=True)
         for file in outcome.files:

@@ -16,14 +16,18 @@ from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
 from pipeline.jail.parent import JailLimits
+from pipeline.live.camera_attempts import CameraAttempts
+from pipeline.live.events import Emit, nobody
 from pipeline.live.sources import VideoSource
-from pipeline.media import Demuxer
+from pipeline.media import Demuxer, SourceDenied
 from pipeline.wire import End, Head, IngestState, Ledger, Packet, Reject, StreamRecord, StreamState
 
 BATCH_PACKETS, BATCH_BYTES, BATCH_S = 64, 1 << 20, 0.5
 LIVE_BATCH_S = 0.0
 """A camera's packet does not wait for the next one."""
-LONGEST_PAUSE_S = 30.0
+KILLED_PAUSE_S, MOST_KILLED = 1.0, 5
+"""A demuxer that was killed at the same packet so often has died of it."""
+_WAS_KILLED = "its child process was killed"
 PATIENCE_S = 1.0
 
 
@@ -77,10 +81,13 @@ class _PacketBatch:
         return self._known
 
 
-def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.Event) -> None:
+def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.Event, emit: Emit = nobody) -> str:
     """Reads one source to its end, a live one until `stop` is set; returns at once if that was done before.
 
     A source that cannot be read ends its stream with a reason, which the stream's last records carry.
+
+    Returns:
+        why a camera denied itself at the first try, after which there was no other; else nothing.
 
     Raises:
         BrokerError: what was read is not known to be stored; call again.
@@ -91,12 +98,12 @@ def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.
         stored = broker.latest(INGEST, source.stream)
         state = IngestState.FromString(stored) if stored else IngestState()
         if state.ended:
-            return
+            return ""
         batch = _PacketBatch(broker, writer, source, state, config.backlog)
         if source.live:
-            _follow(batch, source, config, stop)
-        else:
-            _copy(batch, source, config)
+            return _follow(batch, source, config, stop, emit)
+        _copy(batch, source, config)
+        return ""
     finally:
         writer.close()
 
@@ -109,10 +116,10 @@ def _limits(config: Config) -> JailLimits:
 def _copy(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
     """A file: from its start to its end, skipping what was written before.
 
-    What fails is tried again as long as it gets further, since a demuxer may have been killed by accident; a file
-    that breaks twice at the same packet is broken there.
+    What fails is tried again as long as it gets further. A file that breaks twice at the same packet is broken there; a
+    demuxer that was killed may have been so by accident, and is forgiven more often.
     """
-    failed_at = -1
+    failed_at, fails, kills = -1, 0, 0
     while True:
         try:
             _read(batch, source, config)
@@ -121,10 +128,15 @@ def _copy(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
             raise
         except StreamError as error:
             batch.flush()
-            if batch.state.next_number == failed_at:
+            if batch.state.next_number != failed_at:
+                failed_at, fails, kills = batch.state.next_number, 0, 0
+            killed = _WAS_KILLED in str(error)
+            fails, kills = fails + (not killed), kills + killed
+            if fails == 2 or kills == MOST_KILLED:
                 batch.reject("source", str(error))
                 return _end(batch, str(error))
-            failed_at = batch.state.next_number
+            if killed:
+                time.sleep(KILLED_PAUSE_S)
 
 
 def _read(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
@@ -155,13 +167,17 @@ def _read(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
         raise changed
 
 
-def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: threading.Event) -> None:
-    """A camera: opened again and again, until somebody stops it."""
-    pause_s, state = 0.5, batch.state
+def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: threading.Event, emit: Emit) -> str:
+    """A camera: opened again and again, until somebody stops it or it denies itself; returns as `ingest`."""
+    state = batch.state
+    worked = state.HasField("head")
+    attempts = CameraAttempts(source.stream, emit, worked=worked)
+    limits, audio = _limits(config), config.audio == "copy"
     while not stop.is_set():
-        began = time.monotonic()
+        attempts.begin()
+        denied = False
         try:
-            with Demuxer(source.url, audio=config.audio == "copy", limits=_limits(config), live=True) as demuxer:
+            with Demuxer(source.url, audio=audio, limits=limits, live=True, on_silence=attempts.silent) as demuxer:
                 for record in demuxer:
                     if record.WhichOneof("body") == "head":
                         if state.HasField("head"):
@@ -169,6 +185,7 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
                         _begin(batch, record.head, source)
                     else:
                         if record.packet.track == 0:
+                            attempts.picture()
                             record.packet.received_us = time.time_ns() // 1000
                         _number(state, record.packet)
                         batch.add(record)
@@ -178,17 +195,20 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
         except BrokerError:
             raise
         except StreamError as error:
-            detail = str(error)
+            detail, denied = str(error), isinstance(error, SourceDenied)
         if stop.is_set():
             break
-        if time.monotonic() - began > LONGEST_PAUSE_S:
-            pause_s = 0.5
+        pause_s = attempts.fail(detail, denied=denied)
+        if pause_s is None:
+            batch.reject("source", detail)
+            _end(batch, detail)
+            return "" if worked or state.HasField("head") else detail
         state.trouble = f"{detail}; trying again in {pause_s:.1f} s"
         batch.reject("source", state.trouble)
         batch.flush()
         stop.wait(pause_s)
-        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
-    _end(batch, "")
+    _end(batch, attempts.reason)
+    return ""
 
 
 def _begin(batch: _PacketBatch, head: Head, source: VideoSource) -> None:

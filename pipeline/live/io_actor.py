@@ -14,6 +14,7 @@ from pipeline.brokers import Broker, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
 from pipeline.live import sinks
+from pipeline.live.events import EventQueue, Taken, of_broker_error
 from pipeline.live.ingest import ingest
 from pipeline.live.sources import VideoSource
 from pipeline.live.written import Written
@@ -28,13 +29,19 @@ class IoActor:
         logging.basicConfig(level=logging.WARNING)
         self._url, self._options, self._config = broker, dict(options), config
         self._stop = threading.Event()
+        self._events = EventQueue()
+
+    def events(self, timeout_s: float) -> Taken:
+        """What has happened here, or what happens first within that time."""
+        return self._events.take(timeout_s)
 
     def stop(self) -> None:
         """Ends live sources, as if their cameras had been switched off for good."""
         self._stop.set()
 
-    def ingest(self, source: VideoSource) -> None:
-        self._with_broker(lambda broker: ingest(broker, source, self._config, self._stop))
+    def ingest(self, source: VideoSource) -> str:
+        """As the function of that name."""
+        return self._with_broker(lambda broker: ingest(broker, source, self._config, self._stop, self._events.put))
 
     def write_file(self, stream: str, path: str) -> Written:
         return self._with_broker(lambda broker: sinks.write_file(broker, stream, path))
@@ -53,4 +60,4 @@ class IoActor:
             finally:
                 broker.close()
 
-        return retry_on_broker_error(once)
+        return retry_on_broker_error(once, lambda error: self._events.put(of_broker_error(error)))

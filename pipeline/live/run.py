@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,24 +17,23 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from engines import FacewardenError, StreamError
-from pipeline.brokers import INGEST, STATE, Broker, BrokerError, open_broker
+from pipeline.brokers import BrokerError, open_broker
 from pipeline.config import Config
-from pipeline.live.devices import start_devices
-from pipeline.live.io_actor import IoActor
+from pipeline.live.actors import Actors, here, wanted_workers
+from pipeline.live.event_report import insert_events
+from pipeline.live.events import Event, EventKind, EventLog, Show, unseen
 from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan
 from pipeline.live.preview import PreviewWindow
+from pipeline.live.progress import TICK_S, ProgressWatch, StreamProgress
 from pipeline.live.ray_session import start_ray
 from pipeline.live.sources import LIVE, shown_name
+from pipeline.live.step_order import require_covers, shortcomings
 from pipeline.live.steps import check
 from pipeline.live.work_folder import WorkFolder
-from pipeline.live.worker import Worker
 from pipeline.live.written import Written
-from pipeline.wire import End, IngestState, Ledger, StreamState
-
-TICK_S = 0.2
+from pipeline.wire import End, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -46,28 +44,31 @@ class StreamOutcome:
 
     Attributes:
         reason: empty when its source was read to the end and all frames were accounted for.
+        denied: a camera let nobody in at the first try, so that nothing of it was ever read.
     """
 
     job: PlannedStream
     files: tuple[str, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     reason: str = ""
+    denied: bool = False
 
     @property
     def balanced(self) -> bool:
         ledger = self.ledger
         return bool(ledger.packets == ledger.shown + ledger.discarded + sum(ledger.withheld.values()))
 
+    @property
+    def blank(self) -> bool:
+        """Nothing of it can be seen: every frame that was shown is one cover."""
+        return bool(self.ledger.shown) and self.ledger.covered_whole >= self.ledger.shown
 
-@dataclass(frozen=True, slots=True)
-class StreamProgress:
-    """How far a stream is: frames shown, frames expected (0 where unknown), and what its camera suffers from."""
-
-    number: int
-    name: str
-    shown: int
-    expected: int
-    trouble: str
+    @property
+    def summary(self) -> str:
+        """The end of the stream in a line."""
+        ledger = self.ledger
+        words = f"{ledger.packets} packets, {ledger.shown} shown, {sum(ledger.withheld.values())} withheld"
+        return f"{words}; {self.reason}" if self.reason else words
 
 
 class Run:
@@ -80,6 +81,7 @@ class Run:
         ray_address: of a cluster; None starts Ray on this machine.
         verdicts: the file for the reports; None is `verdicts.jsonl` next to the output.
         preview: open a window with the first stream's masked video.
+        show: gets the line of each event.
 
     Raises:
         ConfigError: it cannot be run as asked; nothing was started.
@@ -96,8 +98,12 @@ class Run:
         ray_address: str | None = None,
         verdicts: str | None = None,
         preview: bool = False,
+        show: Show = unseen,
     ) -> None:
         check(config)
+        require_covers([step.use for step in config.steps])
+        if ray_address is None:
+            wanted_workers(config, len(sources), here())
         plan(sources, output, "")
         self.config = config
         folder = output_folder(sources, output)
@@ -118,6 +124,8 @@ class Run:
         self._stopping = False
         self._preview = preview
         self.startup_s = 0.0
+        names = {job.source.stream: job.source.shown for job in self.jobs}
+        self.events = EventLog(self.folder.path / "events.jsonl", names, show)
 
     def drive(self) -> Iterator[list[StreamProgress]]:
         """Runs to the end, yielding several times a second how far the streams are; then `outcomes` is filled.
@@ -129,26 +137,33 @@ class Run:
         self.outcomes = [StreamOutcome(job) for job in self.jobs]
         first = self.jobs[0].source
         window = PreviewWindow(self._url, self._options, first.stream, first.shown) if self._preview else None
+        watch = ProgressWatch(broker, self.jobs, self.events.add)
         try:
+            self.events.add(Event(EventKind.START, f"{len(self.jobs)} streams"))
+            for words in shortcomings([step.use for step in self.config.steps]):
+                self.events.add(Event(EventKind.NOTE, words))
             start_ray(self._ray_address)
-            io_actor, stages = self._start_actors()
-            ray.get([stage.ready.remote() for stage in stages])
-            working = [stage.work.remote() for stage in stages]
+            group = f"facewarden.{self.folder.run_id}"
+            actors = Actors(
+                self._url,
+                self._options,
+                group,
+                self.config,
+                streams=len(self.jobs),
+                calls=self._width,
+                emit=self.events.add,
+            )
+            for _ in actors.begin():
+                yield []
             self.startup_s = time.monotonic() - began
-            queue = deque(range(len(self.jobs)))
-            calls: dict[Any, tuple[str, int]] = {}
-            while queue or calls:
-                while queue and len({number for _, number in calls.values()}) < self._width:
-                    calls |= self._submit(io_actor, queue.popleft())
-                finished, _ = ray.wait(list(calls), num_returns=len(calls), timeout=TICK_S)
-                for call in finished:
-                    self._collect(call, *calls.pop(call))
-                if self._stopping:
-                    io_actor.stop.remote()  # again and again: an actor that was started anew does not know
-                yield self._all_progress(broker, sorted({number for _, number in calls.values()}))
-                dead, working = ray.wait(working, timeout=0)
-                ray.get(dead)
-            merge_reports([self.folder.path / f"{number:04d}.jsonl" for number in range(len(self.jobs))], self.verdicts)
+            with watch:
+                yield from self._drive(actors, watch)
+            actors.last_events()
+            parts = [self.folder.path / f"{number:04d}.jsonl" for number in range(len(self.jobs))]
+            for job, part in zip(self.jobs, parts, strict=True):
+                insert_events(part, self.events.of(job.source.stream))
+            if not self.denied:
+                merge_reports(parts, self.verdicts)
         except RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, FacewardenError):
@@ -161,37 +176,29 @@ class Run:
             broker.close()
         self._clean()
 
+    def _drive(self, actors: Actors, watch: ProgressWatch) -> Iterator[list[StreamProgress]]:
+        """Until all streams have ended."""
+        queue = deque(range(len(self.jobs)))
+        calls: dict[Any, tuple[str, int]] = {}
+        while queue or calls:
+            while queue and len({number for _, number in calls.values()}) < self._width:
+                calls |= self._submit(actors.io, queue.popleft())
+            finished, _ = ray.wait(list(calls), num_returns=len(calls), timeout=TICK_S)
+            for call in finished:
+                self._collect(call, *calls.pop(call))
+            if self._stopping:
+                actors.io.stop.remote()  # again and again: an actor that was started anew does not know
+            yield watch.progress(sorted({number for _, number in calls.values()}))
+            actors.attend()
+
     def stop(self) -> None:
         """Ends live sources in an orderly way: their files are completed."""
         self._stopping = True
 
-    def _start_actors(self) -> tuple[Any, list[Any]]:
-        workers = self.config.workers or max(1, min(len(self.jobs), os.cpu_count() or 1))
-        endless = {"max_restarts": -1, "max_task_retries": -1}
-        arguments = (self._url, self._options)
-        io_actor = (
-            ray.remote(IoActor)
-            .options(
-                num_cpus=0,
-                max_concurrency=3 * self._width + 2,
-                # Sources, results and the work folder are on this very machine.
-                scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False),
-                **endless,
-            )
-            .remote(*arguments, self.config)
-        )
-        engines = self.config.engines
-        # Kept here: an actor ends with its last handle.
-        self._devices = start_devices(engines.device, max_batch=engines.max_batch, max_wait_ms=engines.max_wait_ms)
-        devices = self._devices or [None]
-        group = f"facewarden.{self.folder.run_id}"
-        stages = [
-            ray.remote(Worker)
-            .options(num_cpus=0.5, **endless)
-            .remote(*arguments, group, f"{group}.{number}", self.config, devices[number % len(devices)])
-            for number in range(workers)
-        ]
-        return io_actor, stages
+    @property
+    def denied(self) -> bool:
+        """No source let anybody in: nothing came of this run, and nothing is written."""
+        return all(outcome.denied for outcome in self.outcomes)
 
     @property
     def _width(self) -> int:
@@ -225,26 +232,15 @@ class Run:
             if not isinstance(cause, StreamError):
                 raise
             outcome.reason = outcome.reason or str(cause)
+            self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
             return
+        if kind == "ingest" and result:
+            outcome.denied = True
         if kind == "sink" and isinstance(result, Written):
             end = End.FromString(result.end)
             outcome.files, outcome.ledger = result.files, end.ledger
             outcome.reason = outcome.reason or end.reason or result.reason
-
-    def _all_progress(self, broker: Broker, numbers: list[int]) -> list[StreamProgress]:
-        try:
-            return [self._progress(broker, number) for number in numbers]
-        except BrokerError as error:
-            log.warning("%s", error)  # the actors wait for it too, and go on when it is back
-            return []
-
-    def _progress(self, broker: Broker, number: int) -> StreamProgress:
-        job = self.jobs[number]
-        stored = broker.latest(STATE, job.source.stream)
-        state = StreamState.FromString(stored) if stored else StreamState()
-        read = broker.latest(INGEST, job.source.stream)
-        source = IngestState.FromString(read) if read else IngestState()
-        return StreamProgress(number, job.source.shown, state.ledger.shown, source.head.frames_expected, source.trouble)
+            self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
 
     def _clean(self) -> None:
         try:

@@ -252,7 +252,7 @@ class _Server:
         self._leave()
         missing = missing_in("the push", end.ledger.shown, self.taken)
         reason = f"{missing}; {self._trouble}" if missing and self._trouble else missing
-        return Written((self._shown,) if self.taken else (), end.SerializeToString(), reason)
+        return Written((self._shown,) if self.taken or not end.ledger.shown else (), end.SerializeToString(), reason)
 
     def _leave(self) -> None:
         if self._output is not None:

@@ -13,6 +13,7 @@ from engines.memory import keep_memory
 from operators import ChecksOptions, Operator, find
 from operators.options import OptionSection, read_options
 from pipeline.config import Config, EncodeSection, Step
+from pipeline.live.step_order import require_order
 from pipeline.models.catalog import file_of, whole_file_of
 
 DETECTORS = "detect."
@@ -28,8 +29,6 @@ def check(config: Config) -> None:
     """
     if not config.steps:
         raise ConfigError("steps: expected at least one operator, got none; nothing would be hidden")
-    if not any(step.use.startswith(DETECTORS) for step in config.steps):
-        raise ConfigError("steps: expected a detect operator, got none; nothing would be found, and so nothing hidden")
     for step in config.steps:
         cls = find(step.use)
         options = _bind(step, cls)
@@ -39,6 +38,7 @@ def check(config: Config) -> None:
             whole_file_of(model)
         if issubclass(cls, ChecksOptions):
             cls.check_options(**dict(options))
+    require_order([step.use for step in config.steps])
     _check_encoder(config.encode)
 
 

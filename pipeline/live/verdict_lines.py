@@ -33,12 +33,13 @@ class StreamLine(Section):
     type: str = Field(description="Which kind of line this is.")
     epoch: Count = Field(
         description="How often the source's encoder began anew before this, as when a camera came back. "
-        "Of a verdict and of the end: the epoch of the last frame line of the stream before it."
+        "Of other lines: the epoch of the last frame line of the stream before it."
     )
     utc: UtcTime | None = Field(
         description="Wall-clock time, ISO 8601 in UTC with milliseconds. Live: when the frame's packet was received. "
         "Files: the creation time that the container states, plus the frame's time from the first frame on. "
-        "Null where the container states none. Of a verdict and of the end: as the last frame line before it."
+        "Null where the container states none. Of an event: when it was noticed. "
+        "Of a verdict and of the end: as the last frame line before it."
     )
 
     def to_json(self) -> str:
@@ -91,6 +92,15 @@ class VerdictLine(StreamLine):
     words: str = Field(description="For a reader, as strong as the model's card allows. Empty where it abstains.")
 
 
+class EventLine(StreamLine):
+    """Something that happened to the stream or to the whole run: a camera lost or back, late frames, a full disk."""
+
+    type: Literal["event"] = Field(description="An event.")
+    event: str = Field(description="Its kind in a word or two, such as `lost`, `refused`, `back`, `late`, `disk full`.")
+    reason: str = Field(description="Why, in a sentence for people.")
+    loss: bool = Field(description="Something is missing in the results because of it, which the exit code says too.")
+
+
 class EndLine(StreamLine):
     """The last line of a stream: its ledger. `packets` = `shown` + `discarded` + the sum of `withheld`."""
 
@@ -106,11 +116,11 @@ class EndLine(StreamLine):
     tracks: Count = Field(description="Tracks of faces.")
 
 
-ReportLine = Annotated[FrameLine | VerdictLine | EndLine, Field(discriminator="type")]
-REPORT_LINE: TypeAdapter[FrameLine | VerdictLine | EndLine] = TypeAdapter(ReportLine)
+ReportLine = Annotated[FrameLine | VerdictLine | EventLine | EndLine, Field(discriminator="type")]
+REPORT_LINE: TypeAdapter[FrameLine | VerdictLine | EventLine | EndLine] = TypeAdapter(ReportLine)
 
 
-def read_line(line: str | bytes) -> FrameLine | VerdictLine | EndLine:
+def read_line(line: str | bytes) -> FrameLine | VerdictLine | EventLine | EndLine:
     """A line of the file.
 
     Raises:

@@ -19,6 +19,7 @@ from pipeline.brokers import BrokerError, Fenced, Member, Record, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
 from pipeline.live.devices import open_shared, serving
+from pipeline.live.events import Event, EventKind, EventQueue, Taken, of_broker_error
 from pipeline.live.steps import open_steps
 from pipeline.live.stream import StreamWork
 from pipeline.media.intake import FAILURES, NO_PACKET
@@ -72,6 +73,11 @@ class Worker:
             self._unfit = error
         self._deaths: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._works: dict[str, StreamWork] = {}
+        self._events = EventQueue()
+
+    def events(self, timeout_s: float) -> Taken:
+        """What has happened here, or what happens first within that time; called from another thread than `work`."""
+        return self._events.take(timeout_s)
 
     def ready(self) -> bool:
         """True once streams may come.
@@ -86,7 +92,7 @@ class Worker:
     def work(self) -> None:
         """Works until the process ends; raises as `ready`."""
         self.ready()  # before any stream is this worker's
-        retry_on_broker_error(self._serve)
+        retry_on_broker_error(self._serve, lambda error: self._events.put(of_broker_error(error)))
 
     def _serve(self) -> None:
         broker = open_broker(self._broker_url, **self._options)
@@ -155,6 +161,7 @@ class Worker:
             self._drop(stream)
         except BrokerError as error:
             log.warning("%s: %s", stream, error)
+            self._events.put(of_broker_error(error))
             self._drop(stream)
         except FrameError as error:
             work = self._works.get(stream)
@@ -162,9 +169,10 @@ class Worker:
             log.warning("%s: decoder failed at packet %s: %s", stream, suspect, error)
             self._deaths[stream][NO_PACKET if suspect is None else suspect] += 1
             self._begin_again(stream, member)
-        except Exception:
+        except Exception as error:
             # One stream's trouble, whatever it is, must not end the others'.
             log.exception("%s: begins again", stream)
+            self._events.put(Event(EventKind.NOTE, f"work begins again after {type(error).__name__}: {error}", stream))
             self._deaths[stream][FAILURES] += 1
             self._begin_again(stream, member)
         return False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pipeline.media.decoder import Decoded, Decoder, Undecodable, slot_count
-    from pipeline.media.demuxer import Demuxer
+    from pipeline.media.demuxer import Demuxer, SourceDenied
     from pipeline.media.encoder import Encoder, EncoderClock, masked_head, working_encoder
     from pipeline.media.mux import DiskError, FileMuxer, RtspPusher, container_for
     from pipeline.media.recording import Recording, cut_recording, is_finished
@@ -22,6 +22,7 @@ _HOMES = {
     "Undecodable": "decoder",
     "slot_count": "decoder",
     "Demuxer": "demuxer",
+    "SourceDenied": "demuxer",
     "EncoderClock": "encoder",
     "Encoder": "encoder",
     "masked_head": "encoder",
@@ -52,6 +53,7 @@ __all__ = [
     "FileMuxer",
     "Recording",
     "RtspPusher",
+    "SourceDenied",
     "Undecodable",
     "container_for",
     "cut_recording",

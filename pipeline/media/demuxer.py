@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,12 +12,21 @@ from google.protobuf.message import DecodeError
 
 from engines import StreamError
 from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
-from pipeline.media.demuxer_child import ENDED, RECORD
+from pipeline.jail.protocol import Received, printable
+from pipeline.media.demuxer_child import DENIED, ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.media.shown import is_plausible
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
+SILENT_S = 4.0
+"""A camera without a picture for that long is worth a word; after `limits.timeout_s` it is given up."""
+FIRST_PICTURE_S = 60.0
+"""So long a camera's sound may come before its pictures."""
+
+
+class SourceDenied(StreamError):
+    """It refuses the login, has nothing there, or is no address: trying it again soon makes it worse."""
 
 
 class Demuxer:
@@ -30,8 +40,10 @@ class Demuxer:
         audio: carry the audio tracks too.
         live: do not read ahead; the source sends as fast as it is.
         options: further options of FFmpeg's demuxer.
+        on_silence: called when a live source has sent no picture for `SILENT_S`, once until the next one.
 
     Raises:
+        SourceDenied: from the iteration: another try would end alike.
         StreamError: from the constructor for a source that is plainly none; from the iteration where it
             cannot be opened, is not on the lists of `media.formats`, is too large, breaks, or says nothing
             for `limits.timeout_s`.
@@ -45,6 +57,7 @@ class Demuxer:
         limits: JailLimits = DEFAULT_LIMITS,
         live: bool = False,
         options: Mapping[str, str] | None = None,
+        on_silence: Callable[[], None] = lambda: None,
     ) -> None:
         settings = {
             "source": _checked(source),
@@ -56,8 +69,10 @@ class Demuxer:
             "max_packet_bytes": limits.max_packet_bytes,
         }
         self._limits, self._tracks, self._ended = limits, -1, False
-        subject = without_password(source)
-        self._jail = Jail("pipeline.media.demuxer_child", settings, limits, error=StreamError, subject=subject)
+        self._live, self._on_silence, self._silent = live, on_silence, False
+        self._subject = without_password(source)
+        self._jail = Jail("pipeline.media.demuxer_child", settings, limits, error=StreamError, subject=self._subject)
+        self._picture_s = time.monotonic()
 
     @property
     def pid(self) -> int:
@@ -70,20 +85,50 @@ class Demuxer:
     def __next__(self) -> StreamRecord:
         if self._ended:
             raise StopIteration
-        timeout_s = self._limits.timeout_s
-        message = self._jail.receive(timeout_s + 1)  # its own time-outs come first, and say more
-        if message is None:
-            self._jail.fail(f"nothing was read for {timeout_s:g} s")
+        message = self._receive()
         if message.kind == ENDED:
             self._ended = True
             raise StopIteration
+        if message.kind == DENIED:
+            self.close()
+            raise SourceDenied(f"{self._subject}: {printable(message.payload)}")
         try:
             record = StreamRecord.FromString(message.payload)
         except DecodeError:
             record = StreamRecord()
         if message.kind != RECORD or not self._plausible(record):
             self._jail.fail("its child process sent something else than it should")
+        if self._live:
+            self._watch_pictures(record)
         return record
+
+    def _receive(self) -> Received:
+        """The next message; its own time-outs come first, and say more."""
+        timeout_s = self._limits.timeout_s + (FIRST_PICTURE_S if self._live and self._tracks < 0 else 0.0)
+        until = time.monotonic() + timeout_s + 1
+        message = None
+        while message is None:
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                self._jail.fail(f"nothing was read for {timeout_s:g} s")
+            message = self._jail.receive(min(left_s, SILENT_S) if self._live else left_s)
+            if message is None and self._live:
+                self._say_silence()
+        return message
+
+    def _watch_pictures(self, record: StreamRecord) -> None:
+        """Life is measured on pictures: sound may go on when they have stopped."""
+        if record.WhichOneof("body") == "head" or record.packet.track == 0:
+            self._picture_s, self._silent = time.monotonic(), False
+            return
+        if time.monotonic() - self._picture_s > self._limits.timeout_s:
+            self._jail.fail(f"sent sound, but no picture for {self._limits.timeout_s:g} s")
+        self._say_silence()
+
+    def _say_silence(self) -> None:
+        if not self._silent and time.monotonic() - self._picture_s >= SILENT_S:
+            self._silent = True
+            self._on_silence()
 
     def _plausible(self, record: StreamRecord) -> bool:
         """One head, of a video that is allowed, then packets of its tracks: more is not believed."""
@@ -115,10 +160,10 @@ class Demuxer:
 
 def _checked(source: str) -> str:
     """The source as the child opens it; a file by its absolute path."""
-    if source.startswith(_PROTOCOLS):
-        return source
     if "://" in source:
-        scheme = source.partition("://")[0]
+        scheme, _, rest = source.partition("://")
+        if (lowered := f"{scheme.lower()}://{rest}").startswith(_PROTOCOLS):
+            return lowered
         raise StreamError(f"{scheme}: is not read; use a file, {', '.join(_PROTOCOLS)} or a device")
     path = Path(source)
     if not path.exists():

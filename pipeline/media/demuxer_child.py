@@ -27,6 +27,8 @@ from pipeline.wire import AudioTrack, Color, Head, Packet, ShownMessage, StreamR
 
 RECORD = 1
 ENDED = 2
+DENIED = 3
+"""Instead of `FAILED`, where another try would end alike."""
 
 _LOOK_AHEAD_BYTES, _LOOK_AHEAD_PART = 128 << 20, 0.75
 """So much is read at most before the head is sent, during at most this part of the time-out, to find what only pictures
@@ -40,6 +42,12 @@ _FIELDS_APART = frozenset({"hevc"})
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
 _TEMPLATE_CONTAINERS = ("nut", "matroska")
 """The first that takes the codec: NUT takes all that were tried but ALAC, Matroska wants more than parameters."""
+_LIVE_LOOK_AHEAD_S = 60.0
+"""So long a camera may send sound before its first picture."""
+_ANALYZE_US = "1000000"
+_ENCODE = "signs such as / # ? % @ in a user or password must be percent-encoded, as %2F %23 %3F %25 %40"
+_LIKELY_RATE = 1000
+"""Frames a second; more is the clock of a source that has not said its rate."""
 _DEVICE_FORMATS = ("mjpeg", "h264", None)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST_CREATION = datetime(1990, 1, 1, tzinfo=UTC)
@@ -52,6 +60,10 @@ class Refused(Exception):
     """The source is not opened; the text after the source's name says why."""
 
 
+class Denied(Refused):
+    """And it will not be, however often it is tried."""
+
+
 def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
     """Sends one head, then packets in the order of demuxing, then `ENDED`; `FAILED` wherever it breaks."""
     try:
@@ -59,6 +71,8 @@ def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
             for record in _records(container, settings):
                 channel.send(RECORD, record.SerializeToString())
         channel.send(ENDED)
+    except Denied as denied:
+        channel.send(DENIED, str(denied).encode())
     except Refused as refused:
         channel.send(FAILED, str(refused).encode())
     except av.FFmpegError as error:
@@ -71,15 +85,7 @@ def _open(settings: Mapping[str, Any]) -> InputContainer:
     timeout_s: float = settings["timeout_s"]
     options: dict[str, str] = {"max_pixels": str(settings["max_pixels"]), **settings["options"]}
     if source.startswith("rtsp"):
-        options = {
-            "protocol_whitelist": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto",
-            "rtsp_transport": "tcp",
-            **options,
-        }
-        try:
-            return av.open(source, format="rtsp", options=options, timeout=timeout_s, metadata_errors="replace")
-        except (av.InvalidDataError, av.ExitError) as error:
-            raise Refused(f"gave no video within {timeout_s:g} s") from error
+        return _open_camera(source, options, timeout_s)
     if source.startswith("/dev/video"):
         return _open_device(source, options, timeout_s)
     options |= {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
@@ -89,6 +95,29 @@ def _open(settings: Mapping[str, Any]) -> InputContainer:
         raise Refused("is not a video, or is broken from its beginning") from error
     except av.ArgumentError as error:
         raise Refused(f"is in a format that is not opened; expected one of {', '.join(sorted(CONTAINERS))}") from error
+
+
+def _open_camera(source: str, options: Mapping[str, str], timeout_s: float) -> InputContainer:
+    """By TCP, or by UDP where the camera takes nothing else. It is hardly waited for what is not known yet: pictures
+    would pile up, and may come long after sound."""
+    options = {
+        "protocol_whitelist": "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto",
+        "rtsp_transport": "tcp+udp",
+        "rtsp_flags": "prefer_tcp",
+        "analyzeduration": _ANALYZE_US,
+        "fpsprobesize": "0",
+        **options,
+    }
+    try:
+        return av.open(source, format="rtsp", options=options, timeout=timeout_s, metadata_errors="replace")
+    except (av.HTTPUnauthorizedError, av.HTTPForbiddenError) as error:
+        raise Denied(f"refuses the login ({words(error)}): check user and password; {_ENCODE}") from error
+    except av.HTTPNotFoundError as error:
+        raise Denied("has nothing at this path (404 not found): check the part after the host") from error
+    except av.ArgumentError as error:
+        raise Denied(f"is no address that can be opened; {_ENCODE}") from error
+    except (av.InvalidDataError, av.ExitError) as error:
+        raise Refused(f"gave no video within {timeout_s:g} s") from error
 
 
 def _open_device(source: str, options: dict[str, str], timeout_s: float) -> InputContainer:
@@ -103,14 +132,15 @@ def _open_device(source: str, options: dict[str, str], timeout_s: float) -> Inpu
 
 
 def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator[StreamRecord]:
-    video = _choose(container, settings["max_pixels"])
+    live: bool = settings["live"]
+    video = _choose(container, settings["max_pixels"], live=live)
     audio = [s for s in container.streams.audio if s.codec_context is not None] if settings["audio"] else []
     tracks = {video.index: 0} | {stream.index: i for i, stream in enumerate(audio, 1)}
     packets = _packets(container, [video, *audio], settings["max_packet_bytes"])
 
-    patience_s = settings["timeout_s"] * _LOOK_AHEAD_PART
-    live: bool = settings["live"]
+    patience_s = _LIVE_LOOK_AHEAD_S if live else settings["timeout_s"] * _LOOK_AHEAD_PART
     waiting, frame = _look_ahead(packets, video, patience_s, live=live)
+    _check_size(video, settings["max_pixels"])
     head = _head(container, video, frame)
     _count_fields(head, [packet for packet in waiting if packet.stream is video], frame)
     head.shown.alpha |= any(alpha_of(packet) for packet in waiting if packet.stream is video)
@@ -118,6 +148,8 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
     shown = [packet for packet in waiting if packet.stream is video]
     if live:
         head.frames_expected = 0
+        if fraction(head.rate) > _LIKELY_RATE:
+            head.rate.CopyFrom(rational(Fraction(0)))
     else:
         head.created_us = created_us(container.metadata.get("creation_time", ""), datetime.now(UTC))
         head.timed = head.timed and all(packet.pts is not None for packet in shown)
@@ -129,8 +161,8 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
         yield _record(packet, tracks)
 
 
-def _choose(container: InputContainer, max_pixels: int) -> VideoStream:
-    """The largest video; never cover art, which would show a face that nobody covers."""
+def _choose(container: InputContainer, max_pixels: int, *, live: bool) -> VideoStream:
+    """The largest video, which a camera may say later; never cover art, which would show a face that nobody covers."""
     streams = [s for s in container.streams.video if not s.disposition & _NOT_THE_VIDEO]
     if not streams:
         raise Refused("has no video stream")
@@ -139,11 +171,16 @@ def _choose(container: InputContainer, max_pixels: int) -> VideoStream:
         names = ", ".join(s.codec_context.codec.canonical_name if s.codec_context else "unknown" for s in streams)
         raise Refused(f"holds {names} video; expected one of {', '.join(sorted(VIDEO_CODECS))}")
     best = max(known, key=lambda stream: stream.width * stream.height)
-    if not best.width or not best.height:
-        raise Refused("does not say how large its pictures are")
-    if best.width * best.height > max_pixels:
-        raise Refused(f"has pictures of {best.width}x{best.height}; at most {max_pixels} pixels are taken")
+    if not live:
+        _check_size(best, max_pixels)
     return best
+
+
+def _check_size(video: VideoStream, max_pixels: int) -> None:
+    if not video.width or not video.height:
+        raise Refused("does not say how large its pictures are")
+    if video.width * video.height > max_pixels:
+        raise Refused(f"has pictures of {video.width}x{video.height}; at most {max_pixels} pixels are taken")
 
 
 def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: int) -> Iterator[AvPacket]:
@@ -187,7 +224,7 @@ def _look_ahead(
         size += packet.size
         if packet.stream is video and (frame := _decoded(video, packet)):
             return waiting, frame
-        if live and packet.stream is video:
+        if live and packet.stream is video and video.width:
             break
         if size > _LOOK_AHEAD_BYTES or time.monotonic() > until:
             raise Refused(f"shows no picture in its first {size >> 20} MB, so how it is to be shown is not known")

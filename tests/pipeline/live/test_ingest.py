@@ -15,8 +15,11 @@ from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Fenced, Message, Writer
 from pipeline.config import Config, Step
 from pipeline.live import ingest as module
+from pipeline.live.camera_attempts import DENIED_PAUSES_S
+from pipeline.live.events import Event, EventKind
 from pipeline.live.ingest import ingest
 from pipeline.live.sources import VideoSource
+from pipeline.media import SourceDenied
 from pipeline.wire import Head, IngestState, Packet, Reject, StreamRecord, StreamState
 from tests.clips import Clips
 from tests.hostile import HostileFiles
@@ -340,23 +343,38 @@ def test_why_nothing_comes_is_said_in_the_state_until_something_does(
     assert [(reject.epoch, reject.reason) for reject in rejects(broker)] == [(0, "source")] * 2
 
 
-def test_pauses_grow_and_have_an_end(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "Demuxer", Script([[StreamError("refused")]] * 9).open)
-    stop = Patience(9)
-
-    read(broker, CAMERA, stop=stop)
-
-    assert stop.pauses == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
-
-
-def test_a_camera_that_worked_for_long_is_tried_again_soon(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LONGEST_PAUSE_S", 0.0)  # so that anything is long
+def test_pauses_grow(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Demuxer", Script([[StreamError("refused")]] * 3).open)
     stop = Patience(3)
 
     read(broker, CAMERA, stop=stop)
 
-    assert stop.pauses == [0.5, 0.5, 0.5]
+    assert stop.pauses == [0.5, 1, 2]
+    assert stored(broker)[-1].end.reason == "refused"
+
+
+def test_a_camera_that_denies_itself_is_asked_once(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cameras lock accounts."""
+    script = Script([[SourceDenied("refuses the login")]] * 9)
+    monkeypatch.setattr(module, "Demuxer", script.open)
+    events: list[Event] = []
+
+    why = ingest(broker, CAMERA, CONFIG, Patience(9), events.append)
+
+    assert why == "refuses the login"
+    assert (script.opened, state_of(broker).ended, stored(broker)[-1].end.reason) == (1, True, why)
+    assert [event.kind for event in events] == [EventKind.REFUSED]
+
+
+def test_a_camera_that_denies_itself_later_is_asked_slowly(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes: list[Scene] = [[HEAD, *video(2)], *[[SourceDenied("refuses the login")] for _ in range(9)]]
+    monkeypatch.setattr(module, "Demuxer", Script(scenes).open)
+    stop = Patience(99)
+
+    assert ingest(broker, CAMERA, CONFIG, stop) == ""
+
+    assert stop.pauses == [0.5, *DENIED_PAUSES_S]
+    assert stored(broker)[-1].end.reason == "refuses the login"
 
 
 def test_a_camera_that_is_stopped_ends_well(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

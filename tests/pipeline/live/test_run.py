@@ -222,7 +222,7 @@ def test_a_mistake_is_one_sentence_and_nothing_starts(arguments: list[str], says
 def planned(folder: Path, *, steps: list[Step] | None = None, **options: Any) -> Run:
     clip = folder / "clip.mp4"
     clip.touch()
-    zones = [Step(use="detect.zones", options={"boxes": [ZONE]})]
+    zones = [Step(use="detect.zones", options={"boxes": [ZONE]}), Step(use="deidentify.cover")]
     return Run([str(clip)], None, Config(steps=zones if steps is None else steps), **options)
 
 

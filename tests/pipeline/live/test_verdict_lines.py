@@ -21,7 +21,7 @@ from pipeline.brokers import INGEST, STATE, open_broker
 from pipeline.live.ingest import ingest
 from pipeline.live.sinks import write_file, write_verdicts
 from pipeline.live.sources import VideoSource
-from pipeline.live.verdict_lines import EndLine, FrameLine, LinesOfStream, VerdictLine, read_line
+from pipeline.live.verdict_lines import EndLine, EventLine, FrameLine, LinesOfStream, VerdictLine, read_line
 from pipeline.wire import (
     FATE_COVERED_WHOLE,
     FATE_MASKED,
@@ -189,7 +189,7 @@ def test_the_examples_of_the_documentation_are_lines() -> None:
 
     read = [read_line(example) for example in examples]
 
-    assert {type(line) for line in read} == {FrameLine, VerdictLine, EndLine}
+    assert {type(line) for line in read} == {FrameLine, VerdictLine, EventLine, EndLine}
     assert [line.to_json() for line in read] == examples
 
 
