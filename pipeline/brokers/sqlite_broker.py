@@ -4,9 +4,10 @@
 
 Each call that stores something is one SQL transaction, so a process may be killed at any instant. What was committed
 survives a killed process, and with `synchronous=full` also a power cut. Values are stored whole whatever their size:
-SQLite accepts blobs of up to 1 GB. Folder and files are accessible to their owner only, and deleted records are
-overwritten with zeros. The write-ahead log next to the file may contain them until `drop`, or until the last process
-closes it.
+SQLite accepts blobs of up to 1 GB. Folder and files are accessible to their owner only. Packets, which are clear, are
+encrypted, each with a key of its own; after the commit that deletes them their keys are destroyed, so that what the
+write-ahead log or the disk keep of them cannot be read (`private.seals`). The keys lie in `facewarden.db.keys` next to
+it. After a power cut they may be ahead of a file with `synchronous=normal`, which then has to be deleted.
 
 A member renews its leases from a thread of its own. A lease has a generation that increases with every claim and is
 checked inside the committing transaction: a member that was suspended beyond the end of its lease is fenced there.
@@ -26,7 +27,7 @@ from urllib.parse import parse_qsl
 
 from engines import ConfigError
 from pipeline.brokers import INGEST, PACKETS, STATE, BrokerError, Fenced, Message, Record
-from pipeline.brokers.sqlite_file import PENDING_STREAMS, Connection, Options, append, latest, make_file, replace
+from pipeline.brokers.sqlite_file import PENDING_STREAMS, Connection, Options, latest, make_file, replace
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class SqliteWriter:
             now = db.execute("SELECT generation FROM writers WHERE name = ?", (self._name,)).fetchone()
             if now != (self._generation,):
                 raise Fenced(f"writer {self._name}: a newer one of this name has begun; end this one")
-            append(db, stream, messages)
+            self._connection.append(stream, messages)
             replace(db, INGEST, stream, state)
 
     def backlog(self, stream: str) -> int:
@@ -187,17 +188,19 @@ class SqliteMember:
                 # Nobody resumes: all that this member has been given is done with.
                 resume_offset = max(resume_offset, lease.next_offset)
                 db.execute("UPDATE leases SET member = NULL WHERE grp = ? AND stream = ?", (self._group, stream))
-            append(db, stream, messages)
+            self._connection.append(stream, messages)
             replace(db, STATE, stream, state)
-            db.execute(
-                "DELETE FROM records WHERE topic = ? AND stream = ? AND id < ?", (PACKETS, stream, resume_offset)
-            )
+            last = self._connection.delete_packets(stream, resume_offset)
+        try:
+            self._connection.destroy_keys(stream, last)
+        except BrokerError as error:
+            log.warning("%s", error)  # it is stored; the next commit destroys these too
         if ended:
             del self._owned[stream]
 
     def send(self, stream: str, messages: Sequence[Message]) -> None:
-        with self._storing(stream) as (db, _):
-            append(db, stream, messages)
+        with self._storing(stream):
+            self._connection.append(stream, messages)
 
     @contextmanager
     def _storing(self, stream: str) -> Iterator[tuple[sqlite3.Connection, _Lease]]:
@@ -296,6 +299,7 @@ class SqliteBroker:
             with self._connection.transaction() as db:
                 for table in ("records", "latest", "leases"):
                     db.execute(f"DELETE FROM {table} WHERE stream = ?", (stream,))  # noqa: S608
+            self._connection.drop_keys(stream)
             with suppress(BrokerError):
                 self._connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -304,6 +308,7 @@ class SqliteBroker:
             with self._connection.transaction() as db:
                 for table in ("records", "latest", "leases", "writers"):
                     db.execute(f"DELETE FROM {table}")  # noqa: S608
+            self._connection.drop_keys()
             with suppress(BrokerError):
                 self._connection.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 

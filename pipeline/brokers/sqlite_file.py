@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engines import ConfigError
-from pipeline.brokers import BrokerError, Message, Record
+from engines import ConfigError, StreamError
+from pipeline.brokers import PACKETS, BrokerError, Message, Record
+from pipeline.private.files import create_new, require_own_file
+from pipeline.private.seals import KeyChains, Unreadable, number_of
 
-VERSION = 1
+VERSION = 2
 SCHEMA = """
 CREATE TABLE records (
     id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, stream TEXT NOT NULL,
@@ -90,7 +92,11 @@ class Connection:
 
     def __init__(self, path: Path, options: Options) -> None:
         self._path = path
+        self._seals = KeyChains(path.with_name(f"{path.name}.keys"))
         with self._errors():
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    require_own_file(path.with_name(path.name + suffix))
             # One thread uses it at a time, but not always the thread that opened it.
             self._db = sqlite3.connect(path, timeout=options.busy_s, isolation_level=None, check_same_thread=False)
             try:
@@ -124,6 +130,12 @@ class Connection:
             name = getattr(error, "sqlite_errorname", "")
             hint = next((text for prefix, text in HINTS.items() if name.startswith(prefix)), "")
             raise BrokerError(f"{self._path}: {hint or 'it failed'} ({error})") from error
+        except OSError as error:
+            raise BrokerError(f"{self._path}: its keys cannot be used ({error.strerror}); check the folder") from error
+        except Unreadable as error:
+            raise StreamError(
+                f"{self._path}: {error}; after a power cut its keys may be ahead of it: delete it, and run anew"
+            ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -148,11 +160,57 @@ class Connection:
         sql = "SELECT id, value, headers FROM records WHERE topic = ? AND stream = ? AND id >= ? ORDER BY id"
         with self._errors():
             for row_id, value, headers in self._db.execute(sql, (topic, stream, offset)):
+                if topic == PACKETS:
+                    value = self._seals.open(stream, value)
                 found.append(Record(topic, stream, row_id, row_id + 1, value, _unpack(headers)))
                 max_bytes -= len(value)
                 if max_bytes <= 0:
                     break
         return found
+
+    def append(self, stream: str, messages: Sequence[Message]) -> None:
+        """Within a transaction: stores messages, the clear ones sealed."""
+        insert = "INSERT INTO records (topic, stream, headers, value) VALUES (?, ?, ?, ?)"
+        number = -1
+        with self._errors():
+            for message in messages:
+                value = message.value
+                if message.topic == PACKETS:
+                    number = self._next_number(stream) if number < 0 else number + 1
+                    value = self._seals.seal(stream, number, value)
+                self._db.execute(insert, (message.topic, stream, _pack(message.headers), value))
+
+    def _next_number(self, stream: str) -> int:
+        first = self._seals.begin(stream)
+        last = self._number("ORDER BY id DESC", stream, 1 << 62)
+        return first if last is None else max(first, last + 1)
+
+    def _number(self, order: str, stream: str, below: int) -> int | None:
+        sql = f"SELECT substr(value, 1, 8) FROM records WHERE topic = ? AND stream = ? AND id < ? {order} LIMIT 1"  # noqa: S608
+        row = self._db.execute(sql, (PACKETS, stream, below)).fetchone()
+        return None if row is None else number_of(row[0])
+
+    def delete_packets(self, stream: str, below: int) -> int | None:
+        """Within a transaction: deletes a stream's packets below an offset; returns the number of their last key, for
+        `destroy_keys` after the transaction."""
+        with self._errors():
+            last = self._number("ORDER BY id DESC", stream, below)
+            self._db.execute("DELETE FROM records WHERE topic = ? AND stream = ? AND id < ?", (PACKETS, stream, below))
+        return last
+
+    def destroy_keys(self, stream: str, last: int | None) -> None:
+        """Makes unreadable what was deleted, wherever it still lies: in the write-ahead log, on the disk."""
+        if last is not None:
+            with self._errors():
+                self._seals.destroy(stream, last + 1)
+
+    def drop_keys(self, stream: str | None = None) -> None:
+        """Of a stream, or of all."""
+        with self._errors():
+            if stream is None:
+                self._seals.drop_all()
+            else:
+                self._seals.drop(stream)
 
     def nap(self, until: float) -> None:
         """Sleeps until another connection has committed something, or until the (monotonic) time `until`.
@@ -170,13 +228,6 @@ class Connection:
     def close(self) -> None:
         with self._errors():
             self._db.close()
-
-
-def append(db: sqlite3.Connection, stream: str, messages: Sequence[Message]) -> None:
-    db.executemany(
-        "INSERT INTO records (topic, stream, headers, value) VALUES (?, ?, ?, ?)",
-        [(m.topic, stream, _pack(m.headers), m.value) for m in messages],
-    )
 
 
 def replace(db: sqlite3.Connection, topic: str, stream: str, value: bytes) -> None:
@@ -209,8 +260,8 @@ def make_file(path: Path, options: Options) -> None:
             # existing file must not be opened here: closing it would release the locks of all connections of this
             # process, and another process would then treat the write-ahead log as its own and delete it.
             with suppress(FileExistsError):
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-            path.chmod(0o600)
+                os.close(create_new(path))
+            require_own_file(path)
     except OSError as error:
         raise BrokerError(f"{path}: cannot be made or opened ({error.strerror}); check the folder") from error
     connection = Connection(path, options)

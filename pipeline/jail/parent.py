@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -55,7 +55,7 @@ class Jail:
         settings: what `serve` is given; JSON.
         limits: what the child may use.
         shared_bytes: memory that it will share with its parent.
-        error: what is raised when the child fails: it died, was silent for too long, or gave up.
+        error: makes what is raised when the child fails: it died, was silent for too long, or gave up.
         subject: what the error's message begins with.
     """
 
@@ -65,7 +65,7 @@ class Jail:
         settings: Mapping[str, Any],
         limits: JailLimits,
         *,
-        error: type[StreamError] | type[FrameError],
+        error: Callable[[str], StreamError | FrameError],
         subject: str,
         shared_bytes: int = 0,
     ) -> None:

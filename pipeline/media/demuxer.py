@@ -16,6 +16,7 @@ from pipeline.jail.protocol import Received, printable
 from pipeline.media.demuxer_child import DENIED, ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.media.shown import is_plausible
+from pipeline.private.names import public_name, scrubbed
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
@@ -70,9 +71,14 @@ class Demuxer:
         }
         self._limits, self._tracks, self._ended = limits, -1, False
         self._live, self._on_silence, self._silent = live, on_silence, False
-        self._subject = without_password(source)
-        self._jail = Jail("pipeline.media.demuxer_child", settings, limits, error=StreamError, subject=self._subject)
+        self._source, self._subject = source, public_name(source)
+        self._jail = Jail(
+            "pipeline.media.demuxer_child", settings, limits, error=self._public_error, subject=self._subject
+        )
         self._picture_s = time.monotonic()
+
+    def _public_error(self, words: str) -> StreamError:
+        return StreamError(scrubbed(words, self._source))
 
     @property
     def pid(self) -> int:
@@ -91,7 +97,7 @@ class Demuxer:
             raise StopIteration
         if message.kind == DENIED:
             self.close()
-            raise SourceDenied(f"{self._subject}: {printable(message.payload)}")
+            raise SourceDenied(scrubbed(f"{self._subject}: {printable(message.payload)}", self._source))
         try:
             record = StreamRecord.FromString(message.payload)
         except DecodeError:
@@ -173,13 +179,3 @@ def _checked(source: str) -> str:
     if path.is_file() and path.stat().st_size == 0:
         raise StreamError(f"{source}: is empty")
     return str(path.absolute())
-
-
-def without_password(source: str) -> str:
-    """The source's name as people may see it.
-
-    >>> without_password("rtsp://user:secret@camera.local/live")
-    'rtsp://camera.local/live'
-    """
-    scheme, mark, rest = source.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if mark else source

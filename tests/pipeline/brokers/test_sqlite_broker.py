@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import resource
 import sqlite3
 import stat
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from engines import ConfigError, StreamError
 from pipeline.brokers import MASKED, PACKETS, STATE, BrokerError, open_broker
+from pipeline.private.seals import KeyChains, Unreadable
 from tests.pipeline.brokers.conftest import collect, messages, values
 
 
@@ -21,21 +24,97 @@ def test_folder_and_files_are_their_owners_alone(tmp_path: Path) -> None:
     with closing(open_broker(f"sqlite://{folder}/facewarden.db")) as broker, closing(broker.writer("w")) as writer:
         writer.write("cam", messages(b"0"), b"")
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
-    assert modes == {f"facewarden.db{end}": 0o600 for end in ("", "-wal", "-shm")}
+    assert modes == {f"facewarden.db{end}": 0o600 for end in ("", "-wal", "-shm")} | {"facewarden.db.keys": 0o700}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_dropped_pictures_are_overwritten(tmp_path: Path) -> None:
-    clear = b"a clear picture " * 1000
-    path = tmp_path / "facewarden.db"
-    with closing(open_broker(f"sqlite://{path}")) as broker:
-        with closing(broker.writer("w")) as writer, closing(broker.member("g", "one")) as member:
-            writer.write("cam", messages(clear), b"")
-            (record,) = collect(member.poll, 1)
-            member.commit("cam", [], b"", resume_offset=record.next_offset)
+CLEAR = [f"a clear picture, number {number} ".encode() * 300 for number in range(40)]
+KILLED = """
+import os, pickle, sys
+from pipeline.brokers import PACKETS, Message, open_broker
+from tests.pipeline.brokers.test_sqlite_broker import CLEAR
+broker = open_broker(f"sqlite://{sys.argv[1]}/facewarden.db")
+writer, member = broker.writer("w"), broker.member("g", "one")
+for clear in CLEAR:
+    writer.write("cam", [Message(PACKETS, clear)], b"")
+records = []
+while len(records) < len(CLEAR):
+    records += member.poll(1)
+assert [record.value for record in records] == CLEAR
+sealed = broker._connection.rows("SELECT value FROM records ORDER BY id")
+with open(sys.argv[1] + ".sealed", "wb") as file:
+    pickle.dump([value for value, in sealed], file)
+for number in (9, 24):
+    member.commit("cam", [], b"", resume_offset=records[number].next_offset)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_after_a_kill_nothing_committed_can_be_read(tmp_path: Path) -> None:
+    """Neither in the raw files, nor by whoever has kept the sealed bytes and finds the keys."""
+    store = tmp_path / "store"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(store)], check=False, cwd=Path(__file__).parents[3])
+    assert done.returncode == -9
+
+    raw = {path.name: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    assert len(raw["facewarden.db-wal"]) > 100_000 and len(raw) == 4
+    assert not any(b"a clear picture" in content for content in raw.values())
+    sealed = pickle.loads((tmp_path / "store.sealed").read_bytes())  # noqa: S301
+    assert any(value[40:200] in raw["facewarden.db-wal"] for value in sealed[:25])  # what the log still holds
+    keys = KeyChains(store / "facewarden.db.keys")
+    for value in sealed[:25]:
+        with pytest.raises(Unreadable, match="is destroyed, the first that is left is 25"):
+            keys.open("cam", value)
+
+    with (
+        closing(open_broker(f"sqlite://{store}/facewarden.db")) as broker,
+        closing(broker.member("g", "two")) as member,
+    ):
+        assert [record.value for record in collect(member.poll, 15)] == CLEAR[25:]
         broker.drop("cam")
-        assert not any(clear[:16] in file.read_bytes() for file in tmp_path.iterdir())
-    assert path.stat().st_size > 0
+    assert not list((store / "facewarden.db.keys").iterdir())
+
+
+def test_a_stream_that_was_dropped_may_begin_anew(tmp_path: Path) -> None:
+    with (
+        closing(open_broker(f"sqlite://{tmp_path}/facewarden.db")) as broker,
+        closing(broker.writer("w")) as writer,
+        closing(broker.reader(PACKETS, "cam")) as reader,
+    ):
+        for value in (b"first", b"second"):
+            writer.write("cam", messages(value), b"")
+            assert values(reader.read(1)) == [value]
+            broker.drop("cam")
+
+
+def test_keys_that_are_ahead_end_the_work_in_words(tmp_path: Path) -> None:
+    """As after a power cut: no broker will ever have these packets again."""
+    with closing(open_broker(f"sqlite://{tmp_path}/facewarden.db")) as broker:
+        with closing(broker.writer("w")) as writer:
+            writer.write("cam", messages(b"0", b"1"), b"")
+        KeyChains(tmp_path / "facewarden.db.keys").destroy("cam", 1)
+
+        with closing(broker.member("g", "one")) as member, pytest.raises(StreamError, match="power cut") as caught:
+            collect(member.poll, 1)
+
+    assert not isinstance(caught.value, BrokerError)
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("plant", ["link", "writable"])
+def test_files_that_were_planted_are_refused(tmp_path: Path, suffix: str, plant: str) -> None:
+    planted, theirs = tmp_path / f"facewarden.db{suffix}", tmp_path / "theirs"
+    theirs.touch()
+    if plant == "link":
+        planted.symlink_to(theirs)
+    else:
+        planted.touch()
+        planted.chmod(0o666)
+
+    with pytest.raises(ConfigError):
+        open_broker(f"sqlite://{tmp_path}/facewarden.db")
+
+    assert theirs.read_bytes() == b""
 
 
 def test_another_process_that_leaves_takes_nothing_along(tmp_path: Path) -> None:
@@ -53,12 +132,12 @@ def test_another_process_that_leaves_takes_nothing_along(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"), [("text.db", "not a database"), ("folder", "check the folder"), ("text.db/a.db", "check the")]
+    ("name", "expected"), [("text.db", "not a database"), ("folder", "expected a file"), ("text.db/a.db", "check the")]
 )
 def test_what_is_no_database_is_refused(name: str, expected: str, tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("no database, but some text that is long enough to be told from one\n" * 9)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BrokerError, match=expected):
+    with pytest.raises((BrokerError, ConfigError), match=expected):
         open_broker(f"sqlite://{tmp_path / name}")
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from engines import ConfigError
 from pipeline.brokers import MASKED, PACKETS, BrokerError, Message
-from pipeline.brokers.sqlite_file import PENDING_STREAMS, Connection, Options, append, latest, make_file, replace
+from pipeline.brokers.sqlite_file import PENDING_STREAMS, Connection, Options, latest, make_file, replace
 from tests.pipeline.brokers.conftest import messages, numbered, values
 
 
@@ -73,9 +73,9 @@ def test_a_file_is_made_once_and_kept(path: Path, connection: Connection) -> Non
 
 def test_records_come_out_as_they_went_in(connection: Connection) -> None:
     headers = {"version": b"\x00\xff", "key": b""}
-    with connection.transaction() as db:
-        append(db, "cam", [Message(PACKETS, b"", headers), Message(MASKED, b"other"), Message(PACKETS, b"\x00")])
-        append(db, "dog", messages(b"another"))
+    with connection.transaction():
+        connection.append("cam", [Message(PACKETS, b"", headers), Message(MASKED, b"other"), Message(PACKETS, b"\x00")])
+        connection.append("dog", messages(b"another"))
 
     found = connection.records(PACKETS, "cam", 0, 1000)
 
@@ -87,8 +87,8 @@ def test_records_come_out_as_they_went_in(connection: Connection) -> None:
 
 @pytest.mark.parametrize(("max_bytes", "count"), [(0, 1), (1, 1), (2, 2), (3, 3), (99, 3)])
 def test_at_least_one_record_is_read_and_few_above_the_size(connection: Connection, max_bytes: int, count: int) -> None:
-    with connection.transaction() as db:
-        append(db, "cam", messages(*numbered(0, 3)))
+    with connection.transaction():
+        connection.append("cam", messages(*numbered(0, 3)))
 
     assert values(connection.records(PACKETS, "cam", 0, max_bytes)) == numbered(0, count)
 
@@ -103,22 +103,22 @@ def test_the_newest_value_replaces_the_one_before(connection: Connection) -> Non
 
 
 def test_streams_with_packets_are_found_once_each(connection: Connection) -> None:
-    with connection.transaction() as db:
+    with connection.transaction():
         for stream in ("b", "a", "b", "c", "a"):
-            append(db, stream, messages(b"0"))
-        append(db, "masked only", messages(b"0", topic=MASKED))
+            connection.append(stream, messages(b"0"))
+        connection.append("masked only", messages(b"0", topic=MASKED))
 
     assert connection.rows(PENDING_STREAMS) == [("a",), ("b",), ("c",)]
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 def test_a_transaction_that_raises_is_undone(connection: Connection, error: type[BaseException]) -> None:
-    with pytest.raises(error), connection.transaction() as db:
-        append(db, "cam", messages(b"lost"))
+    with pytest.raises(error), connection.transaction():
+        connection.append("cam", messages(b"lost"))
         raise error
 
-    with connection.transaction() as db:
-        append(db, "cam", messages(b"kept"))
+    with connection.transaction():
+        connection.append("cam", messages(b"kept"))
     assert values(connection.records(PACKETS, "cam", 0, 99)) == [b"kept"]
 
 
@@ -144,8 +144,8 @@ def test_a_nap_ends_with_anothers_commit(path: Path, connection: Connection) -> 
     written: list[float] = []
 
     def write() -> None:
-        with closing(Connection(path, Options())) as other, other.transaction() as db:
-            append(db, "cam", messages(b"0"))
+        with closing(Connection(path, Options())) as other, other.transaction():
+            other.append("cam", messages(b"0"))
         written.append(time.monotonic())
 
     thread = threading.Timer(0.05, write)

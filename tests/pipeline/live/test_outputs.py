@@ -137,3 +137,21 @@ def test_a_report_that_is_missing_leaves_the_former_whole(tmp_path: Path) -> Non
         merge_reports([tmp_path / "none"], whole)
 
     assert whole.read_text() == "former\n"
+
+
+def test_two_channels_of_one_recorder_stay_apart() -> None:
+    urls = [f"rtsp://me:secret@dvr/cam/realmonitor?channel={n}&subtype=0" for n in (1, 2)]
+
+    first, second = plan(urls, "out", "run")
+
+    assert [first.source.shown, second.source.shown] == [
+        "rtsp://dvr/cam/realmonitor?channel=1&subtype=0", "rtsp://dvr/cam/realmonitor?channel=2&subtype=0"
+    ]  # fmt: skip
+    assert first.output != second.output and "channel_1" in first.output
+
+
+def test_what_differs_in_a_secret_alone_is_numbered() -> None:
+    jobs = plan(["rtsp://cam/token/one", "rtsp://cam/token/two"], "out", "run")
+
+    assert [job.source.shown for job in jobs] == ["rtsp://cam/token/…", "rtsp://cam/token/… (2)"]
+    assert len({job.output for job in jobs}) == 2
