@@ -1,6 +1,6 @@
 """`python -m pipeline` is `facewarden`."""
 
-from pipeline.commands.app import app
+from pipeline.commands.app import main
 
 if __name__ == "__main__":
-    app()
+    main()

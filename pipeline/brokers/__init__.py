@@ -142,8 +142,12 @@ class Broker(Protocol):
         Read `latest` of `ingest` after this, not before: only then can the former writer no longer change it.
         """
 
-    def member(self, group: str, name: str) -> Member:
-        """Joins the group. A name that joins again takes over at once what the former member of that name owned."""
+    def member(self, group: str, name: str, *, streams: str = "") -> Member:
+        """Joins the group. A name that joins again takes over at once what the former member of that name owned.
+
+        Args:
+            streams: only those whose names begin so are the group's; others in the same topics are left alone.
+        """
 
     def reader(self, topic: str, stream: str, offset: int = 0) -> Reader: ...
 

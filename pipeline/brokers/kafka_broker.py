@@ -165,8 +165,8 @@ class KafkaBroker:
     def writer(self, name: str) -> KafkaWriter:
         return KafkaWriter(self, self._settings, name)
 
-    def member(self, group: str, name: str) -> KafkaMember:
-        return KafkaMember(self._settings, group, name)
+    def member(self, group: str, name: str, *, streams: str = "") -> KafkaMember:
+        return KafkaMember(self._settings, group, name, streams)
 
     def reader(self, topic: str, stream: str, offset: int = 0) -> KafkaReader:
         return KafkaReader(self._settings, topic, stream, offset)

@@ -70,6 +70,7 @@ class Actors:
         config: Config,
         *,
         streams: int,
+        named: str,
         calls: int,
         emit: Emit,
     ) -> None:
@@ -95,7 +96,7 @@ class Actors:
         self._workers: list[Any] = [
             ray.remote(Worker)
             .options(num_cpus=CPUS_A_WORKER, max_concurrency=SPARE_CALLS, **endless)
-            .remote(broker, options, group, f"{group}.{number}", config, devices[number % len(devices)])
+            .remote(broker, options, group, f"{group}.{number}", config, devices[number % len(devices)], streams=named)
             for number in range(count)
         ]
         self._working: list[Any] = []

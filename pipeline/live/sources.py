@@ -20,7 +20,8 @@ VIDEO_SUFFIXES = frozenset(
     }
 )
 ANONYMIZED = "_anonymized"
-"""What the names of results end with, which are no sources."""
+"""What the names of results end with, but for a number; they are no sources."""
+_RESULT = re.compile(rf"{ANONYMIZED}(\.\d+)*$")
 _STANDS_FOR = re.compile(r"\{(env|file):([^{}]+)\}")
 LIVE = re.compile(r"^(rtsps?://|/dev/video\d+$)", re.IGNORECASE)
 
@@ -57,7 +58,7 @@ def find_sources(arguments: Sequence[str]) -> list[str]:
             raise ConfigError(f"{public_name(argument)}: expected a file, folder, glob, rtsp:// URL or /dev/videoN")
         elif path.is_dir():
             videos = (p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-            inside = sorted(str(p) for p in videos if not p.stem.endswith(ANONYMIZED))
+            inside = sorted(str(p) for p in videos if not _RESULT.search(p.stem))
             if not inside:
                 raise ConfigError(
                     f"{argument}: no video in this folder (looked for {', '.join(sorted(VIDEO_SUFFIXES))})"
@@ -70,7 +71,10 @@ def find_sources(arguments: Sequence[str]) -> list[str]:
             if not matches:
                 raise ConfigError(f"{argument}: no such file, folder or match")
             found += matches
-    return list(dict.fromkeys(found))
+    # One file may be named in several ways.
+    return list(
+        {source if LIVE.match(source) else Path(source).resolve(): source for source in reversed(found)}.values()
+    )[::-1]
 
 
 def absolute(source: str) -> str:

@@ -114,6 +114,10 @@ class EndLine(StreamLine):
     faces: Count = Field(description="Faces that were covered, summed over frames.")
     kept: Count = Field(description="Faces that stayed visible because of the keep-list, summed over frames.")
     tracks: Count = Field(description="Tracks of faces.")
+    files: tuple[str, ...] = Field(
+        default=(),
+        description="Names of the files that hold its video, in order; of a push the URL. Absent where none.",
+    )
 
 
 ReportLine = Annotated[FrameLine | VerdictLine | EventLine | EndLine, Field(discriminator="type")]
