@@ -28,11 +28,11 @@ def main() -> None:
     if fault := foreign_package() or foreign_file(HERE):
         sys.stderr.write(f"error: {fault}. Install Facewarden into an environment of its own: {ADVICE}\n")
         sys.exit(WRONG)
-    from pipeline.commands.app import app
+    from pipeline.commands.app import main as run
     from pipeline.jail.installation import forget_current_folder
 
     forget_current_folder()
-    app()
+    run()
 
 
 def foreign_package() -> str:

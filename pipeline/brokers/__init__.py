@@ -127,8 +127,12 @@ class Reader(Protocol):
     def read(self, timeout_s: float, *, max_bytes: int = 8 << 20) -> list[Record]:
         """The next committed records of the stream; empty if none arrived in time."""
 
-    def forget(self) -> None:
-        """Declares that what has been read will not be read again: it is deleted if the broker can delete by stream."""
+    def forget(self, *, before: int | None = None) -> None:
+        """Declares that what has been read will not be read again: it is deleted if the broker can delete by stream.
+
+        Args:
+            before: only what lies before this offset.
+        """
 
     def close(self) -> None: ...
 
@@ -142,8 +146,12 @@ class Broker(Protocol):
         Read `latest` of `ingest` after this, not before: only then can the former writer no longer change it.
         """
 
-    def member(self, group: str, name: str) -> Member:
-        """Joins the group. A name that joins again takes over at once what the former member of that name owned."""
+    def member(self, group: str, name: str, *, streams: str = "") -> Member:
+        """Joins the group. A name that joins again takes over at once what the former member of that name owned.
+
+        Args:
+            streams: only those whose names begin so are the group's; others in the same topics are left alone.
+        """
 
     def reader(self, topic: str, stream: str, offset: int = 0) -> Reader: ...
 

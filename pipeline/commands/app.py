@@ -14,6 +14,7 @@ from pipeline.commands.models import models_app
 from pipeline.commands.run import run
 from pipeline.commands.schema import schema
 from pipeline.commands.screen import screen
+from pipeline.commands.stops import StopSignals
 from pipeline.commands.training import jobs_app
 from pipeline.commands.tune import tune
 from pipeline.commands.verify import verify
@@ -33,6 +34,12 @@ def root(show_version: Annotated[bool, typer.Option("--version", help="Print the
     if show_version:
         console.print(version("facewarden"))
         raise typer.Exit
+
+
+def main() -> None:
+    """The program."""
+    with StopSignals():
+        app()
 
 
 app.command()(run)

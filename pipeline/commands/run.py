@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from engines import ConfigError, StreamError
@@ -19,8 +18,10 @@ from pipeline.commands.console import console, errors, plain, plain_errors, say_
 from pipeline.commands.event_lines import StatusLines, note_of, print_event
 from pipeline.commands.photos import mask_photos, planned_photos
 from pipeline.commands.progress import Bars
+from pipeline.commands.stops import Stopped, StopSignals
 from pipeline.config import Config, load
 from pipeline.live.events import EventKind
+from pipeline.live.outputs import UnfinishedRun
 
 STEP_FLAGS = ("style", "shape", "image", "scale", "cells", "threshold", "max_px")
 """Flags of `run` that are options of steps. They are declared like the others, and not made of the operators'
@@ -61,6 +62,7 @@ def run(
     broker: Annotated[str | None, typer.Option(help="kafka://HOST:PORT or sqlite:///FOLDER/facewarden.db.")] = None,
     broker_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for the broker; repeatable.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="A Ray cluster instead of this machine alone.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Results may replace files that have their names.")] = False,
     preview: Annotated[bool, typer.Option(help="Show the first stream's masked video in a window.")] = False,
     verdicts: Annotated[str | None, typer.Option(help="Where the reports go (JSON lines).")] = None,
 ) -> None:
@@ -96,6 +98,7 @@ def run(
                 broker_options=_broker_options(broker, broker_option),
                 ray_address=ray_address,
                 verdicts=verdicts,
+                overwrite=overwrite,
                 preview=preview,
                 show=print_event,
             )
@@ -159,39 +162,43 @@ def _pairs(flag: str, given: list[str] | None) -> dict[str, str]:
 
 
 def _drive(started: Any) -> None:
-    """Shows progress until the end. The first Ctrl-C ends live sources in an orderly way, the second leaves."""
+    """Shows progress until the end. The first Ctrl-C, SIGTERM or SIGHUP ends live sources in an orderly way, the second
+    leaves."""
     if started.folder.resumed:
         console.print("going on with a run that was interrupted")
     asked = False
 
-    def ask_to_stop(*_: object) -> None:
+    def ask_to_stop() -> bool:
         nonlocal asked
-        live = any(job.source.live for job in started.jobs)
-        if asked or not live:
-            raise KeyboardInterrupt
+        if asked or not any(job.source.live for job in started.jobs):
+            return False
         asked = True
         started.stop()
+        return True
 
-    before = signal.signal(signal.SIGINT, ask_to_stop)
     try:
-        if errors.is_terminal:
-            _draw(started)
-        else:
-            status = StatusLines(lambda line: print_event(EventKind.STATUS, line))
-            for progress in started.drive():
-                status.update(progress)
-    except KeyboardInterrupt:
+        with StopSignals(ask_to_stop, ctrl_c=True) as signals:
+            if errors.is_terminal:
+                _draw(started, signals)
+            else:
+                status = StatusLines(lambda line: print_event(EventKind.STATUS, line))
+                for progress in started.drive():
+                    signals.hold()
+                    status.update(progress)
+    except Stopped:
         errors.print("stopped; the same command goes on from here")
-        sys.exit(130)
-    finally:
-        signal.signal(signal.SIGINT, before)
+        raise
+    except UnfinishedRun as error:
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(INCOMPLETE) from error
 
 
-def _draw(started: Any) -> None:
+def _draw(started: Any, signals: StopSignals) -> None:
     """Bars that live as long as the run."""
     with Bars() as bars:
         bars.show(STARTING, 0, None)
         for progress in started.drive():
+            signals.hold()
             if progress:
                 bars.remove(STARTING)
             for item in progress:

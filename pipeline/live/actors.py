@@ -71,6 +71,7 @@ class Actors:
         config: Config,
         *,
         streams: int,
+        named: str,
         calls: int,
         emit: Emit,
     ) -> None:
@@ -108,7 +109,7 @@ class Actors:
                 scheduling_strategy=None if elsewhere else here_only,
                 **endless,
             )
-            .remote(broker, options, group, f"{group}.{number}", config, devices[number % len(devices)])
+            .remote(broker, options, group, f"{group}.{number}", config, devices[number % len(devices)], streams=named)
             for number in range(count)
         ]
         self._working: list[Any] = []

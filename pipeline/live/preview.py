@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from operators.frame import to_bgr
 from pipeline.brokers import MASKED, Broker, open_broker
 from pipeline.jail.installation import python, trusted
-from pipeline.live.sinks import Splicer
+from pipeline.live.splicer import Splicer
 from pipeline.media import Decoded, Decoder
 from pipeline.wire import StreamRecord
 

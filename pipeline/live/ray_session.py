@@ -10,9 +10,11 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +66,7 @@ def start_ray(address: str | None, *, for_jobs: bool = False) -> None:
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "job_config": OwnModules()}
     stop_ray()
+    answers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         if address is None:
             folder = _open_private_session()
@@ -86,12 +89,21 @@ def start_ray(address: str | None, *, for_jobs: bool = False) -> None:
             _prepare_for_cluster(address)
             with _nameless():
                 ray.init(address=address, **quiet)
+        _take_back(answers)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         stop_ray()
         raise StreamError(_words(address, error)) from error
     except BaseException:
         stop_ray()
         raise
+
+
+def _take_back(answers: Mapping[int, Any]) -> None:
+    """Signals are answered as before: Ray, and its core beneath Python, have installed handlers of their own."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in answers.items():
+            if handler not in (signal.SIG_DFL, None):
+                signal.signal(number, handler)
 
 
 def stop_ray() -> None:

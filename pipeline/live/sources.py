@@ -36,7 +36,8 @@ OWN_FILES = frozenset({"verdicts.jsonl", "screen.json", "index.html"})
 MOST_NAMED = 100
 """Files that are left alone are named, up to so many of a folder."""
 ANONYMIZED = "_anonymized"
-"""What the names of results end with, which are no sources."""
+"""What the names of results end with, but for a number; they are no sources."""
+_RESULT = re.compile(rf"{ANONYMIZED}(\.\d+)*$")
 _STANDS_FOR = re.compile(r"\{(env|file):([^{}]+)\}")
 LIVE = re.compile(r"^(rtsps?://|/dev/video\d+$)", re.IGNORECASE)
 
@@ -103,7 +104,9 @@ def find_files(arguments: Sequence[str]) -> FoundSources:
             if not matches:
                 raise ConfigError(f"{argument}: no such file, folder or match")
             found += matches
-    each = tuple(dict.fromkeys(found))
+    # One file may be named in several ways.
+    by_file = {source if LIVE.match(source) else Path(source).resolve(): source for source in reversed(found)}
+    each = tuple(by_file.values())[::-1]
     videos = tuple(name for name in each if not _is_photo(name))
     return FoundSources(videos, tuple(name for name in each if _is_photo(name)), tuple(left_alone))
 
@@ -125,7 +128,7 @@ def _within(folder: Path) -> tuple[list[str], str]:
     inside, others = [], []
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_dir() or path.stem.endswith(ANONYMIZED) or path.name in OWN_FILES:
+        if path.is_dir() or _RESULT.search(path.stem) or path.name in OWN_FILES:
             continue
         if path.suffix.lower() in VIDEO_SUFFIXES | PHOTO_SUFFIXES and path.is_file():
             inside.append(str(path))

@@ -117,6 +117,10 @@ class EndLine(StreamLine):
     faces: Count = Field(description="Faces that were covered, summed over frames.")
     kept: Count = Field(description="Faces that stayed visible because of the keep-list, summed over frames.")
     tracks: Count = Field(description="Tracks of faces.")
+    files: tuple[str, ...] = Field(
+        default=(),
+        description="Names of the files that hold its video, in order; of a push the URL. Absent where none.",
+    )
 
 
 ReportLine = Annotated[FrameLine | VerdictLine | EventLine | EndLine, Field(discriminator="type")]
@@ -141,11 +145,15 @@ class LinesOfStream:
 
     Args:
         shown: the source, as people may see its name.
+        dated: what a former life has left of itself.
+
+    Attributes:
+        dated: epoch and time of the last frame.
     """
 
-    def __init__(self, shown: str) -> None:
+    def __init__(self, shown: str, dated: dict[str, Any] | None = None) -> None:
         self._common: dict[str, Any] = {"format": FORMAT, "stream": shown}
-        self._dated: dict[str, Any] = {"epoch": 0, "utc": None}
+        self.dated: dict[str, Any] = dated or {"epoch": 0, "utc": None}
 
     def of(self, record: VerdictRecord) -> Iterator[FrameLine | VerdictLine | EndLine]:
         """A line for each frame and verdict of a record, and for the end if it is the last.
@@ -155,7 +163,7 @@ class LinesOfStream:
         ['frame', 'end']
         """
         for report in record.frames:
-            self._dated = {"epoch": report.epoch, "utc": iso_utc(report.utc_us)}
+            self.dated = {"epoch": report.epoch, "utc": iso_utc(report.utc_us)}
             yield self._frame(report)
         yield from map(self._verdict, record.verdicts)
         if record.HasField("end"):
@@ -164,7 +172,7 @@ class LinesOfStream:
     def _frame(self, report: FrameReport) -> FrameLine:
         return FrameLine(
             **self._common,
-            **self._dated,
+            **self.dated,
             type="frame",
             index=report.index,
             pts=report.pts,
@@ -178,7 +186,7 @@ class LinesOfStream:
     def _verdict(self, verdict: VerdictMessage) -> VerdictLine:
         return VerdictLine(
             **self._common,
-            **self._dated,
+            **self.dated,
             type="verdict",
             subject=verdict.subject,
             model=verdict.model,
@@ -191,7 +199,7 @@ class LinesOfStream:
         ledger = end.ledger
         return EndLine(
             **self._common,
-            **self._dated,
+            **self.dated,
             type="end",
             reason=end.reason,
             packets=ledger.packets,

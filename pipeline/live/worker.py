@@ -43,6 +43,7 @@ class Worker:
         name: this worker's name in it; a restarted actor takes over at once what it owned before.
         config: the run's, with every name checked.
         device: the actor of the GPU that runs its networks; None runs them here.
+        streams: what the names of the run's streams begin with; those of others in the same topics are theirs.
         open_network: opens the networks that run here.
 
     Where an engine does not open or a detector is blind, `ready` and `work` raise what is wrong: so whoever started the
@@ -58,12 +59,13 @@ class Worker:
         config: Config,
         device: Any = None,
         *,
+        streams: str = "",
         open_network: Callable[[Path], Engine] = open_engine,
     ) -> None:
         confinement.guard()
         logging.basicConfig(level=logging.WARNING)
         self._broker_url, self._options = broker, dict(options)
-        self._group, self._name = group, name
+        self._group, self._name, self._streams = group, name, streams
         self._config = config
         if device is not None:
             open_network = partial(open_shared, device, config.engines.device == "cuda")
@@ -100,7 +102,7 @@ class Worker:
     def _serve(self) -> None:
         broker = open_broker(self._broker_url, **self._options)
         try:
-            member = broker.member(self._group, self._name)
+            member = broker.member(self._group, self._name, streams=self._streams)
             try:
                 while True:
                     self.turn(member)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pipeline.media.demuxer import Demuxer, SourceDenied
     from pipeline.media.encoder import Encoder, EncoderClock, masked_head, working_encoder
     from pipeline.media.formats import CONTAINERS_BY_SUFFIX, container_for
-    from pipeline.media.mux import FileMuxer, RtspPusher
+    from pipeline.media.mux import DiskError, FileMuxer, RtspPusher
+    from pipeline.media.recording import Recording, cut_recording, is_finished
 
 _HOMES = {
     "Decoded": "decoder",
@@ -29,7 +30,11 @@ _HOMES = {
     "working_encoder": "encoder",
     "CONTAINERS_BY_SUFFIX": "formats",
     "container_for": "formats",
+    "DiskError": "mux",
     "FileMuxer": "mux",
+    "Recording": "recording",
+    "cut_recording": "recording",
+    "is_finished": "recording",
     "RtspPusher": "mux",
 }
 
@@ -45,13 +50,17 @@ __all__ = [
     "Decoded",
     "Decoder",
     "Demuxer",
+    "DiskError",
     "Encoder",
     "EncoderClock",
     "FileMuxer",
+    "Recording",
     "RtspPusher",
     "SourceDenied",
     "Undecodable",
     "container_for",
+    "cut_recording",
+    "is_finished",
     "masked_head",
     "slot_count",
     "working_encoder",

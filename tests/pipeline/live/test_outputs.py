@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engines import ConfigError
-from pipeline.live.outputs import is_single, merge_reports, output_folder, plan, unwritable
+from pipeline.live.outputs import UnfinishedRun, add_reports, is_single, output_folder, plan, unwritable
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,8 @@ def test_reports_are_joined_in_their_order(tmp_path: Path) -> None:
     for part in parts:
         part.write_text(f"{part.name}1\n{part.name}2\n")
 
-    merge_reports(parts, tmp_path / "new" / "verdicts.jsonl")
+    for _ in range(2):
+        add_reports(parts, tmp_path / "new" / "verdicts.jsonl", tmp_path / "journal")
 
     assert (tmp_path / "new" / "verdicts.jsonl").read_text() == "b1\nb2\na1\na2\n"
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["verdicts.jsonl"]
@@ -173,8 +174,8 @@ def test_a_report_that_is_missing_leaves_the_former_whole(tmp_path: Path) -> Non
     whole = tmp_path / "verdicts.jsonl"
     whole.write_text("former\n")
 
-    with pytest.raises(FileNotFoundError):
-        merge_reports([tmp_path / "none"], whole)
+    with pytest.raises(UnfinishedRun):
+        add_reports([tmp_path / "none"], whole, tmp_path / "journal")
 
     assert whole.read_text() == "former\n"
 

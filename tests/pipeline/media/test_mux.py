@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from fractions import Fraction
@@ -43,7 +44,8 @@ def test_the_file_appears_when_it_is_whole(clips: Clips, tmp_path: Path) -> None
     with FileMuxer(path, head) as muxer:
         for packet in packets:
             muxer.write(packet)
-        assert [p.name for p in tmp_path.iterdir()] == [".out.mp4.part"]
+        (part,) = tmp_path.iterdir()
+        assert part == muxer.part and re.fullmatch(r"\.out\.mp4\.[0-9a-f]{16}\.part", part.name)
 
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
     assert len(plain(path)) == 60
@@ -151,24 +153,35 @@ def test_a_packet_without_a_decoding_time_is_decoded_when_it_is_shown(clips: Cli
     assert written == [(pts, pts) for pts in expected]
 
 
-def test_a_name_that_is_taken_by_a_folder_is_reported(clips: Clips, tmp_path: Path) -> None:
+@pytest.mark.parametrize("taken", ["a file", "a folder", "a link that leads nowhere"])
+def test_what_is_there_already_stays_and_the_new_file_gets_a_number(clips: Clips, tmp_path: Path, taken: str) -> None:
     head, packets = masked(clips("h264_plain").path)
-    (tmp_path / "out.mp4").mkdir()
-    muxer = FileMuxer(tmp_path / "out.mp4", head)
-    muxer.write(packets[0])
+    former = tmp_path / "out.mp4"
+    if taken == "a file":
+        former.write_bytes(b"the former one")
+    elif taken == "a folder":
+        former.mkdir()
+    else:
+        former.symlink_to(tmp_path / "nobody")
 
-    with pytest.raises(StreamError, match=r"out\.mp4: could not be finished"):
-        muxer.close()
+    with FileMuxer(former, head) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+
+    assert muxer.path == tmp_path / "out.2.mp4"
+    assert len(plain(muxer.path)) == 60
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.2.mp4", "out.mp4"]
+    assert taken != "a file" or former.read_bytes() == b"the former one"
 
 
-def test_a_file_that_is_there_already_stays_until_the_new_one_is_whole(clips: Clips, tmp_path: Path) -> None:
+def test_what_is_there_already_is_replaced_if_that_is_asked_for(clips: Clips, tmp_path: Path) -> None:
     head, packets = masked(clips("h264_plain").path)
     (tmp_path / "out.mp4").write_bytes(b"the former one")
 
-    with FileMuxer(tmp_path / "out.mp4", head) as muxer:
+    with FileMuxer(tmp_path / "out.mp4", head, overwrite=True) as muxer:
         for packet in packets:
             muxer.write(packet)
-        assert (tmp_path / "out.mp4").read_bytes() == b"the former one"
+        assert (tmp_path / "out.mp4").read_bytes() == b"the former one"  # until the new one is whole
 
     assert len(plain(tmp_path / "out.mp4")) == 60
 
