@@ -230,6 +230,8 @@ class Run:
         while queue or calls:
             while queue and len({number for _, number in calls.values()}) < self._width:
                 calls |= self._submit(actors.io, queue.popleft())
+            if not calls:  # what was next could not be begun
+                continue
             finished, _ = ray.wait(list(calls), num_returns=len(calls), timeout=TICK_S)
             for call in finished:
                 self._collect(call, *calls.pop(call))
@@ -283,11 +285,10 @@ class Run:
         part = str(self.folder.path / f"{number:04d}.jsonl")
         if LIVE.match(job.output):
             sink = io_actor.push.remote(stream, job.output, shown_name(job.output))
+        elif job.is_result:
+            sink = io_actor.write_file.remote(stream, job.output, overwrite=self._overwrite)
         else:
-            if job.is_result:
-                sink = io_actor.write_file.remote(stream, job.output, overwrite=self._overwrite)
-            else:
-                sink = io_actor.record.remote(stream, job.output)
+            sink = io_actor.record.remote(stream, job.output)
         return {
             io_actor.ingest.remote(job.source): ("ingest", number),
             sink: ("sink", number),

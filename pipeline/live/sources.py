@@ -105,8 +105,10 @@ def find_files(arguments: Sequence[str]) -> FoundSources:
                 raise ConfigError(f"{argument}: no such file, folder or match")
             found += matches
     # One file may be named in several ways.
-    by_file = {source if LIVE.match(source) else Path(source).resolve(): source for source in reversed(found)}
-    each = tuple(by_file.values())[::-1]
+    by_file: dict[str | Path, str] = {}
+    for source in found:
+        by_file.setdefault(source if LIVE.match(source) else Path(source).resolve(), source)
+    each = tuple(by_file.values())
     videos = tuple(name for name in each if not _is_photo(name))
     return FoundSources(videos, tuple(name for name in each if _is_photo(name)), tuple(left_alone))
 

@@ -71,8 +71,10 @@ def test_no_source_is_overwritten(tmp_path: Path) -> None:
     for name in ("x.mp4", "x_anonymized.mp4"):
         (tmp_path / name).touch()
 
+    sources = [str(tmp_path / "x.mp4"), str(tmp_path / "x_anonymized.mp4")]
+    assert not set(sources) & {job.output for job in plan(sources, None, "run")}
     with pytest.raises(ConfigError, match="would overwrite a source"):
-        plan([str(tmp_path / "x.mp4"), str(tmp_path / "x_anonymized.mp4")], None, "run")
+        plan(sources, None, "run", overwrite=True)
     with pytest.raises(ConfigError, match="would overwrite a source"):
         plan([str(tmp_path / "x.mp4")], f"{tmp_path}/in/../x.mp4", "run")
 
