@@ -65,7 +65,7 @@ def start_ray(address: str | None, *, for_jobs: bool = False) -> None:
     """
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     stop_ray()
-    answers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    answers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         if address is None:
             folder = _open_private_session()

@@ -157,7 +157,7 @@ def push(broker: Broker, stream: str, url: str, shown: str, tell: Tell = unheard
     with SinkState(broker, "push", stream) as state:
         if "end" in state.values:
             return Written.from_values(state.values)
-        server = _Server(url, shown, tell, taken=state.values.get("taken", 0))
+        server = _PushServer(url, shown, tell, taken=state.values.get("taken", 0))
         splicer = Splicer.from_json(state.values["splicer"]) if state.values else Splicer()
         server.head = splicer.head
         reader = broker.reader(MASKED, stream, state.values.get("offset", 0))
@@ -184,7 +184,7 @@ def push(broker: Broker, stream: str, url: str, shown: str, tell: Tell = unheard
             reader.close()
 
 
-def _push_records(records: Sequence[Record], splicer: Splicer, server: _Server, state: SinkState) -> None:
+def _push_records(records: Sequence[Record], splicer: Splicer, server: _PushServer, state: SinkState) -> None:
     """Where it is left by an error, and not by a kill, it is stored exactly where."""
     for record in records:
         before = splicer.to_json()
@@ -212,7 +212,7 @@ def _end_in(records: Sequence[Record]) -> End | None:
     return last.end if last.HasField("end") else None
 
 
-class _Server:
+class _PushServer:
     """Who takes a push, or does not.
 
     Attributes:

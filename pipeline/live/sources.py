@@ -71,10 +71,10 @@ def find_sources(arguments: Sequence[str]) -> list[str]:
             if not matches:
                 raise ConfigError(f"{argument}: no such file, folder or match")
             found += matches
-    # One file may be named in several ways.
-    return list(
-        {source if LIVE.match(source) else Path(source).resolve(): source for source in reversed(found)}.values()
-    )[::-1]
+    once: dict[str | Path, str] = {}
+    for source in found:  # one file may be named in several ways
+        once.setdefault(source if LIVE.match(source) else Path(source).resolve(), source)
+    return list(once.values())
 
 
 def absolute(source: str) -> str:

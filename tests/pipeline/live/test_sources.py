@@ -90,3 +90,16 @@ def test_what_is_read_tells_no_password() -> None:
     source = VideoSource("stream", "rtsp://me:secret@cam/live", True, "rtsp://cam/live")
 
     assert "secret" not in repr(source) and "secret" not in repr(PlannedStream(source, "rtsp://me:secret@out"))
+
+
+def test_numbered_results_are_no_sources_and_one_file_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "a_anonymized.mp4", "a_anonymized.2.mp4", "a_anonymized.2.3.mp4", "b.2.mp4"):
+        Path(name).touch()
+    Path("c.mp4").symlink_to("a.mp4")
+
+    found = find_sources(["a.mp4", str(tmp_path / "a.mp4"), "./a.mp4", "."])
+
+    assert found == ["a.mp4", "b.2.mp4"]
