@@ -49,6 +49,17 @@ def encoded(count: int, **options: object) -> list[Packet]:
     return packets + encoder.flush()
 
 
+@pytest.mark.parametrize("pts", [TICK, TICK - 1, -TICK, 1 << 62, -(1 << 63) + 1])
+def test_a_time_stamp_that_does_not_grow_or_leaves_no_room_is_refused(pts: int) -> None:
+    encoder = Encoder(HEAD, PIXEL_FORMATS["yuv420p"], 64, 48)
+    made = encoder.encode(picture(0), 0, TICK) + encoder.encode(picture(1), TICK, TICK)
+
+    with pytest.raises(FrameError, match="expected a time stamp that grows, got"):
+        encoder.encode(picture(2), pts, TICK)
+
+    assert [packet.pts for packet in made + encoder.flush()] == [0, TICK]
+
+
 def test_every_picture_becomes_one_packet() -> None:
     packets = encoded(20)
 
