@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import psutil
 from pydantic import Field
 
 from engines.section import Section
+from pipeline.private.names import scrubbed
 
 ROOT = Path(__file__).parents[1]
 CODE = frozenset({".py", ".yaml", ".cu", ".onnx"})
@@ -120,15 +123,19 @@ def _finite(value: Any) -> Any:
 
 
 def command() -> str:
-    """How this process was started, without the machine's own paths and without where the report goes."""
+    """How this process was started, without the machine's own paths, secrets and where the report goes."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).name
     started = ["facewarden"] if module in ("pipeline", "facewarden") else ["python", *(["-m"] if spec else []), module]
     given = sys.argv[1:]
-    if "--json" in given:
-        where = given.index("--json")
-        given = given[:where] + given[where + 2 :]
-    return shlex.join([*started, *(arg.replace(str(Path.home()), "~") for arg in given)])
+    given = [arg for before, arg in zip(["", *given], given, strict=False) if "--json" not in (before, arg)]
+    given = [scrubbed(arg, arg) for arg in given if not arg.startswith("--json=")]
+    return shlex.join([*started, *(re.sub(rf"{re.escape(_home())}(?=/|$)", "~", arg) for arg in given)])
+
+
+def _home() -> str:
+    """The user's home; of an account without one, a place that is none."""
+    return os.path.expanduser("~").rstrip("/") or "/nowhere"  # noqa: PTH111
 
 
 def commit() -> str:

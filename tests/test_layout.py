@@ -18,7 +18,7 @@ FLOORS = {"engines": 1, "operators": 2, "pipeline": 3}
 OUTSIDE = ("tests", "bench")
 
 RANKS = (
-    {"facewarden_pb2"},
+    {"facewarden_pb2", "private"},
     {"jail", "wire", "provenance"},
     {"config"},
     {"media", "brokers", "models"},
@@ -42,6 +42,7 @@ HOMES = {
         "pipeline/live/run.py",
         "pipeline/live/actors.py",
         "pipeline/live/ray_session.py",
+        "pipeline/live/ray_paths.py",
         "pipeline/live/devices.py",
         "pipeline/training/ray_jobs.py",
     ),
@@ -59,8 +60,9 @@ HOMES = {
 READS_ENVIRONMENT = {
     "pipeline/models/catalog.py": "where the user's cache of models is",
     "pipeline/commands/run.py": "a password must not stand on the command line",
-    "pipeline/training/ray_jobs.py": "Ray takes one of its settings from nowhere else",
-    "pipeline/live/ray_session.py": "Ray takes two of its settings from nowhere else",
+    "pipeline/live/ray_session.py": "Ray takes its token, its mode and its addresses from nowhere else",
+    "pipeline/live/sources.py": "a camera's password must not stand on the command line",
+    "pipeline/jail/installation.py": "what children inherit of it must not name the current folder",
     "pipeline/jail/parent.py": "a child gets none of it, but for the path of shared libraries",
 }
 LARGEST_CLASS, MOST_ATTRIBUTES = 200, 15

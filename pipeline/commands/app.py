@@ -17,6 +17,7 @@ from pipeline.commands.screen import screen
 from pipeline.commands.training import jobs_app
 from pipeline.commands.tune import tune
 from pipeline.commands.verify import verify
+from pipeline.jail import confinement
 
 app = typer.Typer(
     add_completion=False,
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def root(show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    confinement.guard()  # before anything is opened: most commands hold pictures, or start what does
     if show_version:
         console.print(version("facewarden"))
         raise typer.Exit

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from engines import FacewardenError
+from pipeline.jail.machine import missing
 from pipeline.jail.protocol import readable
 
 WIDE = None if sys.stdout.isatty() else 140
@@ -29,3 +30,9 @@ def plain_errors() -> Iterator[None]:
     except FacewardenError as error:
         errors.print(f"[red]error:[/red] {escape(readable(str(error)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG) from error
+
+
+def say_what_is_missing() -> None:
+    """One line, once, where this machine's kernel or libraries hold a hostile video back less than others do."""
+    if lacking := missing():
+        errors.print(f"note: {escape(lacking)}", highlight=False, soft_wrap=True)

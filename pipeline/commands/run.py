@@ -15,7 +15,7 @@ from rich.table import Table
 from engines import ConfigError, StreamError
 from operators import find
 from operators.options import options_model
-from pipeline.commands.console import console, errors, plain_errors
+from pipeline.commands.console import console, errors, plain_errors, say_what_is_missing
 from pipeline.commands.event_lines import StatusLines, note_of, print_event
 from pipeline.commands.progress import Bars
 from pipeline.config import Config, load
@@ -79,6 +79,7 @@ def run(
         if not given:
             raise ConfigError("no source; give files, folders, rtsp:// URLs or devices, or --demo")
         chosen = load(config, _overrides(locals(), load(config)))
+        say_what_is_missing()
         started = Run(
             find_sources(given),
             output,

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from engines import ConfigError
-from pipeline.commands.console import console, errors
+from pipeline.commands.console import console, errors, say_what_is_missing
 from pipeline.commands.progress import Bars
 from pipeline.config import load
 from pipeline.jail.protocol import readable
@@ -61,6 +61,7 @@ def screen(
     chosen = with_files(load(config), [trained(run) for run in model or []])
     models = models_in(chosen)
     _make(output)
+    say_what_is_missing()
     with Screener(chosen) as screener:
         batch = ScreeningBatch(output, screener, chosen, models, name=Path(config).stem)
         finished = _drive(batch, [Path(source) for source in sources])

@@ -18,12 +18,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.live.sources import shown_name
+from pipeline.private.names import scrubbed
 
 LONGEST_REASON, MOST_WAITING, MOST_KEPT = 400, 1000, 10_000
 REPEAT_S = 60.0
 """What goes on happening is one line in that time."""
-URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 
 
 class EventKind(StrEnum):
@@ -117,7 +116,7 @@ def public_line(text: str) -> str:
     """
     text = " ".join(text.split())
     text = "".join(c if c.isprintable() else "?" for c in text)
-    return URL.sub(lambda match: shown_name(match.group()), text)[:LONGEST_REASON]
+    return scrubbed(text)[:LONGEST_REASON]
 
 
 class Taken(NamedTuple):

@@ -15,7 +15,6 @@ from contextlib import suppress
 from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, STATE, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
-from pipeline.jail.parent import JailLimits
 from pipeline.live.camera_attempts import CameraAttempts
 from pipeline.live.events import Emit, nobody
 from pipeline.live.sources import VideoSource
@@ -108,11 +107,6 @@ def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.
         writer.close()
 
 
-def _limits(config: Config) -> JailLimits:
-    jail = config.jail
-    return JailLimits(memory_bytes=jail.memory_mb << 20, timeout_s=jail.timeout_s, max_pixels=jail.max_pixels)
-
-
 def _copy(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
     """A file: from its start to its end, skipping what was written before.
 
@@ -149,7 +143,7 @@ def _read(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
     written.CopyFrom(batch.state)
     state = IngestState(epoch=written.epoch)
     changed = StreamError(f"{source.shown}: changed while it was being read; run it again")
-    with Demuxer(source.url, audio=config.audio == "copy", limits=_limits(config)) as demuxer:
+    with Demuxer(source.url, audio=config.audio == "copy", limits=config.jail.limits) as demuxer:
         for record in demuxer:
             if record.WhichOneof("body") == "head":
                 if not written.HasField("head"):
@@ -172,7 +166,7 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
     state = batch.state
     worked = state.HasField("head")
     attempts = CameraAttempts(source.stream, emit, worked=worked)
-    limits, audio = _limits(config), config.audio == "copy"
+    limits, audio = config.jail.limits, config.audio == "copy"
     while not stop.is_set():
         attempts.begin()
         denied = False

@@ -13,6 +13,7 @@ from typing import TypeVar
 from pipeline.brokers import Broker, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
+from pipeline.jail import confinement
 from pipeline.live import sinks
 from pipeline.live.events import EventQueue, Taken, of_broker_error
 from pipeline.live.ingest import ingest
@@ -25,6 +26,7 @@ class IoActor:
     """Reads sources into the broker and writes what comes out of it; each call in a thread of its own."""
 
     def __init__(self, broker: str, options: Mapping[str, str], config: Config) -> None:
+        confinement.guard()
         logging.basicConfig(level=logging.WARNING)
         self._url, self._options, self._config = broker, dict(options), config
         self._stop = threading.Event()

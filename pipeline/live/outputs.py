@@ -7,12 +7,11 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engines import ConfigError
 from pipeline.live.sources import ANONYMIZED, LIVE, VIDEO_SUFFIXES, VideoSource, shown_name
-
 
 NAME = "{name}"
 """Within an output: the name of each source, which makes one of several."""
@@ -23,7 +22,7 @@ class PlannedStream:
     """One source and where its results go."""
 
     source: VideoSource
-    output: str
+    output: str = field(repr=False)
 
 
 def plan(sources: Sequence[str], output: str | None, run_id: str) -> list[PlannedStream]:
@@ -45,11 +44,11 @@ def plan(sources: Sequence[str], output: str | None, run_id: str) -> list[Planne
     taken: set[Path] = set()
     for number, url in enumerate(sources):
         live = bool(LIVE.match(url))
-        shown = shown_name(url) if live else Path(url).name
+        shown = _told_apart(shown_name(url) if live else Path(url).name, jobs)
         stem = re.sub(r"[^A-Za-z0-9._-]+", "_", shown.partition("://")[2] or shown) if live else Path(url).stem
         target = _filled(str(output), stem, jobs) if single else str(_free_name(url, stem, live, output, taken))
         if Path(target).resolve() in read:
-            raise ConfigError(f"{target}: would overwrite a source; choose another output")
+            raise ConfigError(f"{shown_name(target)}: would overwrite a source; choose another output")
         taken.add(Path(target))
         stream = f"{run_id}.{number:04d}.{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:40]}"
         jobs.append(PlannedStream(VideoSource(stream, url, live, shown), target))
@@ -66,6 +65,12 @@ def _filled(output: str, stem: str, jobs: Sequence[PlannedStream]) -> str:
     names = (stem if n == 1 else f"{stem}_{n}" for n in itertools.count(1))
     filled = (output.replace(NAME, name) for name in names)
     return next(target for target in filled if target not in taken or NAME not in output)
+
+
+def _told_apart(shown: str, jobs: Sequence[PlannedStream]) -> str:
+    """With a number, where only what is not shown is different."""
+    names = {job.source.shown for job in jobs}
+    return next(name for n in itertools.count(1) if (name := f"{shown} ({n})" if n > 1 else shown) not in names)
 
 
 def is_single(output: str) -> bool:

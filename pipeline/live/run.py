@@ -28,11 +28,11 @@ from pipeline.live.events import Event, EventKind, EventLog, Show, unseen
 from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan
 from pipeline.live.preview import PreviewWindow
 from pipeline.live.progress import TICK_S, ProgressWatch, StreamProgress
-from pipeline.live.ray_session import start_ray
+from pipeline.live.ray_session import start_ray, stop_ray
 from pipeline.live.sinks import Written
-from pipeline.live.sources import LIVE, shown_name
+from pipeline.live.sources import LIVE, absolute, filled, shown_name
 from pipeline.live.step_order import require_covers, shortcomings
-from pipeline.live.steps import check
+from pipeline.live.steps import check, with_absolute_files
 from pipeline.live.work_folder import WorkFolder
 from pipeline.wire import End, Ledger
 
@@ -105,12 +105,17 @@ class Run:
         require_covers([step.use for step in config.steps])
         if ray_address is None:
             wanted_workers(config, len(sources), here())
-        plan(sources, output, "")
-        self.config = config
-        folder = output_folder(sources, output)
-        self.folder = WorkFolder(folder, sources, output, config)
-        self.jobs = plan(sources, output, self.folder.run_id)
-        self.verdicts = Path(verdicts) if verdicts else folder / "verdicts.jsonl"
+        # Actors have a folder of their own, on other machines too: nothing is named from here.
+        named = [absolute(source) for source in sources]
+        output = None if output is None else absolute(output)
+        sources = [filled(source) for source in named]
+        target = None if output is None else filled(output)
+        plan(sources, target, "")
+        self.config = config = with_absolute_files(config)
+        folder = output_folder(sources, target)
+        self.folder = WorkFolder(folder, named, output, config)
+        self.jobs = plan(sources, target, self.folder.run_id)
+        self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
         self._options = dict(broker_options or {})
         self._alone = broker is None or (
             broker.startswith("kafka://") and "topic_prefix" not in f"{broker}{self._options}"
@@ -137,48 +142,58 @@ class Run:
         require_entry(self._url, **self._options)
         if self._ray_address is not None:
             require_answer(self._ray_address)
-        broker = open_broker(self._url, **self._options)
         self.outcomes = [StreamOutcome(job) for job in self.jobs]
-        first = self.jobs[0].source
-        window = PreviewWindow(self._url, self._options, first.stream, first.shown) if self._preview else None
-        watch = ProgressWatch(broker, self.jobs, self.events.add)
+        opened = working = False
         try:
-            self.events.add(Event(EventKind.START, f"{len(self.jobs)} streams"))
-            for words in shortcomings([step.use for step in self.config.steps]):
-                self.events.add(Event(EventKind.NOTE, words))
-            start_ray(self._ray_address)
-            group = f"facewarden.{self.folder.run_id}"
-            actors = Actors(
-                self._url,
-                self._options,
-                group,
-                self.config,
-                streams=len(self.jobs),
-                calls=self._width,
-                emit=self.events.add,
-            )
-            for _ in actors.begin():
-                yield []
-            self.startup_s = time.monotonic() - began
-            with watch:
-                yield from self._drive(actors, watch)
-            actors.last_events()
-            parts = [self.folder.path / f"{number:04d}.jsonl" for number in range(len(self.jobs))]
-            for job, part in zip(self.jobs, parts, strict=True):
-                insert_events(part, self.events.of(job.source.stream))
-            if not self.denied:
-                merge_reports(parts, self.verdicts)
+            with contextlib.ExitStack() as ends:
+                self.events.add(Event(EventKind.START, f"{len(self.jobs)} streams"))
+                for words in shortcomings([step.use for step in self.config.steps]):
+                    self.events.add(Event(EventKind.NOTE, words))
+                ends.callback(stop_ray)
+                start_ray(self._ray_address)
+                self.folder.make()  # not before: where Ray does not start, nothing is left
+                broker = open_broker(self._url, **self._options)
+                opened = True
+                ends.callback(broker.close)
+                watch = ProgressWatch(broker, self.jobs, self.events.add)
+                if self._preview:
+                    first = self.jobs[0].source
+                    window = PreviewWindow(self._url, self._options, first.stream, first.shown)
+                    ends.callback(window.close)
+                group = f"facewarden.{self.folder.run_id}"
+                actors = Actors(
+                    self._url,
+                    self._options,
+                    group,
+                    self.config,
+                    streams=len(self.jobs),
+                    calls=self._width,
+                    emit=self.events.add,
+                )
+                for _ in actors.begin():
+                    yield []
+                working = True
+                self.startup_s = time.monotonic() - began
+                with watch:
+                    yield from self._drive(actors, watch)
+                actors.last_events()
+                parts = [self.folder.path / f"{number:04d}.jsonl" for number in range(len(self.jobs))]
+                for job, part in zip(self.jobs, parts, strict=True):
+                    insert_events(part, self.events.of(job.source.stream))
+                if not self.denied:
+                    merge_reports(parts, self.verdicts)
         except RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, FacewardenError):
                 raise cause from error
             raise StreamError(f"an actor failed for good: {error}; run the same command again to go on") from error
         finally:
-            if window is not None:
-                window.close()
-            ray.shutdown()
-            broker.close()
-        self._clean()
+            if not working and not self.folder.resumed:
+                if opened:
+                    self._erase()
+                self.folder.abandon()
+        self._erase()
+        self.folder.remove()
 
     def _drive(self, actors: Actors, watch: ProgressWatch) -> Iterator[list[StreamProgress]]:
         """Until all streams have ended."""
@@ -246,7 +261,7 @@ class Run:
             outcome.reason = outcome.reason or end.reason or result.reason
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
 
-    def _clean(self) -> None:
+    def _erase(self) -> None:
         try:
             with contextlib.closing(open_broker(self._url, **self._options)) as broker:
                 if self._alone:
@@ -255,5 +270,4 @@ class Run:
                     for job in self.jobs:
                         broker.drop(job.source.stream)
         except BrokerError as error:
-            log.warning("all results are in place, but what was stored on the way could not be deleted: %s", error)
-        self.folder.remove()
+            log.warning("what was stored on the way could not be deleted: %s", error)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from engines import ConfigError
+from pipeline.private.names import is_secretive, public_name
 
 VIDEO_SUFFIXES = frozenset(
     {
@@ -18,6 +21,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 ANONYMIZED = "_anonymized"
 """What the names of results end with, which are no sources."""
+_STANDS_FOR = re.compile(r"\{(env|file):([^{}]+)\}")
 LIVE = re.compile(r"^(rtsps?://|/dev/video\d+$)", re.IGNORECASE)
 
 
@@ -27,13 +31,13 @@ class VideoSource:
 
     Attributes:
         stream: the name under which it travels.
-        url: file, RTSP URL or device.
+        url: file, RTSP URL or device; it may hold a password.
         live: a camera: reconnect when it is lost, and do not read faster than it sends.
         shown: the name for people, without a password.
     """
 
     stream: str
-    url: str
+    url: str = field(repr=False)
     live: bool
     shown: str
 
@@ -49,8 +53,8 @@ def find_sources(arguments: Sequence[str]) -> list[str]:
         path = Path(argument)
         if LIVE.match(argument):
             found.append(argument)
-        elif "://" in argument:
-            raise ConfigError(f"{shown_name(argument)}: expected a file, folder, glob, rtsp:// URL or /dev/videoN")
+        elif "://" in argument or (is_secretive(argument) and not path.exists()):
+            raise ConfigError(f"{public_name(argument)}: expected a file, folder, glob, rtsp:// URL or /dev/videoN")
         elif path.is_dir():
             videos = (p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
             inside = sorted(str(p) for p in videos if not p.stem.endswith(ANONYMIZED))
@@ -69,17 +73,42 @@ def find_sources(arguments: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def shown_name(source: str) -> str:
-    """What people and files may see of a source or an output: a URL without user, password and query.
+def absolute(source: str) -> str:
+    """A file's name from the root, of what is no URL.
 
-    >>> shown_name("rtsp://user:secret@camera.local/live?token=1")
-    'rtsp://camera.local/live'
+    >>> absolute("rtsp://cam/live"), absolute("/srv/../srv/a.mp4")
+    ('rtsp://cam/live', '/srv/../srv/a.mp4')
     """
-    scheme, separator, rest = source.partition("://")
-    if not separator:
-        return source
-    address, slash, path = rest.partition("/")
-    if "@" in rest:  # a password may hold both @ and /
-        address, slash, path = rest.rpartition("@")[2].partition("/")
-    path = re.split(r"[?&;]", path)[0]
-    return f"{scheme}://{address}{slash}{'' if '=' in path else path}"
+    return source if LIVE.match(source) else str(Path(source).absolute())
+
+
+def filled(source: str) -> str:
+    """The URL with what `{env:NAME}` and `{file:NAME}` stand for, percent-encoded: command lines are seen by all users
+    of a machine. What is no URL stays as it is.
+
+    Raises:
+        ConfigError: the variable is not set, or the file cannot be read.
+
+    >>> filled("rtsp://cam/live"), filled("{env:NAME}.mp4")
+    ('rtsp://cam/live', '{env:NAME}.mp4')
+    """
+    return _STANDS_FOR.sub(_value_of, source) if LIVE.match(source) else source
+
+
+def _value_of(found: re.Match[str]) -> str:
+    kind, name = found.groups()
+    if kind == "env":
+        value = os.environ.get(name)
+        if not value:
+            raise ConfigError(f"{found.group()}: expected the environment variable {name} to be set")
+    else:
+        try:
+            value = Path(name).read_text().rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "no text"
+            raise ConfigError(f"{found.group()}: expected a file with one secret ({reason})") from error
+    return quote(value, safe="")
+
+
+shown_name = public_name
+"""What people and files may see of a source or an output."""

@@ -14,8 +14,10 @@ from operators import ChecksOptions, Operator, find
 from operators.options import OptionSection, read_options
 from pipeline.config import Config, EncodeSection, Step
 from pipeline.live.step_order import require_order
-from pipeline.models.catalog import file_of, whole_file_of
+from pipeline.models.catalog import file_of, is_file, whole_file_of
 
+_FILES = frozenset({"photos", "image"})
+"""Options that name files."""
 DETECTORS = "detect."
 """What the names of operators begin with that find faces."""
 
@@ -40,6 +42,37 @@ def check(config: Config) -> None:
             cls.check_options(**dict(options))
     require_order([step.use for step in config.steps])
     _check_encoder(config.encode)
+
+
+def with_absolute_files(config: Config) -> Config:
+    """The config with every file in it named from the root: workers are in another folder, and on other machines.
+
+    >>> with_absolute_files(Config(steps=[Step(use="keep", options={"photos": ["/me.jpg"]})])).steps[0].options
+    {'photos': ['/me.jpg']}
+    """
+    steps = [
+        step.model_copy(
+            update={
+                "engines": {name: _absolute_model(model) for name, model in step.engines.items()},
+                "options": {
+                    name: _from_root(value) if name in _FILES else value for name, value in step.options.items()
+                },
+            }
+        )
+        for step in config.steps
+    ]
+    return config.model_copy(update={"steps": steps})
+
+
+def _absolute_model(model: str) -> str:
+    return str(file_of(model).absolute()) if is_file(model) else model
+
+
+def _from_root(value: Any) -> Any:
+    """Of a file's name, or of several."""
+    if isinstance(value, str):
+        return str(Path(value).absolute())
+    return [_from_root(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _check_encoder(encode: EncodeSection) -> None:

@@ -18,6 +18,7 @@ from operators import Operator
 from pipeline.brokers import BrokerError, BrokerRefused, Fenced, Member, Record, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
+from pipeline.jail import confinement
 from pipeline.live.devices import open_shared, serving
 from pipeline.live.events import Event, EventKind, EventQueue, Taken, of_broker_error
 from pipeline.live.steps import open_steps
@@ -59,6 +60,7 @@ class Worker:
         *,
         open_network: Callable[[Path], Engine] = open_engine,
     ) -> None:
+        confinement.guard()
         logging.basicConfig(level=logging.WARNING)
         self._broker_url, self._options = broker, dict(options)
         self._group, self._name = group, name

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
 
 from engines import StreamError
+from pipeline.jail.call_filter import Profile
 from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
 from pipeline.jail.protocol import Received, printable
 from pipeline.media.demuxer_child import DENIED, ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.media.shown import is_plausible
+from pipeline.private.names import public_name, scrubbed
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
+_PORTS = {"rtsp": 554, "rtsps": 322}
 SILENT_S = 4.0
 """A camera without a picture for that long is worth a word; after `limits.timeout_s` it is given up."""
 FIRST_PICTURE_S = 60.0
@@ -59,8 +66,10 @@ class Demuxer:
         options: Mapping[str, str] | None = None,
         on_silence: Callable[[], None] = lambda: None,
     ) -> None:
+        way = _way_to(source)
         settings = {
-            "source": _checked(source),
+            "source": way.name,
+            "descriptor": way.descriptor,
             "audio": audio,
             "live": live,
             "options": dict(options or {}),
@@ -70,8 +79,21 @@ class Demuxer:
         }
         self._limits, self._tracks, self._ended = limits, -1, False
         self._live, self._on_silence, self._silent = live, on_silence, False
-        self._subject = without_password(source)
-        self._jail = Jail("pipeline.media.demuxer_child", settings, limits, error=StreamError, subject=self._subject)
+        self._source, self._subject = source, public_name(source)
+        try:
+            self._jail = Jail(
+                "pipeline.media.demuxer_child",
+                settings,
+                limits,
+                error=lambda words: StreamError(scrubbed(words, source)),
+                subject=self._subject,
+                profile=way.profile,
+                address=way.address,
+                descriptors=() if way.descriptor is None else (way.descriptor,),
+            )
+        finally:
+            if way.descriptor is not None:
+                os.close(way.descriptor)
         self._picture_s = time.monotonic()
 
     @property
@@ -91,7 +113,7 @@ class Demuxer:
             raise StopIteration
         if message.kind == DENIED:
             self.close()
-            raise SourceDenied(f"{self._subject}: {printable(message.payload)}")
+            raise SourceDenied(f"{self._subject}: {scrubbed(printable(message.payload), self._source)}")
         try:
             record = StreamRecord.FromString(message.payload)
         except DecodeError:
@@ -158,12 +180,22 @@ class Demuxer:
         self.close()
 
 
-def _checked(source: str) -> str:
-    """The source as the child opens it; a file by its absolute path."""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How the child comes to a source: its name there, and what the child may do to open it."""
+
+    name: str
+    profile: Profile = "closed"
+    address: int | str = 0
+    descriptor: int | None = None
+
+
+def _way_to(source: str) -> _Way:
+    """A file is opened here, and handed in: the child opens none. A camera is the one thing that it may reach."""
     if "://" in source:
         scheme, _, rest = source.partition("://")
         if (lowered := f"{scheme.lower()}://{rest}").startswith(_PROTOCOLS):
-            return lowered
+            return _Way(lowered, "network", _port_of(lowered))
         raise StreamError(f"{scheme}: is not read; use a file, {', '.join(_PROTOCOLS)} or a device")
     path = Path(source)
     if not path.exists():
@@ -172,14 +204,19 @@ def _checked(source: str) -> str:
         raise StreamError(f"{source}: is a directory; give the files in it")
     if path.is_file() and path.stat().st_size == 0:
         raise StreamError(f"{source}: is empty")
-    return str(path.absolute())
+    if path.is_char_device():
+        return _Way(str(path.absolute()), "device", str(path.resolve()))
+    try:
+        # A pipe that nobody writes to yet is waited for by the child, whose time is limited.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise StreamError(f"{source}: cannot be read ({error.strerror})") from error
+    os.set_blocking(descriptor, True)
+    return _Way(str(path.absolute()), descriptor=descriptor)
 
 
-def without_password(source: str) -> str:
-    """The source's name as people may see it.
-
-    >>> without_password("rtsp://user:secret@camera.local/live")
-    'rtsp://camera.local/live'
-    """
-    scheme, mark, rest = source.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if mark else source
+def _port_of(url: str) -> int:
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        return parts.port or _PORTS[parts.scheme]
+    raise StreamError(f"{public_name(url)}: expected a port between 0 and 65535 after the host's name")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
+import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import av
 import av.logging
+import av.subtitles.codeccontext
+import av.subtitles.stream  # PyAV would import it when it meets one, and then no file can be opened any more
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.stream import Disposition
@@ -42,12 +47,13 @@ _FIELDS_APART = frozenset({"hevc"})
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
 _TEMPLATE_CONTAINERS = ("nut", "matroska")
 """The first that takes the codec: NUT takes all that were tried but ALAC, Matroska wants more than parameters."""
+_READ_BYTES = 1 << 17
 _LIVE_LOOK_AHEAD_S = 60.0
 """So long a camera may send sound before its first picture."""
 _ANALYZE_US = "1000000"
 _ENCODE = "signs such as / # ? % @ in a user or password must be percent-encoded, as %2F %23 %3F %25 %40"
 _BYTES_A_PIXEL = 3
-"""Of the largest pictures; ten bits with colour at half the resolution have as many. A worker holds over a dozen of them."""
+"""Of the largest pictures; ten bits with colour at half the resolution have as many. A worker holds a dozen of them."""
 _LIKELY_RATE = 1000
 """Frames a second; more is the clock of a source that has not said its rate."""
 _DEVICE_FORMATS = ("mjpeg", "h264", None)
@@ -90,9 +96,12 @@ def _open(settings: Mapping[str, Any]) -> InputContainer:
         return _open_camera(source, options, timeout_s)
     if source.startswith("/dev/video"):
         return _open_device(source, options, timeout_s)
-    options |= {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
+    options |= {"protocol_whitelist": "none", "format_whitelist": ",".join(CONTAINERS)}
+    file = _OpenFile(source, settings["descriptor"])
     try:
-        return av.open(f"file:{source}", options=options, timeout=timeout_s, metadata_errors="replace")
+        return av.open(
+            file, "r", options=options, timeout=timeout_s, metadata_errors="replace", buffer_size=_READ_BYTES
+        )
     except (av.InvalidDataError, av.EOFError) as error:
         raise Refused("is not a video, or is broken from its beginning") from error
     except av.ArgumentError as error:
@@ -120,6 +129,25 @@ def _open_camera(source: str, options: Mapping[str, str], timeout_s: float) -> I
         raise Denied(f"is no address that can be opened; {_ENCODE}") from error
     except (av.InvalidDataError, av.ExitError) as error:
         raise Refused(f"gave no video within {timeout_s:g} s") from error
+
+
+class _OpenFile:
+    """A file that the parent has opened. Here its name alone is known, whose ending helps to tell formats apart."""
+
+    def __init__(self, name: str, descriptor: int) -> None:
+        self.name, self._descriptor = f"file:{name}", descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        try:
+            os.lseek(descriptor, 0, os.SEEK_CUR)
+        except OSError:  # a pipe
+            return
+        self.seek = partial(os.lseek, descriptor)
+        self.tell = partial(os.lseek, descriptor, 0, os.SEEK_CUR)
+
+    def read(self, size: int) -> bytes:
+        self._poll.poll()  # a pipe without a writer has not ended before the first one came
+        return os.read(self._descriptor, size)
 
 
 def _open_device(source: str, options: dict[str, str], timeout_s: float) -> InputContainer:

@@ -17,8 +17,8 @@ from av.video.stream import VideoStream
 
 from engines import StreamError
 from pipeline.media.buffers import packet_of, words
-from pipeline.media.demuxer import without_password
 from pipeline.media.matroska import PLACEHOLDER, display_size, state_display_size
+from pipeline.private.names import public_name
 from pipeline.wire import AudioTrack, Head, Packet, fraction
 
 _MP4_AUDIO = frozenset({"aac", "mp2", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
@@ -51,7 +51,7 @@ class _Muxer:
     """
 
     def __init__(self, url: str, container: str, head: Head, options: Mapping[str, str]) -> None:
-        self._shown = without_password(url)
+        self._shown = public_name(url)
         self._bases = {0: fraction(head.time_base)} | {t.track: fraction(t.time_base) for t in head.audio}
         try:
             self._container: OutputContainer = av.open(url, "w", format=container, options=dict(options))

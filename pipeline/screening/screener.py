@@ -17,7 +17,6 @@ from operators import Concludes, Operator, Remembers
 from operators.deepfake.scores import FORGET_AFTER_FRAMES, of_video
 from operators.frame import Frame, Verdict
 from pipeline.config import Config
-from pipeline.jail.parent import JailLimits
 from pipeline.live.steps import open_steps
 from pipeline.media.frames import VideoFrames
 from pipeline.screening.networks import JUDGES
@@ -114,8 +113,7 @@ class Screener:
         }
         if not self._concluding:
             raise ConfigError(f"steps: expected a {JUDGES}* operator, got none; nothing would be said")
-        jail = config.jail
-        self._limits = JailLimits(jail.memory_mb << 20, jail.timeout_s, jail.max_pixels)
+        self._limits = config.jail.limits
         maps = (getattr(operator, "map_margin", None) for operator in self._concluding.values())
         self._margin = float(next(filter(None, maps), MARGIN))
 

@@ -7,7 +7,6 @@ the same folders.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,11 +20,12 @@ import ray
 from pydantic import ValidationError
 from ray.exceptions import RayError, RayTaskError
 
-from engines import ConfigError, FacewardenError
+from engines import ConfigError, FacewardenError, StreamError
 from engines.files import write_whole
 from engines.progress import OnProgress, timed
 from operators.cropset import open_set
 from operators.datasets import find_set
+from pipeline.live.ray_session import start_ray, stop_ray
 from pipeline.models.catalog import models_of as models_of_steps
 from pipeline.models.fetch import pull
 from pipeline.training.crop_sets import finders, forged, prepared
@@ -63,7 +63,7 @@ class Workspace:
 
 
 class Cluster:
-    """Ray on this machine, or a cluster: that of the address, or of the Ray job that this is. A context manager.
+    """Ray on this machine, or the cluster at an address; `auto` is that of the Ray job that this is. A context manager.
 
     It is started when work is first given to it: what lies in the cache needs none.
     """
@@ -76,7 +76,7 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         if self._started:
-            ray.shutdown()
+            stop_ray()
 
     def resources(self) -> dict[str, float]:
         """What there is, started if it was not: `CPU`, `GPU`, ...
@@ -85,13 +85,10 @@ class Cluster:
             ConfigError: it cannot be started or reached.
         """
         if not self._started:
-            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-            quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
             try:
-                ray.init(address=self._address, include_dashboard=False, **quiet)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                where = self._address or "this machine"
-                raise ConfigError(f"Ray cannot be started or reached at {where}: {error}") from error
+                start_ray(self._address, for_jobs=True)
+            except StreamError as error:
+                raise ConfigError(str(error)) from error
             self._started = True
         return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 

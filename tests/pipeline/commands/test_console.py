@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from engines import ConfigError, EngineError, FacewardenError, FrameError, StreamError
-from pipeline.commands.console import WRONG, plain_errors
+from pipeline.commands.console import WRONG, plain_errors, say_what_is_missing
 
 
 def raising(error: BaseException) -> Result:
@@ -59,3 +59,14 @@ def test_what_goes_well_is_let_through() -> None:
     with pytest.raises(typer.Exit) as ended, plain_errors():
         raise typer.Exit(3)
     assert ended.value.exit_code == 3
+
+
+@pytest.mark.parametrize("lacking", ["", "the jail is weaker here. files: [none]"])
+def test_what_the_jail_lacks_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lacking: str
+) -> None:
+    monkeypatch.setattr("pipeline.commands.console.missing", lambda: lacking)
+
+    say_what_is_missing()
+
+    assert capsys.readouterr().err == (f"note: {lacking}\n" if lacking else "")

@@ -142,9 +142,9 @@ def test_a_report_that_is_missing_leaves_the_former_whole(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("output", "written"),
     [
-        ("rtsp://server/{name}", ["rtsp://server/cam_door", "rtsp://server/cam_door_2", "rtsp://server/cam_yard"]),
-        ("out/{name}.mkv", ["out/cam_door.mkv", "out/cam_door_2.mkv", "out/cam_yard.mkv"]),
-        ("out/{name}/live.mp4", ["out/cam_door/live.mp4", "out/cam_door_2/live.mp4", "out/cam_yard/live.mp4"]),
+        ("rtsp://server/{name}", ["rtsp://server/cam_door", "rtsp://server/cam_door_2_", "rtsp://server/cam_yard"]),
+        ("out/{name}.mkv", ["out/cam_door.mkv", "out/cam_door_2_.mkv", "out/cam_yard.mkv"]),
+        ("out/{name}/live.mp4", ["out/cam_door/live.mp4", "out/cam_door_2_/live.mp4", "out/cam_yard/live.mp4"]),
     ],
 )
 def test_one_pattern_names_the_outputs_of_several_sources(output: str, written: list[str]) -> None:
@@ -158,3 +158,21 @@ def test_a_folder_for_each_source_is_no_place_for_the_run() -> None:
     assert output_folder(["rtsp://cam/door"], "out/{name}") == Path("out")
     with pytest.raises(ConfigError, match=r"give a folder, or \{name\} within the name"):
         plan(["rtsp://cam/door", "rtsp://cam/yard"], "rtsp://server/x", "run")
+
+
+def test_two_channels_of_one_recorder_stay_apart() -> None:
+    urls = [f"rtsp://me:secret@dvr/cam/realmonitor?channel={n}&subtype=0" for n in (1, 2)]
+
+    first, second = plan(urls, "out", "run")
+
+    assert [first.source.shown, second.source.shown] == [
+        "rtsp://dvr/cam/realmonitor?channel=1&subtype=0", "rtsp://dvr/cam/realmonitor?channel=2&subtype=0"
+    ]  # fmt: skip
+    assert first.output != second.output and "channel_1" in first.output
+
+
+def test_what_differs_in_a_secret_alone_is_numbered() -> None:
+    jobs = plan(["rtsp://cam/token/one", "rtsp://cam/token/two"], "out", "run")
+
+    assert [job.source.shown for job in jobs] == ["rtsp://cam/token/…", "rtsp://cam/token/… (2)"]
+    assert len({job.output for job in jobs}) == 2

@@ -17,7 +17,9 @@ CONFIG = Config(steps=[Step(use="detect.zones")])
 
 
 def opened(base: Path, *, sources: list[str] | None = None, output: str | None = "out", **changes: Any) -> WorkFolder:
-    return WorkFolder(base, sources or ["a.mp4"], output, CONFIG.model_copy(update=changes))
+    folder = WorkFolder(base, sources or ["a.mp4"], output, CONFIG.model_copy(update=changes))
+    folder.make()
+    return folder
 
 
 def left(folder: WorkFolder) -> WorkFolder:
@@ -102,3 +104,72 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r"file: cannot be written to \(Not a directory\); choose another output"):
         opened(tmp_path / "file")
+
+
+# -- before Ray is there, and where others write ---------------------------------------------------------
+
+
+def test_nothing_is_made_before_it_is_needed(tmp_path: Path) -> None:
+    folder = WorkFolder(tmp_path / "out", ["a.mp4"], None, CONFIG)
+
+    assert list(tmp_path.iterdir()) == []
+    folder.remove()  # of nothing
+    folder.make()
+    assert folder.path.is_dir()
+    folder.abandon()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_goes_on_is_not_abandoned(tmp_path: Path) -> None:
+    left(opened(tmp_path))
+    again = opened(tmp_path)
+
+    again.abandon()
+
+    assert again.path.is_dir()
+    again.remove()
+
+
+def test_two_that_begin_at_once_do_not_mix(tmp_path: Path) -> None:
+    first, second = (WorkFolder(tmp_path, ["a.mp4"], None, CONFIG) for _ in range(2))
+    first.make()
+
+    with pytest.raises(ConfigError, match="already going on"):
+        second.make()
+    left(first)
+    with pytest.raises(ConfigError, match="begun in another process meanwhile"):
+        WorkFolder.make(second)
+    first.remove()
+
+
+@pytest.mark.parametrize("name", ["", "run", "lock"])
+@pytest.mark.parametrize("plant", ["a link", "another's"])
+def test_what_was_planted_is_refused(tmp_path: Path, name: str, plant: str) -> None:
+    first = left(opened(tmp_path))
+    (tmp_path / "theirs").mkdir() if not name else (tmp_path / "theirs").write_text("0" * 12)
+    planted = first.path / name if name else first.path.parent
+    if plant == "a link":
+        planted.rename(tmp_path / "away")
+        planted.symlink_to(tmp_path / "theirs")
+    elif os.geteuid() == 0:
+        os.chown(planted, 12345, 12345)
+    else:
+        pytest.skip("only root may hand a file to another user")
+
+    with pytest.raises(ConfigError):
+        opened(tmp_path)
+
+    if name:
+        assert (tmp_path / "theirs").read_text() == "0" * 12
+    else:
+        assert list((tmp_path / "theirs").iterdir()) == []
+
+
+@pytest.mark.parametrize("stored", ["", "../../etc", "run\x1b[2J", "0" * 13])
+def test_a_name_of_a_run_that_is_none_is_not_taken(tmp_path: Path, stored: str) -> None:
+    (left(opened(tmp_path)).path / "run").write_text(stored)
+
+    folder = opened(tmp_path)
+
+    assert not folder.resumed and len(folder.run_id) == 12 and folder.run_id != stored
+    folder.remove()

@@ -26,13 +26,17 @@ LIMITS = {"timeout_s": 10.0, "max_pixels": 1 << 20, "max_packet_bytes": 1 << 20}
 
 def said(path: Path, **changes: Any) -> tuple[Head | None, list[Packet], str]:
     """The head, the packets, and why it ended: empty if the source did."""
-    settings = {"source": str(path), "audio": True, "live": False, "options": {}, **LIMITS, **changes}
     records = []
-    with serving(demuxer_child.serve, settings) as channel:
+    with path.open("rb") as file, serving(demuxer_child.serve, _settings(path, file.fileno(), changes)) as channel:
         while (message := channel.receive()).kind == demuxer_child.RECORD:
             records.append(StreamRecord.FromString(message.payload))
     reason = "" if message.kind == ENDED else message.payload.decode()
     return (records[0].head if records else None), [record.packet for record in records[1:]], reason
+
+
+def _settings(path: Path, descriptor: int, changes: dict[str, Any]) -> dict[str, Any]:
+    opened = {"source": str(path), "descriptor": descriptor, "options": {}}
+    return {**opened, "audio": True, "live": False, **LIMITS, **changes}
 
 
 def video(size: tuple[int, int], *, codec: str = "mpeg4", rate: int = 25, cover: bool = False) -> Track:
