@@ -20,7 +20,6 @@ LONGEST_NAME = 255
 SPARE = 48
 """Of these, so many are left to what others put around a name: numbers, the time, the mark of an unfinished file."""
 
-
 NAME = "{name}"
 """Within an output: the name of each source, which makes one of several."""
 
