@@ -251,30 +251,6 @@ def test_small_files_of_a_run_are_whole(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"plan.json": "{}"}
 
 
-<<<<<<< HEAD
-=======
-@pytest.mark.parametrize(
-    ("output", "written"),
-    [
-        ("rtsp://server/{name}", ["rtsp://server/cam_door", "rtsp://server/cam_door_2_", "rtsp://server/cam_yard"]),
-        ("out/{name}.mkv", ["out/cam_door.mkv", "out/cam_door_2_.mkv", "out/cam_yard.mkv"]),
-        ("out/{name}/live.mp4", ["out/cam_door/live.mp4", "out/cam_door_2_/live.mp4", "out/cam_yard/live.mp4"]),
-    ],
-)
-def test_one_pattern_names_the_outputs_of_several_sources(output: str, written: list[str]) -> None:
-    jobs = plan(["rtsp://cam/door", "rtsp://u:p@cam/door", "rtsp://cam/yard"], output, "run")
-
-    assert [job.output for job in jobs] == written
-
-
-def test_a_folder_for_each_source_is_no_place_for_the_run() -> None:
-    assert output_folder(["rtsp://cam/door"], "out/{name}/live.mp4") == Path("out")
-    assert output_folder(["rtsp://cam/door"], "out/{name}") == Path("out")
-    with pytest.raises(ConfigError, match=r"give a folder, or \{name\} within the name"):
-        plan(["rtsp://cam/door", "rtsp://cam/yard"], "rtsp://server/x", "run")
-
-
->>>>>>> events
 def test_two_channels_of_one_recorder_stay_apart() -> None:
     urls = [f"rtsp://me:secret@dvr/cam/realmonitor?channel={n}&subtype=0" for n in (1, 2)]
 
@@ -291,7 +267,6 @@ def test_what_differs_in_a_secret_alone_is_numbered() -> None:
 
     assert [job.source.shown for job in jobs] == ["rtsp://cam/token/…", "rtsp://cam/token/… (2)"]
     assert len({job.output for job in jobs}) == 2
-<<<<<<< HEAD
 
 
 @pytest.mark.parametrize(
@@ -313,5 +288,3 @@ def test_a_folder_for_each_source_is_no_place_for_the_run() -> None:
     assert output_folder(["rtsp://cam/door"], "out/{name}") == Path("out")
     with pytest.raises(ConfigError, match=r"give a folder, or \{name\} within the name"):
         plan(["rtsp://cam/door", "rtsp://cam/yard"], "rtsp://server/x", "run")
-=======
->>>>>>> events
