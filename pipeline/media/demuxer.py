@@ -26,6 +26,7 @@ from pipeline.private.names import public_name, scrubbed
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
+_DEVICES = "/dev/video"
 _PORTS = {"rtsp": 554, "rtsps": 322}
 _MOST_NOTES = 20
 SILENT_S = 4.0
@@ -218,7 +219,10 @@ def _way_to(source: str) -> _Way:
     if path.is_file() and path.stat().st_size == 0:
         raise StreamError(f"{source}: is empty")
     if path.is_char_device():
-        return _Way(str(path.absolute()), "device", str(path.resolve()))
+        device = str(path.resolve())
+        if not device.startswith(_DEVICES):
+            raise StreamError(f"{source}: is a device that is not read; expected a file or {_DEVICES}N")
+        return _Way(device, "device", device)
     try:
         # A pipe that nobody writes to yet is waited for by the child, whose time is limited.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
