@@ -64,6 +64,7 @@ class SourceEpoch:
         """Decodes a video packet that stands at that offset; see `Intake.send`."""
         if packet.key:
             self.marks.add(DecodeMark(offset, packet.number, self.head))
+        self._clock.expect(packet)
         return self.intake.send(packet, settled=settled)
 
     def arrive(self, came: PictureCame) -> None:
