@@ -45,6 +45,8 @@ decoded."""
 _TOP_FIRST, _BOTTOM_FIRST = 1, 2
 _FIELD_ORDERS = {2: _TOP_FIRST, 5: _TOP_FIRST, 3: _BOTTOM_FIRST, 4: _BOTTOM_FIRST}
 """FFmpeg's orders, which distinguish coding from showing, by which field is shown first."""
+_REORDERED = frozenset({"mpeg4", "mpeg2video", "mpeg1video", "h263"})
+"""Codecs whose times of showing FFmpeg works out where a container states only those of decoding."""
 _FIELDS_APART = frozenset({"hevc"})
 """Codecs whose interlaced streams decode to fields instead of frames."""
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -192,7 +194,10 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
         head.timed = head.timed and all(packet.pts is not None for packet in shown)
         head.first_pts = _first_pts(shown, frame) if head.timed else 0
     yield StreamRecord(head=head)
+    made_up = container.format.name in RAW_CONTAINERS
     for packet in chain(waiting, packets):
+        if made_up:
+            packet.dts = None
         if packet.stream_index == video.index:
             yield _record(0, packet, bytes(packet), alpha_of(packet))
         else:
@@ -341,7 +346,7 @@ def _head(container: InputContainer, video: VideoStream, frame: VideoFrame | Non
             matrix=stated.colorspace,
         ),
         shown=_shown(video, frame),
-        timed=not raw and not (name == "avi" and reorders),
+        timed=not raw and not (name == "avi" and reorders and codec not in _REORDERED),
         frames_expected=video.frames or round(duration * rate),
         clock_may_jump=name in JUMPY_CONTAINERS,
     )
