@@ -19,7 +19,7 @@ from pipeline.commands.console import console, errors, plain_errors, say_what_is
 from pipeline.commands.event_lines import StatusLines, note_of, print_event
 from pipeline.commands.progress import Bars
 from pipeline.config import Config, load
-from pipeline.live.events import EventKind
+from pipeline.live.events import EventKind, public_line
 
 STEP_FLAGS = ("style", "shape", "image", "scale", "cells", "threshold", "max_px")
 """Flags of `run` that are options of steps. They are declared like the others, and not made of the operators'
@@ -186,7 +186,7 @@ def _draw(started: Any) -> None:
             for item in progress:
                 total = max(item.expected, item.shown) if item.expected else None
                 note = note_of(item, bars.speed(item.number))
-                bars.show(item.name, item.shown, total, note=note, key=item.number)
+                bars.show(public_line(item.name), item.shown, total, note=note, key=item.number)
 
 
 def _print_outcomes(started: Any) -> bool:
