@@ -18,7 +18,7 @@ from engines import StreamError
 from pipeline.jail.call_filter import Profile
 from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
 from pipeline.jail.protocol import Received, printable
-from pipeline.media.demuxer_child import DENIED, ENDED, RECORD
+from pipeline.media.demuxer_child import DENIED, ENDED, PERCENT_ENCODE, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.media.shown import is_plausible
 from pipeline.media.sound import is_plausible_track
@@ -236,4 +236,5 @@ def _port_of(url: str) -> int:
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         return parts.port or _PORTS[parts.scheme]
-    raise StreamError(f"{public_name(url)}: expected a port between 0 and 65535 after the host's name")
+    words = f"expected a port between 0 and 65535 after the host's name; {PERCENT_ENCODE}"
+    raise SourceDenied(f"{public_name(url)}: {words}")

@@ -54,7 +54,7 @@ _READ_BYTES = 1 << 17
 _LIVE_LOOK_AHEAD_S = 60.0
 """So long a camera may send sound before its first picture."""
 _ANALYZE_US = "1000000"
-_ENCODE = "signs such as / # ? % @ in a user or password must be percent-encoded, as %2F %23 %3F %25 %40"
+PERCENT_ENCODE = "signs such as / # ? % @ in a user or password must be percent-encoded, as %2F %23 %3F %25 %40"
 _BYTES_A_PIXEL = 3
 """Of the largest pictures; ten bits with colour at half the resolution have as many. A worker holds over a dozen of
 them."""
@@ -127,13 +127,18 @@ def _open_camera(source: str, options: Mapping[str, str], timeout_s: float) -> I
     try:
         return av.open(source, format="rtsp", options=options, timeout=timeout_s, metadata_errors="replace")
     except (av.HTTPUnauthorizedError, av.HTTPForbiddenError) as error:
-        raise Denied(f"refuses the login ({words(error)}): check user and password; {_ENCODE}") from error
+        raise Denied(f"refuses the login ({words(error)}): check user and password; {PERCENT_ENCODE}") from error
     except av.HTTPNotFoundError as error:
         raise Denied("has nothing at this path (404 not found): check the part after the host") from error
     except av.ArgumentError as error:
-        raise Denied(f"is no address that can be opened; {_ENCODE}") from error
+        raise Denied(f"is no address that can be opened; {PERCENT_ENCODE}") from error
     except (av.InvalidDataError, av.ExitError) as error:
         raise Refused(f"gave no video within {timeout_s:g} s") from error
+    except av.FFmpegError as error:
+        path = source.partition("://")[2].partition("/")[2]
+        if "@" in path:  # which may be the rest of a password, whose beginning was then taken for the host
+            raise Refused(f"cannot be opened ({words(error)}); {PERCENT_ENCODE}") from error
+        raise
 
 
 class _OpenFile:
