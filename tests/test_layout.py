@@ -22,6 +22,7 @@ RANKS = (
     {"jail", "wire", "provenance"},
     {"config"},
     {"media", "brokers", "models"},
+    {"sealing"},
     {"live"},
     {"screening", "training", "tuning", "judging"},
     {"service"},
@@ -51,6 +52,8 @@ HOMES = {
         "pipeline/training/recipe.py",
     ),
     "pipeline.facewarden_pb2": ("pipeline/wire.py",),
+    "cryptography": ("pipeline/sealing/*.py",),
+    "Crypto": ("pipeline/sealing/shares.py",),
     "onnxruntime": ("engines/ort.py", "engines/precision.py", "engines/int8.py"),
 }
 """Libraries and generated code that only some files may know."""
@@ -58,6 +61,7 @@ HOMES = {
 READS_ENVIRONMENT = {
     "pipeline/models/catalog.py": "where the user's cache of models is",
     "pipeline/commands/run.py": "a password must not stand on the command line",
+    "pipeline/sealing/keys.py": "a master key may be handed over there, and is taken out of it",
     "pipeline/training/ray_jobs.py": "Ray takes one of its settings from nowhere else",
     "pipeline/live/ray_session.py": "Ray takes two of its settings from nowhere else",
     "pipeline/jail/parent.py": "a child gets none of it, but for the path of shared libraries",

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from engines import FacewardenError
 from pipeline.jail.protocol import readable
+from pipeline.sealing import Refused
 
 WIDE = None if sys.stdout.isatty() else 140
 console = Console(width=WIDE)
@@ -19,6 +20,8 @@ errors = Console(stderr=True, width=WIDE)
 
 WRONG = 2
 """Exit code: nothing was started, for something asked for cannot be."""
+REFUSED = 1
+"""Exit code: a key, a seal, a share or a log is not what is needed."""
 
 
 @contextmanager
@@ -28,4 +31,4 @@ def plain_errors() -> Iterator[None]:
         yield
     except FacewardenError as error:
         errors.print(f"[red]error:[/red] {escape(readable(str(error)))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(WRONG) from error
+        raise typer.Exit(REFUSED if isinstance(error, Refused) else WRONG) from error
