@@ -356,7 +356,7 @@ class Packet(_message.Message):
     chain: _builtins.bytes
     """in `packets`: SHA-256(previous chain || data || alpha), so that a resumed ingest proves it reads the same"""
     received_us: _builtins.int
-    """in `packets`, video of a live source: when ingest received it, Unix time"""
+    """video of a live source: when ingest received it, Unix time"""
     alpha: _builtins.bytes
     """in `packets`: its alpha channel, where that is a picture of its own coded alike (VP8, VP9 in Matroska)"""
     def __init__(
@@ -768,7 +768,9 @@ Global___VerdictRecord: _TypeAlias = VerdictRecord  # noqa: Y015
 
 @_typing.final
 class Seal(_message.Message):
-    """Encrypted recovery data of a reversible anonymization. Value of the topic `sealed`."""
+    """Encrypted recovery data of a reversible anonymization: what one frame showed inside one box. Value of the topic `sealed`.
+    All fields but the ciphertext are authenticated with it, those that are added later too (pipeline/sealing/seal.py).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -779,13 +781,56 @@ class Seal(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
     CIPHERTEXT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    KEYRING_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    PTS_FIELD_NUMBER: _builtins.int
+    BOX_FIELD_NUMBER: _builtins.int
+    PIXEL_FORMAT_FIELD_NUMBER: _builtins.int
+    PLANES_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    CODING_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
+    SALT_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
+    """of the masked video"""
     index: _builtins.int
+    """of the frame, as in `masked`"""
     track: _builtins.int
+    """-1: none"""
     scheme: _builtins.str
+    """"escrow": the samples themselves"""
     key_id: _builtins.str
+    """of the master key"""
     nonce: _builtins.bytes
+    """of AES-256-GCM"""
     ciphertext: _builtins.bytes
+    """with the tag at its end"""
+    version: _builtins.int
+    keyring: _builtins.str
+    period: _builtins.int
+    """of that keyring"""
+    stream: _builtins.str
+    pts: _builtins.int
+    """of the masked packet that shows the frame, in ticks of its head's time base"""
+    pixel_format: _builtins.str
+    digest: _builtins.bytes
+    """HMAC-SHA-256 of the samples: a plain hash would let anybody confirm a guess"""
+    coding: _builtins.str
+    """how samples were made smaller before they were encrypted, without loss"""
+    style: _builtins.str
+    """of the cover that hides them"""
+    salt: _builtins.bytes
+    """of the key for encryption: new whenever a process begins to seal"""
+    @_builtins.property
+    def box(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """x1 y1 x2 y2, pixels of the coded picture, whole chroma samples"""
+
+    @_builtins.property
+    def planes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """rows and columns of each plane inside of the box"""
+
     def __init__(
         self,
         *,
@@ -796,14 +841,110 @@ class Seal(_message.Message):
         key_id: _builtins.str = ...,
         nonce: _builtins.bytes = ...,
         ciphertext: _builtins.bytes = ...,
+        version: _builtins.int = ...,
+        keyring: _builtins.str = ...,
+        period: _builtins.int = ...,
+        stream: _builtins.str = ...,
+        pts: _builtins.int = ...,
+        box: _abc.Iterable[_builtins.int] | None = ...,
+        pixel_format: _builtins.str = ...,
+        planes: _abc.Iterable[_builtins.int] | None = ...,
+        digest: _builtins.bytes = ...,
+        coding: _builtins.str = ...,
+        style: _builtins.str = ...,
+        salt: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertext", b"ciphertext", "epoch", b"epoch", "index", b"index", "key_id", b"key_id", "nonce", b"nonce", "scheme", b"scheme", "track", b"track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "ciphertext", b"ciphertext", "coding", b"coding", "digest", b"digest", "epoch", b"epoch", "index", b"index", "key_id", b"key_id", "keyring", b"keyring", "nonce", b"nonce", "period", b"period", "pixel_format", b"pixel_format", "planes", b"planes", "pts", b"pts", "salt", b"salt", "scheme", b"scheme", "stream", b"stream", "style", b"style", "track", b"track", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Seal: _TypeAlias = Seal  # noqa: Y015
+
+@_typing.final
+class SealFileHead(_message.Message):
+    """Opens a file of seals beside a masked video (docs/reversible.md)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TIME_BASE_FIELD_NUMBER: _builtins.int
+    CREATED_US_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    stream: _builtins.str
+    source: _builtins.str
+    """the name to show"""
+    created_us: _builtins.int
+    """Unix time"""
+    @_builtins.property
+    def time_base(self) -> Global___Rational:
+        """of the pts in its seals"""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        stream: _builtins.str = ...,
+        source: _builtins.str = ...,
+        time_base: Global___Rational | None = ...,
+        created_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time_base", b"time_base"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_us", b"created_us", "source", b"source", "stream", b"stream", "time_base", b"time_base", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealFileHead: _TypeAlias = SealFileHead  # noqa: Y015
+
+@_typing.final
+class SealFileEnd(_message.Message):
+    """Closes it, when the masked video is done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    VIDEO_SHA256_FIELD_NUMBER: _builtins.int
+    SHOWN_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    KEYRING_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """of seals"""
+    video_sha256: _builtins.bytes
+    """of the masked video's file"""
+    key_id: _builtins.str
+    """of the key that authenticates"""
+    keyring: _builtins.str
+    period: _builtins.int
+    mac: _builtins.bytes
+    """HMAC-SHA-256 of all before it"""
+    @_builtins.property
+    def shown(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """first index and count of each run of frames that the file shows, in order"""
+
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+        video_sha256: _builtins.bytes = ...,
+        shown: _abc.Iterable[_builtins.int] | None = ...,
+        key_id: _builtins.str = ...,
+        keyring: _builtins.str = ...,
+        period: _builtins.int = ...,
+        mac: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "key_id", b"key_id", "keyring", b"keyring", "mac", b"mac", "period", b"period", "shown", b"shown", "video_sha256", b"video_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealFileEnd: _TypeAlias = SealFileEnd  # noqa: Y015
 
 @_typing.final
 class Reject(_message.Message):

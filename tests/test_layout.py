@@ -22,6 +22,7 @@ RANKS = (
     {"jail", "wire", "provenance"},
     {"config"},
     {"media", "brokers", "models"},
+    {"sealing"},
     {"live"},
     {"screening", "training", "tuning", "judging", "photos"},
     {"service"},
@@ -53,6 +54,8 @@ HOMES = {
         "pipeline/training/recipe.py",
     ),
     "pipeline.facewarden_pb2": ("pipeline/wire.py",),
+    "cryptography": ("pipeline/sealing/*.py",),
+    "Crypto": ("pipeline/sealing/shares.py",),
     "onnxruntime": ("engines/ort.py", "engines/precision.py", "engines/int8.py"),
 }
 """Libraries and generated code that only some files may know."""
@@ -61,6 +64,7 @@ READS_ENVIRONMENT = {
     "pipeline/models/indexes.py": "pip and uv are set up by it, where no file says so",
     "pipeline/models/catalog.py": "where the user's cache of models is",
     "pipeline/commands/run.py": "a password must not stand on the command line",
+    "pipeline/sealing/keys.py": "a master key may be handed over there, and is taken out of it",
     "pipeline/live/ray_session.py": "Ray takes its token, its mode and its addresses from nowhere else",
     "pipeline/live/sources.py": "a camera's password must not stand on the command line",
     "pipeline/jail/installation.py": "what children inherit of it must not name the current folder",

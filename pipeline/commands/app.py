@@ -10,7 +10,10 @@ import typer
 from pipeline.commands.configs import check_config, list_operators
 from pipeline.commands.console import console, plain_errors
 from pipeline.commands.engines import engines_app
+from pipeline.commands.keys import keys_app
+from pipeline.commands.log import log_app
 from pipeline.commands.models import models_app
+from pipeline.commands.recover import recover
 from pipeline.commands.run import run
 from pipeline.commands.schema import schema
 from pipeline.commands.screen import screen
@@ -49,6 +52,9 @@ app.command("check")(check_config)
 app.command("operators")(list_operators)
 app.command()(schema)
 app.command()(plain_errors()(tune))
+app.command()(plain_errors()(recover))
 app.add_typer(models_app, name="models")
 app.add_typer(engines_app, name="engines")
+app.add_typer(keys_app, name="keys")
+app.add_typer(log_app, name="log")
 app.add_typer(jobs_app)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from engines import FacewardenError
 from pipeline.jail.machine import missing
 from pipeline.jail.protocol import readable
+from pipeline.sealing import Refused
 
 WIDE = None if sys.stdout.isatty() else 140
 console = Console(width=WIDE)
@@ -30,6 +31,8 @@ def plain(words: str) -> str:
 
 WRONG = 2
 """Exit code: nothing was started, for something asked for cannot be."""
+REFUSED = 1
+"""Exit code: a key, a seal, a share or a log is not what is needed."""
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def plain_errors() -> Iterator[None]:
         yield
     except FacewardenError as error:
         errors.print(f"[red]error:[/red] {escape(readable(str(error)))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(WRONG) from error
+        raise typer.Exit(REFUSED if isinstance(error, Refused) else WRONG) from error
 
 
 def say_what_is_missing() -> None:

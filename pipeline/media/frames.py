@@ -34,13 +34,14 @@ class VideoFrames:
     Attributes:
         head: of the file; without a codec until its beginning was read.
         shown: how many frames came out.
+        packet: of the frame that came out last, without its data.
         lost: how many did not, by why.
         reason: why the file could not be read to its end; empty if it was.
     """
 
     def __init__(self, path: Path, stream: str, limits: JailLimits) -> None:
         self._path, self._stream, self._limits = path, stream, limits
-        self.head, self.shown, self.reason = Head(), 0, ""
+        self.head, self.shown, self.reason, self.packet = Head(), 0, "", Packet()
         self.lost: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Frame]:
@@ -93,7 +94,7 @@ class VideoFrames:
                 self.lost["corrupt" if outcome.detail == CORRUPT else outcome.reason] += 1
 
     def _frame(self, came: PictureCame, clock: ShownTime) -> Frame:
-        time_s = clock.at(came.packet)
+        self.packet, time_s = came.packet, clock.at(came.packet)
         picture, shown = came.decoded.picture, came.decoded.shown
         return Frame(self._stream, self.shown, clock.scene_s, picture, shown=shown, clock_s=time_s)
 
