@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.message import DecodeError
 
 from engines import StreamError
-from pipeline.brokers import MASKED, Broker, Message
+from pipeline.brokers import MASKED, VERDICTS, Broker, Message
 from pipeline.brokers.sqlite_broker import SqliteReader
 from pipeline.live import sinks
 from pipeline.live.resume import ResumePoint
-from pipeline.live.sinks import push, write_file
+from pipeline.live.sink_state import SinkState
+from pipeline.live.sinks import push, write_file, write_verdicts
+from pipeline.live.verdict_lines import FrameLine, read_line
 from pipeline.live.written import Written
-from pipeline.wire import End, Head, Ledger, Packet, Rational, StreamRecord
+from pipeline.media.new_file import NewFile
+from pipeline.wire import End, Fate, FrameReport, Head, Ledger, Packet, Rational, StreamRecord, VerdictRecord
 from tests.pipeline.live.clock import Clock
 from tests.pipeline.live.masked_streams import (
     SOURCE,
@@ -118,6 +123,58 @@ def test_a_file_that_cannot_be_written_is_an_error(broker: Broker, tmp_path: Pat
 
     with pytest.raises(StreamError, match=r"no/such.*cannot be written"):
         write_file(broker, STREAM, str(tmp_path / "no" / "such" / "out.mp4"))
+
+
+def test_a_full_disk_leaves_no_rest_and_the_next_start_writes_it_all(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(broker, records_of(range(10)))
+    write = NewFile.write
+
+    def full(file: NewFile, data: bytes) -> int:  # noqa: ARG001
+        file.error = OSError(errno.ENOSPC, "No space left on device")
+        raise file.error
+
+    monkeypatch.setattr(NewFile, "write", full)
+    with pytest.raises(StreamError, match=r"out\.mp4: No space left on device"):
+        write_file(broker, STREAM, str(tmp_path / "out.mp4"))
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    monkeypatch.setattr(NewFile, "write", write)
+
+    write_file(broker, STREAM, str(tmp_path / "out.mp4"))
+
+    assert numbers_in(tmp_path / "out.mp4") == list(range(10))
+
+
+@pytest.mark.parametrize("call", range(10))
+def test_it_may_die_whenever_it_stores_and_what_others_have_put_there_stays(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    publish(broker, records_of([1, 2], [3], sizes=((64, 48), (32, 48))))
+    former = tmp_path / "out.mp4"
+    former.write_bytes(b"of yesterday")
+    save, calls = SinkState.save, iter(range(100))
+
+    def dying(state: SinkState, **values: Any) -> None:
+        number = next(calls)
+        if number * 2 == call:
+            raise Crash
+        save(state, **values)
+        if number * 2 + 1 == call:
+            raise Crash
+
+    monkeypatch.setattr(SinkState, "save", dying)
+    with pytest.raises(Crash):
+        write_file(broker, STREAM, str(former))
+    monkeypatch.setattr(SinkState, "save", save)
+
+    written = write_file(broker, STREAM, str(former))
+
+    assert [numbers_in(file) for file in written.files] == [[1, 2], [3]]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["store", "out.mp4", *(Path(file).name for file in written.files)]
+    )
+    assert former.read_bytes() == b"of yesterday"
 
 
 # -- pushes --------------------------------------------------------------------------------------------
@@ -342,3 +399,57 @@ def test_what_was_pushed_is_deleted(broker: Broker, server: Server) -> None:
 
     assert [StreamRecord.FromString(record.value).packet.number for record in left] == [2, 0]
     assert all(earlier < later for earlier, later in pairwise(server.times))
+
+
+@pytest.mark.parametrize("dies_at", range(6))
+def test_a_push_that_is_killed_pushes_no_frame_twice(
+    broker: Broker, server: Server, monkeypatch: pytest.MonkeyPatch, dies_at: int
+) -> None:
+    """Within a batch, and without a last word."""
+    publish(broker, [head(), *frames(*range(6), keys=(0, 2, 4)), END])
+    saved = sinks._save_push
+    monkeypatch.setattr(sinks, "_save_push", lambda *values: None if values[-1] is None else saved(*values))
+    server.kills_at = dies_at
+    with pytest.raises(Crash):
+        push(broker, STREAM, URL, "shown")
+    server.kills_at = -1
+
+    push(broker, STREAM, URL, "shown")
+
+    arrived = [number for connection in server.arrived for number in connection]
+    assert arrived == sorted(set(arrived))
+
+
+def test_frames_that_nobody_took_are_counted_and_said(broker: Broker, server: Server) -> None:
+    server.refuses = 100
+    said: list[str] = []
+    publish(broker, [head(), *frames(0, 1, 2), StreamRecord(end=End(ledger=Ledger(shown=3)))])
+
+    written = push(broker, STREAM, URL, "rtsp://server/door", said.append)
+
+    assert written.files == ()
+    assert written.reason.startswith("3 of 3 shown frames are missing in the push; rtsp://server/door: ")
+    assert said and "connection refused" in said[0]
+
+
+def test_reports_go_on_where_they_were(broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sinks, "STORE_S", 0)
+    reports = [VerdictRecord(frames=[FrameReport(index=n, fate=Fate.FATE_MASKED)]) for n in range(6)]
+    messages = [Message(VERDICTS, record.SerializeToString()) for record in reports]
+    writer = broker.writer("worker")
+    writer.write(STREAM, [*messages[:4], Message(VERDICTS, b"\xff")], b"")
+    with pytest.raises(DecodeError):
+        write_verdicts(broker, STREAM, str(tmp_path / "part"), "door")
+    with (tmp_path / "part").open("ab") as file:
+        file.write(b"what was not stored")
+    broker.drop(STREAM)
+    end = Message(VERDICTS, VerdictRecord(end=End()).SerializeToString())
+    writer.write(STREAM, [*messages[4:], end], b"")
+
+    for _ in range(2):
+        write_verdicts(broker, STREAM, str(tmp_path / "part"), "door")
+
+    lines = [read_line(line) for line in (tmp_path / "part").read_text().splitlines()]
+    assert [line.index for line in lines if isinstance(line, FrameLine)] == list(range(6))
+    assert len(lines) == 7
+    writer.close()
