@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pipeline.commands.event_lines import StatusLines, note_of, print_event
 from pipeline.commands.run import _draw
+from pipeline.commands.stops import StopSignals
 from pipeline.live.events import EventKind
 from pipeline.live.progress import StreamProgress
 
@@ -66,7 +67,8 @@ def test_on_a_terminal_bars_show_rate_and_loss_and_events_stand_above(monkeypatc
                 print_event(EventKind.STATUS, "not for a terminal")
                 time.sleep(0.6)  # bars are drawn twice a second
 
-    _draw(Started())
+    with StopSignals() as signals:
+        _draw(Started(), signals)
 
     drawn = screen.file.getvalue()  # type: ignore[attr-defined]
     assert "fps, 90 shown, 7 withheld (4 late)" in drawn
