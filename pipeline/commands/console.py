@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from engines import FacewardenError
 from pipeline.jail.protocol import readable
+from pipeline.private.names import scrubbed
 
 WIDE = None if sys.stdout.isatty() else 140
 console = Console(width=WIDE)
@@ -23,9 +24,12 @@ WRONG = 2
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """A user's mistake is one sentence, not a traceback."""
+    """A user's mistake is one sentence, not a traceback; so is a file or folder that cannot be used."""
     try:
         yield
-    except FacewardenError as error:
-        errors.print(f"[red]error:[/red] {escape(readable(str(error)))}", highlight=False, soft_wrap=True)
+    except (FacewardenError, OSError) as error:
+        words = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            words = f"{error.filename}: {error.strerror}"
+        errors.print(f"[red]error:[/red] {escape(readable(scrubbed(words)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG) from error

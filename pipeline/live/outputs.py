@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engines import ConfigError
 from pipeline.live.sources import ANONYMIZED, LIVE, VIDEO_SUFFIXES, VideoSource, shown_name
+from pipeline.private.files import create_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +86,15 @@ def output_folder(sources: Sequence[str], output: str | None) -> Path:
 def merge_reports(parts: Sequence[Path], whole: Path) -> None:
     """Puts the reports of all streams into one file, which is there as a whole or not at all."""
     whole.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = whole.with_name(f".{whole.name}.part")
-    with unfinished.open("wb") as file:
-        for part in parts:
-            with part.open("rb") as lines:
-                shutil.copyfileobj(lines, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(whole)
+    unfinished, descriptor = create_part(whole)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123
+            for part in parts:
+                with part.open("rb") as lines:
+                    shutil.copyfileobj(lines, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(whole)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise

@@ -85,8 +85,17 @@ class Model(Section):
 
 
 def cache_folder() -> Path:
-    """Where models are kept: FACEWARDEN_CACHE, or `~/.cache/facewarden/models`."""
-    return Path(os.environ.get("FACEWARDEN_CACHE") or Path.home() / ".cache/facewarden/models")
+    """Where models are kept: FACEWARDEN_CACHE, or `~/.cache/facewarden/models`.
+
+    Raises:
+        ConfigError: neither is known, as for the accounts of containers.
+    """
+    if given := os.environ.get("FACEWARDEN_CACHE"):
+        return Path(given)
+    try:
+        return Path.home() / ".cache/facewarden/models"
+    except RuntimeError as error:
+        raise ConfigError("this account has no home folder; set FACEWARDEN_CACHE to the folder of models") from error
 
 
 def list_models() -> list[Model]:

@@ -59,3 +59,9 @@ def test_what_goes_well_is_let_through() -> None:
     with pytest.raises(typer.Exit) as ended, plain_errors():
         raise typer.Exit(3)
     assert ended.value.exit_code == 3
+
+
+def test_a_file_that_cannot_be_used_is_one_sentence() -> None:
+    done = raising(PermissionError(13, "Permission denied", "/srv/[x]/rtsp://me:secret@cam/a"))
+
+    assert (done.exit_code, done.stderr) == (2, "error: /srv/[x]/rtsp://cam/a: Permission denied\n")

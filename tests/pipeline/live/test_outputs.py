@@ -155,3 +155,16 @@ def test_what_differs_in_a_secret_alone_is_numbered() -> None:
 
     assert [job.source.shown for job in jobs] == ["rtsp://cam/token/…", "rtsp://cam/token/… (2)"]
     assert len({job.output for job in jobs}) == 2
+
+
+def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "part").write_text("a report\n")
+    victim = tmp_path / "victim"
+    victim.write_text("whole")
+    for name in ("verdicts.jsonl", ".verdicts.jsonl.part"):
+        (tmp_path / name).symlink_to(victim)
+
+    merge_reports([tmp_path / "part"], tmp_path / "verdicts.jsonl")
+
+    assert victim.read_text() == "whole"
+    assert not (tmp_path / "verdicts.jsonl").is_symlink() and (tmp_path / "verdicts.jsonl").read_text() == "a report\n"

@@ -12,6 +12,7 @@ from engines import ConfigError, EngineError
 from engines.card import Card, write_card
 from engines.files import sha256_of
 from pipeline.config import INSTALLED, Step
+from pipeline.models import catalog
 from pipeline.models.catalog import (
     Patch,
     cache_folder,
@@ -213,3 +214,11 @@ def test_models_of_steps_are_names_and_no_files() -> None:
     ]
 
     assert models_of(steps) == ["blazeface", "yunet"]
+
+
+def test_an_account_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FACEWARDEN_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+
+    with pytest.raises(ConfigError, match="set FACEWARDEN_CACHE"):
+        catalog.cache_folder()
