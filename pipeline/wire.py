@@ -10,6 +10,7 @@ from pipeline.facewarden_pb2 import (
     FATE_UNSPECIFIED,
     FATE_WITHHELD,
     AudioTrack,
+    Chapter,
     Color,
     End,
     Face,
@@ -25,6 +26,7 @@ from pipeline.facewarden_pb2 import (
     StreamRecord,
     StreamState,
     VerdictRecord,
+    Zone,
 )
 from pipeline.facewarden_pb2 import Shown as ShownMessage
 from pipeline.facewarden_pb2 import Verdict as VerdictMessage
@@ -56,6 +58,7 @@ __all__ = [
     "FATE_UNSPECIFIED",
     "FATE_WITHHELD",
     "AudioTrack",
+    "Chapter",
     "Color",
     "End",
     "Face",
@@ -73,6 +76,7 @@ __all__ = [
     "StreamState",
     "VerdictMessage",
     "VerdictRecord",
+    "Zone",
     "fraction",
     "rational",
 ]

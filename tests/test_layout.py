@@ -23,7 +23,7 @@ RANKS = (
     {"config"},
     {"media", "brokers", "models"},
     {"live"},
-    {"screening", "training", "tuning", "judging"},
+    {"screening", "training", "tuning", "judging", "photos"},
     {"service"},
     {"commands"},
     {"__main__"},
@@ -42,6 +42,7 @@ HOMES = {
         "pipeline/live/run.py",
         "pipeline/live/actors.py",
         "pipeline/live/ray_session.py",
+        "pipeline/live/ray_paths.py",
         "pipeline/live/devices.py",
         "pipeline/training/ray_jobs.py",
     ),
@@ -61,6 +62,7 @@ READS_ENVIRONMENT = {
     "pipeline/commands/run.py": "a password must not stand on the command line",
     "pipeline/live/ray_session.py": "Ray takes its token, its mode and its addresses from nowhere else",
     "pipeline/live/sources.py": "a camera's password must not stand on the command line",
+    "pipeline/jail/installation.py": "what children inherit of it must not name the current folder",
     "pipeline/jail/parent.py": "a child gets none of it, but for the path of shared libraries",
 }
 LARGEST_CLASS, MOST_ATTRIBUTES = 200, 15

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
@@ -47,6 +47,8 @@ class CoverFaces:
             size of a face. It is a matter of taste: no number of them hides less.
         color: blue, green, red of `solid`, and behind what is transparent in an image.
         image: file of the picture for style `image`, stretched over the cover.
+        zone_style: of the fixed boxes of `detect.zones`, which are covered exactly, corners included, without scale or
+            soft edge; that of faces if nothing is said.
 
     Raises:
         ConfigError: style `image` without a file, a file without it, or one that is no picture.
@@ -62,12 +64,14 @@ class CoverFaces:
         cells: Annotated[int, Field(ge=1, le=16)] = 4,
         color: Annotated[Sequence[ColorValue], Field(min_length=3, max_length=3)] = (0, 0, 0),
         image: str | None = None,
+        zone_style: Literal["blur", "mosaic", "solid"] | None = None,
     ) -> None:
         self.check_options(style=style, image=image)
         blue, green, red = color
         self._scale = scale
         self._cover = Cover((0, 0, 0, 0), style, shape, feather, cells, color=(blue, green, red))
         self._pixels = None if image is None else _opaque(_read(image), self._cover.color)
+        self._zone = replace(self._cover, style=zone_style or style, shape="box", feather=0.0)
         self._secrets: dict[str, bytes] = {}
 
     @staticmethod
@@ -96,17 +100,20 @@ class CoverFaces:
 
     def _covers(self, frame: Frame) -> list[Cover]:
         faces = frame.faces[~frame.faces.kept]
-        boxes = faces.boxes.astype(np.float64)
-        out = (boxes[:, 2:] - boxes[:, :2]) * (self._scale - 1)
+        boxes, zones = faces.boxes.astype(np.float64), faces.zones
+        out = (boxes[:, 2:] - boxes[:, :2]) * np.where(zones, 0, self._scale - 1)[:, None]
         low, high = np.floor((boxes[:, :2] - out) / WHOLE_PX), np.ceil((boxes[:, 2:] + out) / WHOLE_PX)
-        scaled = _alike(low * WHOLE_PX, high * WHOLE_PX)
+        low, high = low * WHOLE_PX, high * WHOLE_PX
+        scaled = np.where(zones[:, None], np.concatenate([low, high], axis=1), _alike(low, high))
         secret, pixels = self._secret(frame.stream), self._pixels
         if pixels is not None:  # as the coded picture lies, so that it is shown upright
             pixels = np.rot90(pixels[:, ::-1] if frame.shown.mirrored else pixels, -frame.shown.turns)
-        return [
-            replace(self._cover, box=(x1, y1, x2, y2), pixels=pixels, seed=_seed(secret, track))
-            for (x1, y1, x2, y2), track in zip(scaled.tolist(), faces.tracks.tolist(), strict=True)
-        ]
+        covers = []
+        for (x1, y1, x2, y2), track, zone in zip(scaled.tolist(), faces.tracks.tolist(), zones.tolist(), strict=True):
+            cover = self._zone if zone else self._cover
+            picture = pixels if cover.style == "image" else None
+            covers.append(replace(cover, box=(x1, y1, x2, y2), pixels=picture, seed=_seed(secret, track)))
+        return covers
 
 
 def _alike(low: Array, high: Array) -> Array:

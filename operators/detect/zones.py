@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from operators.frame import Faces, Frame
+from operators.frame import ZONE, Faces, Frame
 from operators.options import UnitInterval
 
 
@@ -24,7 +24,7 @@ RelativeBox = Annotated[Sequence[UnitInterval], Field(min_length=4, max_length=4
 
 
 class Zones:
-    """Adds fixed boxes to the faces of every frame, so that covers and the painter treat them as such.
+    """Adds fixed boxes to what is to be covered in every frame: exactly as they are, and named as zones in reports.
 
     Args:
         boxes: rows of x1 y1 x2 y2 as fractions of the coded picture's width and height.
@@ -38,7 +38,7 @@ class Zones:
 
     def _mark(self, frame: Frame) -> Frame:
         size = (frame.picture.width, frame.picture.height)
-        zones = Faces.of(self._boxes * np.array(size * 2, np.float32))
+        zones = Faces.of(self._boxes * np.array(size * 2, np.float32), data={ZONE: np.ones(len(self._boxes), np.bool_)})
         return replace(frame, faces=frame.faces + zones, examined=True)
 
 

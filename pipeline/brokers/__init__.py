@@ -36,6 +36,10 @@ class Fenced(BrokerError):
     """Another process owns this now. Nothing of this call was stored; drop the stream and continue."""
 
 
+class BrokerRefused(BrokerError):
+    """It refuses for good: a right, a size, a login. Trying again changes nothing; the run ends with these words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One whole message, chunks joined.
@@ -123,8 +127,12 @@ class Reader(Protocol):
     def read(self, timeout_s: float, *, max_bytes: int = 8 << 20) -> list[Record]:
         """The next committed records of the stream; empty if none arrived in time."""
 
-    def forget(self) -> None:
-        """Declares that what has been read will not be read again: it is deleted if the broker can delete by stream."""
+    def forget(self, *, before: int | None = None) -> None:
+        """Declares that what has been read will not be read again: it is deleted if the broker can delete by stream.
+
+        Args:
+            before: only what lies before this offset.
+        """
 
     def close(self) -> None: ...
 
@@ -138,8 +146,12 @@ class Broker(Protocol):
         Read `latest` of `ingest` after this, not before: only then can the former writer no longer change it.
         """
 
-    def member(self, group: str, name: str) -> Member:
-        """Joins the group. A name that joins again takes over at once what the former member of that name owned."""
+    def member(self, group: str, name: str, *, streams: str = "") -> Member:
+        """Joins the group. A name that joins again takes over at once what the former member of that name owned.
+
+        Args:
+            streams: only those whose names begin so are the group's; others in the same topics are left alone.
+        """
 
     def reader(self, topic: str, stream: str, offset: int = 0) -> Reader: ...
 
@@ -175,3 +187,19 @@ def open_broker(url: str, **options: str) -> Broker:
 
         return KafkaBroker(url, **options)
     raise ConfigError(f"{url}: no such broker; use sqlite:///folder/facewarden.db or kafka://host:port")
+
+
+def require_entry(url: str, **options: str) -> None:
+    """Looks whether a broker lets us in, before anything starts: a cluster that is asked later says nothing.
+
+    Raises:
+        ConfigError: an unknown option, or a value that is none.
+        BrokerRefused: says which step it refuses.
+        BrokerError: it does not answer.
+    """
+    if url.startswith("kafka://"):
+        from pipeline.brokers.kafka_client import Settings
+        from pipeline.brokers.kafka_probe import probe
+
+        settings = Settings.parse(url, options)
+        probe(settings.servers, settings.security)

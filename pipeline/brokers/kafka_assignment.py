@@ -55,10 +55,11 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
 
     Args:
         partition_of: returns the partition of a stream.
+        streams: what the names of the group's streams begin with; records of others are passed over.
     """
 
-    def __init__(self, partition_of: Callable[[str], int]) -> None:
-        self._partition_of = partition_of
+    def __init__(self, partition_of: Callable[[str], int], streams: str = "") -> None:
+        self._partition_of, self._streams = partition_of, streams
         # By partition: assigned but not loaded yet; records that are not in the queue yet; owned; offset after the last
         # record taken.
         self._unloaded: set[int] = set()
@@ -151,6 +152,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
             self._owned[partition] = {
                 name: _OwnedStream(Joiner(PACKETS, name), entry.resume, entry.resume, ended=entry.ended)
                 for name, entry in committed[partition].items()
+                if name.startswith(self._streams)
             }
         self._unloaded.clear()
 
@@ -180,6 +182,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # the librar
     def _take(self, partition: int, record: Any) -> None:
         self._heads[partition] = max(record.offset + 1, self._heads.get(partition, 0))
         name = record.key.decode()
+        if not name.startswith(self._streams):
+            return
         stream = self._owned[partition].get(name)
         if stream is None:
             stream = _OwnedStream(Joiner(PACKETS, name), record.offset, record.offset)

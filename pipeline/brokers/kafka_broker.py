@@ -140,7 +140,7 @@ class KafkaReader:
         with translated(self._topic_partition.topic):
             return int(self._consumer.end_offsets([self._topic_partition], timeout_ms=10_000)[self._topic_partition])
 
-    def forget(self) -> None:
+    def forget(self, *, before: int | None = None) -> None:
         """Does nothing: Kafka cannot delete by key, so records stay for the topic's retention."""
 
     def close(self) -> None:
@@ -165,8 +165,8 @@ class KafkaBroker:
     def writer(self, name: str) -> KafkaWriter:
         return KafkaWriter(self, self._settings, name)
 
-    def member(self, group: str, name: str) -> KafkaMember:
-        return KafkaMember(self._settings, group, name)
+    def member(self, group: str, name: str, *, streams: str = "") -> KafkaMember:
+        return KafkaMember(self._settings, group, name, streams)
 
     def reader(self, topic: str, stream: str, offset: int = 0) -> KafkaReader:
         return KafkaReader(self._settings, topic, stream, offset)

@@ -16,16 +16,28 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from kafka import KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from kafka.errors import (
+    AuthorizationError,
     CommitFailedError,
     FencedInstanceIdError,
+    InvalidConfigurationError,
+    InvalidPartitionsError,
     InvalidProducerEpochError,
+    InvalidReplicationFactorError,
+    InvalidSessionTimeoutError,
+    InvalidTransactionTimeoutError,
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
     ProducerFencedError,
+    RecordListTooLargeError,
+    SaslAuthenticationFailedError,
     TopicAlreadyExistsError,
+    UnsupportedSaslMechanismError,
+    UnsupportedVersionError,
 )
 from kafka.partitioner.default import murmur2
 
@@ -36,11 +48,13 @@ from pipeline.brokers import (
     MAX_MESSAGE_BYTES,
     PACKETS,
     BrokerError,
+    BrokerRefused,
     Fenced,
     Message,
     Record,
 )
 from pipeline.brokers.chunks import Headers, split
+from pipeline.brokers.kafka_probe import check_security
 
 TIMEOUT_S = 25.0
 ROOM_BYTES = 64 << 10
@@ -49,6 +63,22 @@ LARGEST_BYTES = MAX_MESSAGE_BYTES + ROOM_BYTES
 TRANSACTION_TIMEOUT_S = 15
 """When the cluster aborts the transaction of a dead producer; until then, readers wait for it."""
 
+REFUSALS = (
+    AuthorizationError,
+    InvalidConfigurationError,
+    InvalidPartitionsError,
+    InvalidReplicationFactorError,
+    InvalidSessionTimeoutError,
+    InvalidTransactionTimeoutError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+    UnsupportedVersionError,
+)
+"""What a cluster answers alike however often it is asked."""
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 FENCED = (CommitFailedError, FencedInstanceIdError, InvalidProducerEpochError, ProducerFencedError)
 SECURITY = (
     "security_protocol",
@@ -103,7 +133,9 @@ class Settings:
                 if not texts[name].isdecimal() or int(texts[name]) < 1:
                     raise ConfigError(f"kafka: {name} is a whole number above 0, not {texts[name]!r}")
                 given[name] = int(texts[name])
-        return cls(servers, security={name: texts[name] for name in SECURITY if name in texts}, **given)
+        security = {name: texts[name] for name in SECURITY if name in texts}
+        check_security(security)
+        return cls(servers, security=security, **given)
 
     @property
     def client(self) -> dict[str, Any]:
@@ -171,7 +203,44 @@ def translated(what: str) -> Iterator[None]:
         # After a producer has failed, its next error has the reason as an argument.
         if any(isinstance(reason, FENCED) for reason in (error, *error.args)):
             raise Fenced(f"{what}: somebody else owns it now ({error})") from error
+        for reason in (error, *error.args):
+            if isinstance(reason, REFUSALS):
+                raise BrokerRefused(f"{what}: {words_of(reason)}") from error
         raise BrokerError(f"{what}: Kafka did not answer as expected ({type(error).__name__}: {error})") from error
+
+
+def words_of(error: BaseException) -> str:
+    """A refusal in a sentence, without the request that it answers, which may be long.
+
+    >>> words_of(MessageSizeTooLargeError())
+    'Kafka refuses a message as too large; set max.message.bytes of its topics to at least 4259840'
+    """
+    if isinstance(error, TOO_LARGE):
+        advice = f"set max.message.bytes of its topics to at least {LARGEST_BYTES}"
+        return f"Kafka refuses a message as too large; {advice}"
+    name = type(error).__name__
+    if isinstance(error, AuthorizationError):
+        rights = "create, describe, read and write its topics, groups and transactional ids"
+        return f"Kafka refuses a right ({name}); this user must be allowed to {rights}"
+    return f"Kafka refuses it for good ({name}: {str(error).partition('Request')[0][:160].strip()})"
+
+
+def require_room(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses topics that somebody made too small for our messages, which would be sent again and again.
+
+    Args:
+        found: by topic, its settings as the client library describes them.
+
+    Raises:
+        ConfigError: names the setting and what it has to be.
+    """
+    for name, settings in sorted(found.items()):
+        stated = settings.get("max.message.bytes", {}).get("value")
+        if stated is not None and int(stated) < LARGEST_BYTES:
+            raise ConfigError(
+                f"kafka: topic {name} takes messages of at most {stated} bytes; set its max.message.bytes to at least "
+                f"{LARGEST_BYTES}, or name another topic_prefix"
+            )
 
 
 def make_topics(settings: Settings) -> int:
@@ -180,7 +249,8 @@ def make_topics(settings: Settings) -> int:
     Returns: the number of partitions of each topic.
 
     Raises:
-        ConfigError: topics of this prefix exist with differing numbers of partitions.
+        ConfigError: topics of this prefix exist with differing numbers of partitions, or are too small for a message.
+        BrokerRefused: the cluster refuses a right.
     """
     size = {"max.message.bytes": str(LARGEST_BYTES)}
     kept = {
@@ -205,6 +275,7 @@ def make_topics(settings: Settings) -> int:
                 with suppress(TopicAlreadyExistsError):
                     admin.create_topics(missing, timeout_ms=10_000)
                 admin.wait_for_topics([topic.name for topic in missing])
+            require_room(_described(admin, sorted(set(names) - {topic.name for topic in missing})))
             found = {topic["name"]: len(topic["partitions"]) for topic in admin.describe_topics(sorted(names))}
         finally:
             admin.close()
@@ -213,6 +284,15 @@ def make_topics(settings: Settings) -> int:
             f"kafka: topics must have the same number of partitions, there are {found}; name another prefix"
         )
     return next(iter(found.values()))
+
+
+def _described(admin: KafkaAdminClient, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """Settings of topics; nothing where they may not be read, since then a refusal will say it."""
+    try:
+        asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+        return dict(admin.describe_configs(asked, config_filter="all").get("topic", {})) if asked else {}
+    except AuthorizationError:
+        return {}
 
 
 DELETION_S, DELETION_NAP_S = 10.0, 0.05

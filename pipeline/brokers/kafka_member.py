@@ -28,10 +28,10 @@ class KafkaMember:
     session times out.
     """
 
-    def __init__(self, settings: Settings, group: str, name: str) -> None:
+    def __init__(self, settings: Settings, group: str, name: str, streams: str = "") -> None:
         self._settings, self._name = settings, name
         self._inert = False
-        self._assignment = Assignment(settings.partition)
+        self._assignment = Assignment(settings.partition, streams)
         self._commits = Commits(settings, group, name)
         self._consumer = GroupConsumer(settings, group, name, self._assignment)
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from pipeline.brokers import BrokerError
+from pipeline.brokers import BrokerError, BrokerRefused
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -16,10 +16,16 @@ BROKER_PAUSE_S = 1.0
 
 
 def retry_on_broker_error(work: Callable[[], T], on_error: Callable[[BrokerError], None] | None = None) -> T:
-    """Runs `work` until it completes without a broker error, with a pause after each error, which `on_error` gets."""
+    """Runs `work` until it completes without a broker error, with a pause after each error, which `on_error` gets.
+
+    Raises:
+        BrokerRefused: it would never complete.
+    """
     while True:
         try:
             return work()
+        except BrokerRefused:
+            raise
         except BrokerError as error:
             log.warning("%s; trying again", error)
             if on_error is not None:

@@ -71,7 +71,8 @@ class _Lease:
 class SqliteMember:
     """Once another member joins under its name, it is inert: it polls nothing, and its commits are fenced."""
 
-    def __init__(self, path: Path, options: Options, group: str, name: str) -> None:
+    def __init__(self, path: Path, options: Options, group: str, name: str, streams: str = "") -> None:
+        self._streams = streams
         self._group, self._name, self._lease_s = group, name, options.lease_s
         self._connection = Connection(path, options)
         self._owned: dict[str, _Lease] = {}
@@ -167,7 +168,7 @@ class SqliteMember:
             return [], []
         owners = rows("SELECT stream, member FROM leases WHERE grp = ? AND member IS NOT NULL", self._group)
         owned = {stream for stream, member in owners if member in live or member == self._name}
-        pending = [stream for (stream,) in rows(PENDING_STREAMS)]
+        pending = [stream for (stream,) in rows(PENDING_STREAMS) if stream.startswith(self._streams)]
         share = -(-len(owned.union(pending)) // max(1, len(live)))
         free = [stream for stream in pending if stream not in owned]
         mine = list(self._owned)
@@ -251,11 +252,11 @@ class SqliteReader:
                 return []
             self._connection.nap(until)
 
-    def forget(self) -> None:
+    def forget(self, *, before: int | None = None) -> None:
+        end = self._offset if before is None else min(before, self._offset)
         with self._connection.transaction() as db:
             db.execute(
-                "DELETE FROM records WHERE topic = ? AND stream = ? AND id < ?",
-                (self._topic, self._stream, self._offset),
+                "DELETE FROM records WHERE topic = ? AND stream = ? AND id < ?", (self._topic, self._stream, end)
             )
 
     def close(self) -> None:
@@ -283,8 +284,8 @@ class SqliteBroker:
     def writer(self, name: str) -> SqliteWriter:
         return SqliteWriter(Connection(self._path, self._options), name)
 
-    def member(self, group: str, name: str) -> SqliteMember:
-        return SqliteMember(self._path, self._options, group, name)
+    def member(self, group: str, name: str, *, streams: str = "") -> SqliteMember:
+        return SqliteMember(self._path, self._options, group, name, streams)
 
     def reader(self, topic: str, stream: str, offset: int = 0) -> SqliteReader:
         return SqliteReader(Connection(self._path, self._options), topic, stream, offset)

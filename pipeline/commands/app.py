@@ -14,9 +14,11 @@ from pipeline.commands.models import models_app
 from pipeline.commands.run import run
 from pipeline.commands.schema import schema
 from pipeline.commands.screen import screen
+from pipeline.commands.stops import StopSignals
 from pipeline.commands.training import jobs_app
 from pipeline.commands.tune import tune
 from pipeline.commands.verify import verify
+from pipeline.jail import confinement
 
 app = typer.Typer(
     add_completion=False,
@@ -28,9 +30,16 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def root(show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    confinement.guard()  # before anything is opened: most commands hold pictures, or start what does
     if show_version:
         console.print(version("facewarden"))
         raise typer.Exit
+
+
+def main() -> None:
+    """The program."""
+    with StopSignals():
+        app()
 
 
 app.command()(run)

@@ -11,12 +11,23 @@ from rich.console import Console
 from rich.markup import escape
 
 from engines import FacewardenError
+from pipeline.jail.machine import missing
 from pipeline.jail.protocol import readable
 from pipeline.private.names import scrubbed
 
 WIDE = None if sys.stdout.isatty() else 140
 console = Console(width=WIDE)
 errors = Console(stderr=True, width=WIDE)
+
+
+def plain(words: str) -> str:
+    """Words of a stranger, such as a file's name, as text that neither a terminal nor markup takes for a command.
+
+    >>> plain("[red]walk" + chr(27) + ".mp4")
+    '\\\\[red]walk?.mp4'
+    """
+    return escape(readable(words))
+
 
 WRONG = 2
 """Exit code: nothing was started, for something asked for cannot be."""
@@ -33,3 +44,9 @@ def plain_errors() -> Iterator[None]:
             words = f"{error.filename}: {error.strerror}"
         errors.print(f"[red]error:[/red] {escape(readable(scrubbed(words)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(WRONG) from error
+
+
+def say_what_is_missing() -> None:
+    """One line, once, where this machine's kernel or libraries hold a hostile video back less than others do."""
+    if lacking := missing():
+        errors.print(f"note: {escape(lacking)}", highlight=False, soft_wrap=True)

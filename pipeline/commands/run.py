@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from engines import ConfigError, StreamError
 from operators import find
 from operators.options import options_model
-from pipeline.commands.console import console, errors, plain_errors
+from pipeline.commands.console import console, errors, plain, plain_errors, say_what_is_missing
 from pipeline.commands.event_lines import StatusLines, note_of, print_event
+from pipeline.commands.photos import mask_photos, planned_photos
 from pipeline.commands.progress import Bars
+from pipeline.commands.stops import Stopped, StopSignals
 from pipeline.config import Config, load
 from pipeline.live.events import EventKind
+from pipeline.live.outputs import UnfinishedRun
 
 STEP_FLAGS = ("style", "shape", "image", "scale", "cells", "threshold", "max_px")
 """Flags of `run` that are options of steps. They are declared like the others, and not made of the operators'
@@ -60,12 +62,13 @@ def run(
     broker: Annotated[str | None, typer.Option(help="kafka://HOST:PORT or sqlite:///FOLDER/facewarden.db.")] = None,
     broker_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for the broker; repeatable.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="A Ray cluster instead of this machine alone.")] = None,
+    overwrite: Annotated[bool, typer.Option(help="Results may replace files that have their names.")] = False,
     preview: Annotated[bool, typer.Option(help="Show the first stream's masked video in a window.")] = False,
     verdicts: Annotated[str | None, typer.Option(help="Where the reports go (JSON lines).")] = None,
 ) -> None:
-    """Hides the faces in videos."""
+    """Hides the faces in videos and photos."""
     from pipeline.live.run import Run
-    from pipeline.live.sources import find_sources
+    from pipeline.live.sources import find_files
 
     with plain_errors(), tempfile.TemporaryDirectory(prefix="facewarden-demo-") as demo_folder:
         given = list(sources or [])
@@ -79,21 +82,33 @@ def run(
         if not given:
             raise ConfigError("no source; give files, folders, rtsp:// URLs or devices, or --demo")
         chosen = load(config, _overrides(locals(), load(config)))
-        started = Run(
-            find_sources(given),
-            output,
-            chosen,
-            broker=broker,
-            broker_options=_broker_options(broker, broker_option),
-            ray_address=ray_address,
-            verdicts=verdicts,
-            preview=preview,
-            show=print_event,
-        )
-        _drive(started)
-        if started.denied:
-            raise StreamError("; ".join(dict.fromkeys(outcome.reason for outcome in started.outcomes)))
-        complete = _print_outcomes(started)
+        say_what_is_missing()
+        found = find_files(given)
+        for line in found.left_alone:
+            errors.print(plain(line), highlight=False, soft_wrap=True)
+        photos = planned_photos(found, output, chosen)
+        complete = True
+        started = None
+        if found.videos:
+            started = Run(
+                found.videos,
+                output,
+                chosen,
+                broker=broker,
+                broker_options=_broker_options(broker, broker_option),
+                ray_address=ray_address,
+                verdicts=verdicts,
+                overwrite=overwrite,
+                preview=preview,
+                show=print_event,
+            )
+        if photos:
+            complete = mask_photos(photos, chosen)
+        if started is not None:
+            _drive(started)
+            if started.denied:
+                raise StreamError("; ".join(dict.fromkeys(outcome.reason for outcome in started.outcomes)))
+            complete &= _print_outcomes(started)
     raise typer.Exit(0 if complete else INCOMPLETE)
 
 
@@ -147,39 +162,43 @@ def _pairs(flag: str, given: list[str] | None) -> dict[str, str]:
 
 
 def _drive(started: Any) -> None:
-    """Shows progress until the end. The first Ctrl-C ends live sources in an orderly way, the second leaves."""
+    """Shows progress until the end. The first Ctrl-C, SIGTERM or SIGHUP ends live sources in an orderly way, the second
+    leaves."""
     if started.folder.resumed:
         console.print("going on with a run that was interrupted")
     asked = False
 
-    def ask_to_stop(*_: object) -> None:
+    def ask_to_stop() -> bool:
         nonlocal asked
-        live = any(job.source.live for job in started.jobs)
-        if asked or not live:
-            raise KeyboardInterrupt
+        if asked or not any(job.source.live for job in started.jobs):
+            return False
         asked = True
         started.stop()
+        return True
 
-    before = signal.signal(signal.SIGINT, ask_to_stop)
     try:
-        if errors.is_terminal:
-            _draw(started)
-        else:
-            status = StatusLines(lambda line: print_event(EventKind.STATUS, line))
-            for progress in started.drive():
-                status.update(progress)
-    except KeyboardInterrupt:
+        with StopSignals(ask_to_stop, ctrl_c=True) as signals:
+            if errors.is_terminal:
+                _draw(started, signals)
+            else:
+                status = StatusLines(lambda line: print_event(EventKind.STATUS, line))
+                for progress in started.drive():
+                    signals.hold()
+                    status.update(progress)
+    except Stopped:
         errors.print("stopped; the same command goes on from here")
-        sys.exit(130)
-    finally:
-        signal.signal(signal.SIGINT, before)
+        raise
+    except UnfinishedRun as error:
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(INCOMPLETE) from error
 
 
-def _draw(started: Any) -> None:
+def _draw(started: Any, signals: StopSignals) -> None:
     """Bars that live as long as the run."""
     with Bars() as bars:
         bars.show(STARTING, 0, None)
         for progress in started.drive():
+            signals.hold()
             if progress:
                 bars.remove(STARTING)
             for item in progress:
@@ -201,7 +220,7 @@ def _print_outcomes(started: Any) -> bool:
         complete &= not outcome.reason and not withheld and outcome.balanced and bool(outcome.files)
         complete &= not losses and not outcome.blank
         table.add_row(
-            outcome.job.source.shown,
+            plain(outcome.job.source.shown),
             str(ledger.packets),
             f"{ledger.shown}" + (f" ({ledger.covered_whole} covered whole)" if ledger.covered_whole else ""),
             str(ledger.discarded),
@@ -214,18 +233,21 @@ def _print_outcomes(started: Any) -> bool:
     console.print(table)
     console.print(_stages(started))
     for outcome in started.outcomes:
+        name = plain(outcome.job.source.shown)
         if not outcome.balanced:
-            errors.print(f"[red]{outcome.job.source.shown}: the ledger does not balance; please report this[/red]")
+            errors.print(f"[red]{name}: the ledger does not balance; please report this[/red]")
         if outcome.blank:
-            errors.print(f"[red]{outcome.job.source.shown}:[/red] every frame was covered whole; nothing can be seen")
+            errors.print(f"[red]{name}:[/red] every frame was covered whole; nothing can be seen")
         if losses := started.events.counts(outcome.job.source.stream):
             words = ", ".join(f"{kind} {count}x" for kind, count in losses.items())
-            errors.print(f"[red]{outcome.job.source.shown}:[/red] {words}", highlight=False, soft_wrap=True)
+            errors.print(f"[red]{name}:[/red] {words}", highlight=False, soft_wrap=True)
         if outcome.reason:
-            errors.print(f"[red]{outcome.job.source.shown}:[/red] {outcome.reason}", highlight=False, soft_wrap=True)
+            errors.print(f"[red]{name}:[/red] {plain(outcome.reason)}", highlight=False, soft_wrap=True)
+        if outcome.notes:
+            errors.print(f"{name}: {plain('; '.join(outcome.notes))}", highlight=False, soft_wrap=True)
         for file in outcome.files:
-            console.print(file, highlight=False, soft_wrap=True)
-    console.print(started.verdicts, highlight=False, soft_wrap=True)
+            console.print(plain(file), highlight=False, soft_wrap=True)
+    console.print(plain(str(started.verdicts)), highlight=False, soft_wrap=True)
     return complete
 
 

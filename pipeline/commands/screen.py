@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from engines import ConfigError
-from pipeline.commands.console import console, errors
+from pipeline.commands.console import console, errors, plain, say_what_is_missing
 from pipeline.commands.progress import Bars
 from pipeline.config import load
 from pipeline.jail.protocol import readable
@@ -38,29 +37,37 @@ def screen(
     """Looks for forged faces in videos, and writes a report on each.
 
     A report is one HTML file for people and a JSON for programs; index.html and screen.json list them all.
+    Both lists grow: they keep what earlier runs wrote into the folder.
     Reports that are there already, of the same bytes and with the same networks, are not made again.
 
     \b
     Exit codes:
     3    at least one video has an indication of a forgery
-    1    none has, but one could not be read to its end
+    4    so has one, and at least one could not be read or looked at to its end
+    1    none has, but one could not be read or looked at to its end
     0    neither; screen.json distinguishes "no_indication" and "nothing_said"
     2    what was asked for cannot be done, and nothing was started
     130  interrupted; the same command goes on from there
     """
     # Here: they import video and networks, which no other command shall wait for.
-    from pipeline.live.sources import LIVE, find_sources
+    from pipeline.live.sources import LIVE, find_files
     from pipeline.screening.batch import ScreeningBatch
     from pipeline.screening.networks import models_in, with_files
     from pipeline.screening.screener import Screener
 
-    sources = find_sources(videos)
+    found = find_files(videos)
+    for line in (*found.left_alone, *(f"{photo}: is a photo, which is not screened" for photo in found.photos)):
+        errors.print(plain(line), highlight=False, soft_wrap=True)
+    sources = found.videos
+    if not sources:
+        raise ConfigError(f"{found.photos[0]}: expected a video, got a photo")
     live = [source for source in sources if LIVE.match(source)]
     if live:
         raise ConfigError(f"{live[0]}: is not screened; expected files")
     chosen = with_files(load(config), [trained(run) for run in model or []])
     models = models_in(chosen)
     _make(output)
+    say_what_is_missing()
     with Screener(chosen) as screener:
         batch = ScreeningBatch(output, screener, chosen, models, name=Path(config).stem)
         finished = _drive(batch, [Path(source) for source in sources])
@@ -112,15 +119,11 @@ def _print_outcomes(batch: ScreeningBatch) -> None:
         note = "" if row.complete else f"\nnot all was looked at: {row.reason}"
         score = "-" if row.probability is None else f"{row.probability:.2f}"
         cells = (row.source.name, row.words + note, score, row.confidence, row.html or "-")
-        table.add_row(*map(_plain, cells))
+        table.add_row(*map(plain, cells))
     console.print(table)
     if batch.again:
         console.print(f"{batch.again} of {len(batch.rows)} reports were there already")
-    console.print(_plain(str(batch.index)), highlight=False, soft_wrap=True)
-
-
-def _plain(words: str) -> str:
-    return escape(readable(words))
+    console.print(plain(str(batch.index)), highlight=False, soft_wrap=True)
 
 
 def _make(folder: Path) -> None:

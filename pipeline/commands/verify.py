@@ -13,7 +13,7 @@ from rich.table import Table
 
 from engines import ConfigError
 from engines.files import write_whole
-from pipeline.commands.console import console
+from pipeline.commands.console import console, say_what_is_missing
 from pipeline.commands.progress import Bars
 from pipeline.jail.protocol import readable
 
@@ -64,6 +64,7 @@ def verify(
         raise ConfigError("--sign: signs the JSON report; name it by --json")
     _refuse_outputs(outputs, (original, masked, sign), overwrite=overwrite)
 
+    say_what_is_missing()
     from pipeline.judging.document import judge
     from pipeline.judging.page import judging_page
 

@@ -6,24 +6,28 @@ other.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
 from engines import FrameError, StreamError
+from pipeline.jail import landlock
+from pipeline.jail.call_filter import Profile, filters_calls, program
+from pipeline.jail.installation import jail_folders, python
 from pipeline.jail.protocol import CHUNK, FAILED, Received, pack, printable, unpack
 
 _LARGEST_INBOX = 4096
+_LAST_WORDS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,9 @@ class Jail:
         shared_bytes: memory that it will share with its parent.
         error: makes what is raised when the child fails: it died, was silent for too long, or gave up.
         subject: what the error's message begins with.
+        profile: what it talks to, besides its parent.
+        address: the TCP port that it connects to, or the device that it opens, as its profile says.
+        descriptors: what else it inherits; they keep their numbers, and are left open here.
     """
 
     def __init__(
@@ -68,32 +75,38 @@ class Jail:
         error: Callable[[str], StreamError | FrameError],
         subject: str,
         shared_bytes: int = 0,
+        profile: Profile = "closed",
+        address: int | str = 0,
+        descriptors: Sequence[int] = (),
     ) -> None:
         self._limits, self._error, self._subject = limits, error, subject
         self._longest = limits.max_packet_bytes + (1 << 20)
         self._unread = bytearray()
         self._inbox: deque[Received] = deque()
+        self._last_words = b""
         self._connection, theirs = socket.socketpair()
         self._stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._stderr, False)
         os.set_blocking(their_stderr, False)  # a child that prints a lot loses what it prints, and does not block
+        numbers = theirs.fileno(), os.getpid(), limits.memory_bytes + shared_bytes
         try:
             self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "pipeline.jail.child", role),
-                    *(str(theirs.fileno()), str(os.getpid()), str(limits.memory_bytes + shared_bytes)),
-                ],
+                python("pipeline.jail.child", role, *map(str, numbers), folders=jail_folders(role)),
                 env=_environment(),
+                cwd="/",
                 start_new_session=True,  # Ctrl-C is for the parent, who may still want to finish something
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=their_stderr,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(), *descriptors),
             )
         finally:
             theirs.close()
             os.close(their_stderr)
         self._connection.setblocking(False)
-        self.send(FAILED, json.dumps(settings).encode())
+        allowed = {"profile": profile, "address": address, "landlock": landlock.version()}
+        allowed["filter"] = program(profile).hex() if filters_calls() else ""
+        self.send(FAILED, json.dumps({"settings": settings, "allowed": allowed}).encode())
 
     @property
     def pid(self) -> int:
@@ -189,6 +202,7 @@ class Jail:
 
     def _fetch(self) -> bool:
         """Moves what has arrived into the inbox; false when the child has closed its end and nothing is left."""
+        self._listen()
         try:
             data = self._connection.recv(CHUNK)
         except BlockingIOError:
@@ -205,12 +219,14 @@ class Jail:
             self.fail("its child process sends more than it was asked for")
         return bool(data) or bool(self._inbox)
 
+    def _listen(self) -> None:
+        """Takes what the child has printed out of the pipe, so that its last words fit in, and keeps those."""
+        with contextlib.suppress(BlockingIOError):
+            self._last_words = (self._last_words + os.read(self._stderr, 1 << 16))[-_LAST_WORDS:]
+
     def _cause_of_death(self) -> str:
-        os.set_blocking(self._stderr, False)
-        try:
-            last_words = printable(os.read(self._stderr, 1 << 16).strip().rpartition(b"\n")[2])
-        except BlockingIOError:
-            last_words = ""
+        self._listen()
+        last_words = printable(self._last_words.strip().rpartition(b"\n")[2])
         code = self._process.returncode
         if code < 0:
             try:
@@ -221,13 +237,13 @@ class Jail:
 
 
 def _environment() -> dict[str, str]:
-    """What a child needs to find its modules, and none of the parent's secrets."""
+    """What a child needs to find shared libraries, and none of the parent's secrets."""
     environment = {
-        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "OPENBLAS_NUM_THREADS": "1",  # each thread takes address space,
+        "OMP_NUM_THREADS": "1",
         "MALLOC_ARENA_MAX": "1",  # and so does each thread's heap
     }
-    if "LD_LIBRARY_PATH" in os.environ:
-        environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+    folders = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
+    if absolute := [folder for folder in folders if folder.startswith("/")]:  # another is one of the current folder
+        environment["LD_LIBRARY_PATH"] = os.pathsep.join(absolute)
     return environment

@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from engines import ConfigError, StreamError
 from pipeline.config import Config
+from pipeline.live.cluster import cpus_of, require_shared_broker
 from pipeline.live.devices import start_devices
 from pipeline.live.events import Emit, Event, EventKind, Taken
 from pipeline.live.io_actor import IoActor
@@ -43,8 +44,8 @@ def wanted_workers(config: Config, streams: int, cpus: float) -> int:
     2
     """
     most = int(cpus / CPUS_A_WORKER)
-    if config.workers > most:
-        raise ConfigError(f"workers: at most {most} fit on {cpus:g} CPUs, got {config.workers}")
+    if most < 1 or config.workers > most:
+        raise ConfigError(f"workers: at most {most} fit on {cpus:g} CPUs, got {config.workers or 1}")
     return config.workers or max(1, min(streams, int(cpus), most))
 
 
@@ -58,7 +59,7 @@ class Actors:
         emit: gets events of all actors.
 
     Raises:
-        ConfigError: more workers than fit.
+        ConfigError: more workers than fit, or a file as the broker of several machines.
         EngineError: a GPU is demanded where there is none.
     """
 
@@ -70,20 +71,28 @@ class Actors:
         config: Config,
         *,
         streams: int,
+        named: str,
         calls: int,
         emit: Emit,
     ) -> None:
         self._emit = emit
         endless = {"max_restarts": -1, "max_task_retries": -1}
+        own = ray.get_runtime_context().get_node_id()
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        require_shared_broker(broker, nodes)
+        here_only = NodeAffinitySchedulingStrategy(own, soft=False)
+        # A machine that joins later sees another file.
+        elsewhere = not broker.startswith("sqlite://")
         resources: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-        count = wanted_workers(config, streams, resources.get("CPU", 0.0))
+        cpus = resources.get("CPU", 0.0) if elsewhere else cpus_of(own, nodes)
+        count = wanted_workers(config, streams, cpus)
         self.io: Any = (
             ray.remote(IoActor)
             .options(
                 num_cpus=0,
                 max_concurrency=CALLS_A_STREAM * calls + SPARE_CALLS,
                 # Sources, results and the work folder are on this very machine.
-                scheduling_strategy=NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False),
+                scheduling_strategy=here_only,
                 **endless,
             )
             .remote(broker, options, config)
@@ -94,8 +103,13 @@ class Actors:
         devices = self._devices or [None]
         self._workers: list[Any] = [
             ray.remote(Worker)
-            .options(num_cpus=CPUS_A_WORKER, max_concurrency=SPARE_CALLS, **endless)
-            .remote(broker, options, group, f"{group}.{number}", config, devices[number % len(devices)])
+            .options(
+                num_cpus=CPUS_A_WORKER,
+                max_concurrency=SPARE_CALLS,
+                scheduling_strategy=None if elsewhere else here_only,
+                **endless,
+            )
+            .remote(broker, options, group, f"{group}.{number}", config, devices[number % len(devices)], streams=named)
             for number in range(count)
         ]
         self._working: list[Any] = []

@@ -13,8 +13,8 @@ LONGEST_LINE = 1 << 20
 _NOT_REPORTED = frozenset({EventKind.START, EventKind.STATUS, EventKind.WAITING, EventKind.END})
 
 
-def insert_events(part: Path, events: Sequence[Event]) -> None:
-    """Writes events into the reports of one stream, which end with its end."""
+def insert_events(part: Path, events: Sequence[Event], files: Sequence[str] = ()) -> None:
+    """Writes events into the reports of one stream, which end with its end, and there which files its video is in."""
     with part.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - LONGEST_LINE))
@@ -26,7 +26,9 @@ def insert_events(part: Path, events: Sequence[Event]) -> None:
         for event in events:
             if event.kind not in _NOT_REPORTED:
                 file.write(f"{_line(event, end).to_json()}\n".encode())
-        file.write(lines[-1])
+        named = tuple(Path(name).name for name in files)
+        file.write(f"{end.model_copy(update={'files': named}).to_json()}\n".encode())
+        file.truncate()
 
 
 def _line(event: Event, end: EndLine) -> EventLine:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from operators.frame import Frame, Verdict
 from pipeline.brokers import REJECTS, VERDICTS, Message
-from pipeline.wire import End, Face, Fate, FrameReport, Head, Reject, VerdictMessage, VerdictRecord, fraction
+from pipeline.wire import End, Face, Fate, FrameReport, Head, Reject, VerdictMessage, VerdictRecord, Zone, fraction
 
 LONGEST_REASON = 500
 MICROSECONDS = 1_000_000
@@ -59,7 +59,7 @@ def of_frame(frame: Frame, pts: int, fate: Fate.ValueType, reason: str, *, epoch
         epoch: of the source.
         utc_us: as `utc_us_of` gives it.
     """
-    faces = frame.faces
+    zones, faces = frame.faces[frame.faces.zones], frame.faces[~frame.faces.zones]
     forged = {name.removeprefix(FORGED): rows for name, rows in faces.data.items() if name.startswith(FORGED)}
     return FrameReport(
         index=frame.index,
@@ -69,6 +69,7 @@ def of_frame(frame: Frame, pts: int, fate: Fate.ValueType, reason: str, *, epoch
         reason=reason[:LONGEST_REASON],
         epoch=epoch,
         utc_us=utc_us,
+        zones=[Zone(box=box) for box in zones.boxes.tolist()],
         faces=[
             Face(
                 box=faces.boxes[i].tolist(),

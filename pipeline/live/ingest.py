@@ -14,7 +14,7 @@ import time
 from engines import StreamError
 from pipeline.brokers import INGEST, PACKETS, REJECTS, Broker, BrokerError, Message, Writer
 from pipeline.config import Config
-from pipeline.jail.parent import JailLimits
+from pipeline.jail.protocol import readable
 from pipeline.live.backlog import Backlog, NeverSettled
 from pipeline.live.camera_attempts import CameraAttempts
 from pipeline.live.events import Emit, nobody
@@ -52,7 +52,7 @@ class _PacketBatch:
             self.flush()
 
     def reject(self, reason: str, detail: str) -> None:
-        reject = Reject(epoch=self.state.epoch, reason=reason, detail=detail[:500])
+        reject = Reject(epoch=self.state.epoch, reason=reason, detail=readable(detail)[:500])
         self._messages.append(Message(REJECTS, reject.SerializeToString()))
 
     def flush(self) -> None:
@@ -110,11 +110,6 @@ def ingest(broker: Broker, source: VideoSource, config: Config, stop: threading.
         writer.close()
 
 
-def _limits(config: Config) -> JailLimits:
-    jail = config.jail
-    return JailLimits(memory_bytes=jail.memory_mb << 20, timeout_s=jail.timeout_s, max_pixels=jail.max_pixels)
-
-
 def _copy(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
     """A file: from its start to its end, skipping what was written before.
 
@@ -154,7 +149,8 @@ def _read(batch: _PacketBatch, source: VideoSource, config: Config) -> None:
     written.CopyFrom(batch.state)
     state = IngestState(epoch=written.epoch)
     changed = StreamError(f"{source.shown}: changed while it was being read; run it again")
-    with Demuxer(source.url, audio=config.audio == "copy", limits=_limits(config)) as demuxer:
+    audio = config.audio == "copy"
+    with Demuxer(source.url, audio=audio, limits=config.jail.limits, container=source.container) as demuxer:
         for record in demuxer:
             if record.WhichOneof("body") == "head":
                 if not written.HasField("head"):
@@ -179,12 +175,19 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
     state = batch.state
     worked = state.HasField("head")
     attempts = CameraAttempts(source.stream, emit, worked=worked)
-    limits, audio = _limits(config), config.audio == "copy"
+    limits, audio = config.jail.limits, config.audio == "copy"
     while not stop.is_set():
         attempts.begin()
         denied = False
         try:
-            with Demuxer(source.url, audio=audio, limits=limits, live=True, on_silence=attempts.silent) as demuxer:
+            with Demuxer(
+                source.url,
+                audio=audio,
+                limits=limits,
+                live=True,
+                container=source.container,
+                on_silence=attempts.silent,
+            ) as demuxer:
                 for record in demuxer:
                     if record.WhichOneof("body") == "head":
                         if state.HasField("head"):
@@ -237,6 +240,6 @@ def _number(state: IngestState, packet: Packet) -> None:
 
 def _end(batch: _PacketBatch, reason: str) -> None:
     batch.state.ended = True
-    end = End(ledger=Ledger(packets=batch.state.video_packets), reason=reason)
+    end = End(ledger=Ledger(packets=batch.state.video_packets), reason=readable(reason))
     batch.add(StreamRecord(end=end), last=True)
     batch.write()

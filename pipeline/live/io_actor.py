@@ -8,15 +8,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from pipeline.brokers import Broker, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
+from pipeline.jail import confinement
 from pipeline.live import sinks
-from pipeline.live.events import EventQueue, Taken, of_broker_error
+from pipeline.live.events import Event, EventKind, EventQueue, Taken, of_broker_error
 from pipeline.live.ingest import ingest
+from pipeline.live.recorder import Recorder
 from pipeline.live.sources import VideoSource
+from pipeline.live.written import Tell, Written
 
 T = TypeVar("T")
 
@@ -25,6 +29,7 @@ class IoActor:
     """Reads sources into the broker and writes what comes out of it; each call in a thread of its own."""
 
     def __init__(self, broker: str, options: Mapping[str, str], config: Config) -> None:
+        confinement.guard()
         logging.basicConfig(level=logging.WARNING)
         self._url, self._options, self._config = broker, dict(options), config
         self._stop = threading.Event()
@@ -42,14 +47,23 @@ class IoActor:
         """As the function of that name."""
         return self._with_broker(lambda broker: ingest(broker, source, self._config, self._stop, self._events.put))
 
-    def write_file(self, stream: str, path: str) -> sinks.Written:
-        return self._with_broker(lambda broker: sinks.write_file(broker, stream, path))
+    def write_file(self, stream: str, path: str, *, overwrite: bool = False) -> Written:
+        return self._with_broker(lambda broker: sinks.write_file(broker, stream, path, overwrite=overwrite))
 
-    def push(self, stream: str, url: str, shown: str) -> sinks.Written:
-        return self._with_broker(lambda broker: sinks.push(broker, stream, url, shown))
+    def record(self, stream: str, path: str) -> Written:
+        tell = self._teller(EventKind.FULL, stream)
+        return self._with_broker(lambda broker: Recorder(broker, stream, Path(path), self._stop.is_set, tell).record())
+
+    def push(self, stream: str, url: str, shown: str) -> Written:
+        tell = self._teller(EventKind.NOT_PUSHED, stream)
+        return self._with_broker(lambda broker: sinks.push(broker, stream, url, shown, tell))
 
     def write_verdicts(self, stream: str, path: str, shown: str) -> str:
-        return self._with_broker(lambda broker: sinks.write_verdicts(broker, stream, path, shown))
+        tell = self._teller(EventKind.FULL, stream)
+        return self._with_broker(lambda broker: sinks.write_verdicts(broker, stream, path, shown, tell))
+
+    def _teller(self, kind: EventKind, stream: str) -> Tell:
+        return lambda line: self._events.put(Event(kind, line, stream))
 
     def _with_broker(self, work: Callable[[Broker], T]) -> T:
         def once() -> T:

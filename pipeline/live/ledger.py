@@ -67,9 +67,9 @@ class PacketLedger:
         else:
             self.counts.shown += 1
             self.counts.covered_whole += fate == FATE_COVERED_WHOLE
-            self.counts.faces += int((~faces.kept).sum())
+            self.counts.faces += int((~faces.kept & ~faces.zones).sum())
             self.counts.kept += int(faces.kept.sum())
-        self.counts.tracks = max(self.counts.tracks, int(faces.tracks.max(initial=0)))
+        self.counts.tracks = max(self.counts.tracks, int(faces.tracks[~faces.zones].max(initial=0)))
         self._settle(number)
 
     def _settle(self, number: int) -> None:

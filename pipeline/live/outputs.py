@@ -1,18 +1,34 @@
-"""What a run writes: a file or a push for each source, and one file with all their reports."""
+"""What a run writes: a file or a push for each source, and one file that the reports of all runs are added to."""
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
-from engines import ConfigError
-from pipeline.live.sources import ANONYMIZED, LIVE, VIDEO_SUFFIXES, VideoSource, shown_name
-from pipeline.private.files import create_part
+from engines import ConfigError, StreamError
+from pipeline.live.sources import ANONYMIZED, LIVE, MEDIA_SUFFIXES, VideoSource, one_line, shown_name
+from pipeline.media import CONTAINERS_BY_SUFFIX, container_for
+
+LONGEST_NAME = 255
+"""Bytes of a file's name."""
+SPARE = 48
+"""Of these, so many are left to what others put around a name: numbers, the time, the mark of an unfinished file."""
+
+
+NAME = "{name}"
+"""Within an output: the name of each source, which makes one of several."""
+
+_CHUNK = 1 << 20
+
+
+class UnfinishedRun(StreamError):
+    """A run cannot go on now; all that it has done is kept, and the same command goes on from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,33 +38,56 @@ class PlannedStream:
     source: VideoSource
     output: str = field(repr=False)
 
+    @property
+    def is_result(self) -> bool:
+        """A file that is there as a whole or not at all; else a recording or a push."""
+        return not self.source.live and not LIVE.match(self.output)
 
-def plan(sources: Sequence[str], output: str | None, run_id: str) -> list[PlannedStream]:
-    """Gives each source its stream name and its output.
+
+def plan(
+    sources: Sequence[str], output: str | None, run_id: str, *, overwrite: bool = False, own: Mapping[str, str] = {}
+) -> list[PlannedStream]:
+    """Gives each source its stream name and its output. Where that is a recording, it is dated when it begins.
+
+    Args:
+        overwrite: results may replace what has their name.
+        own: outputs of this very run, by stream, as it was planned when it began.
 
     Raises:
-        ConfigError: one output file for several sources, or an output that would overwrite a source.
+        ConfigError: one output file for several sources, one that would overwrite a source, one that exists, or one
+            whose name asks for something that is not written.
 
     >>> [planned] = plan(["clips/walk.mkv"], "masked", "run1")
     >>> planned.source.stream, planned.output
     ('run1.0000.walk', 'masked/walk_anonymized.mkv')
     """
     single = output is not None and is_single(output)
-    if single and len(sources) > 1:
-        raise ConfigError(f"{shown_name(str(output))}: one output for {len(sources)} sources; give a folder")
+    if single:
+        require_writable(str(output))
+    if single and len(sources) > 1 and NAME not in str(output):
+        words = f"give a folder, or {NAME} within the name"
+        raise ConfigError(f"{shown_name(str(output))}: one output for {len(sources)} sources; {words}")
     read = {Path(url).resolve() for url in sources if not LIVE.match(url)}
     jobs: list[PlannedStream] = []
     taken: set[Path] = set()
     for number, url in enumerate(sources):
         live = bool(LIVE.match(url))
-        shown = _told_apart(shown_name(url) if live else Path(url).name, jobs)
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", shown.partition("://")[2] or shown) if live else Path(url).stem
-        target = str(output) if single else str(_free_name(url, stem, live, output, taken))
+        name = shown_name(url) if live else Path(url).name
+        shown = _told_apart(name, jobs)
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "_", name.partition("://")[2] or name) if live else Path(url).stem
+        stream = f"{run_id}.{number:04d}.{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:40]}"
+        replaces = overwrite or live  # a recording takes a name of its own
+        target = own.get(stream) or (
+            _filled(str(output), stem, jobs)
+            if single
+            else str(_free_name(url, stem, live, output, taken, replaces=replaces))
+        )
         if Path(target).resolve() in read:
             raise ConfigError(f"{shown_name(target)}: would overwrite a source; choose another output")
-        taken.add(Path(target))
-        stream = f"{run_id}.{number:04d}.{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[:40]}"
-        jobs.append(PlannedStream(VideoSource(stream, url, live, shown), target))
+        if stream not in own and not replaces and not LIVE.match(target) and os.path.lexists(target):
+            raise ConfigError(f"{target}: is there already; choose another output, or give --overwrite")
+        taken.add(Path(target).resolve())
+        jobs.append(PlannedStream(VideoSource(stream, url, live, one_line(shown), container_for(target)), target))
     return jobs
 
 
@@ -58,43 +97,144 @@ def _told_apart(shown: str, jobs: Sequence[PlannedStream]) -> str:
     return next(name for n in itertools.count(1) if (name := f"{shown} ({n})" if n > 1 else shown) not in names)
 
 
+def require_writable(output: str) -> None:
+    """A file is written as what its name says.
+
+    Raises:
+        ConfigError: nothing that is made here goes by that name.
+
+    >>> require_writable("masked.mov")
+    """
+    suffix = Path(output).suffix.lower()
+    if not LIVE.match(output) and suffix not in CONTAINERS_BY_SUFFIX:
+        *others, last = CONTAINERS_BY_SUFFIX
+        raise ConfigError(
+            f"{shown_name(output)}: masked video is not written as {suffix}; "
+            f"name a file that ends with {', '.join(others)} or {last}, or a folder"
+        )
+
+
+def _filled(output: str, stem: str, jobs: Sequence[PlannedStream]) -> str:
+    """The output of one of several sources, whose name stands in place of `NAME`.
+
+    >>> _filled("rtsp://server/{name}", "door", [PlannedStream(VideoSource("", "", True, ""), "rtsp://server/door")])
+    'rtsp://server/door_2'
+    """
+    taken = {job.output for job in jobs}
+    names = (stem if n == 1 else f"{stem}_{n}" for n in itertools.count(1))
+    filled = (output.replace(NAME, name) for name in names)
+    return next(target for target in filled if target not in taken or NAME not in output)
+
+
 def is_single(output: str) -> bool:
     """A file or a URL, and not a folder.
 
     >>> is_single("masked.mp4"), is_single("masked"), is_single("rtsp://server/live")
     (True, False, True)
     """
-    return Path(output).suffix.lower() in VIDEO_SUFFIXES or bool(LIVE.match(output))
+    named = Path(output)
+    return bool(LIVE.match(output)) or (named.suffix.lower() in MEDIA_SUFFIXES and not named.is_dir())
 
 
-def _free_name(url: str, stem: str, live: bool, output: str | None, taken: set[Path]) -> Path:
+def _free_name(url: str, stem: str, live: bool, output: str | None, taken: set[Path], *, replaces: bool) -> Path:
     folder = Path(output) if output is not None else Path.cwd() if live else Path(url).parent
     suffix = Path(url).suffix.lower()
     suffix = suffix if suffix in (".mp4", ".mov", ".mkv") else ".mp4"
+    stem = cut_to_bytes(stem, LONGEST_NAME - SPARE - len(ANONYMIZED + suffix))
     names = (folder / f"{stem}{f'_{n}' if n > 1 else ''}{ANONYMIZED}{suffix}" for n in itertools.count(1))
-    return next(name for name in names if name not in taken)
+    return next(name for name in names if name.resolve() not in taken and (replaces or not os.path.lexists(name)))
+
+
+def store_whole(path: Path, text: str) -> None:
+    """Writes a small file of a run, which is there as a whole or not at all."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text)
+    part.replace(path)
+
+
+def cut_to_bytes(name: str, longest: int) -> str:
+    """As much of a name as fits into that many bytes of a file system.
+
+    >>> cut_to_bytes("größe", 4)
+    'grö'
+    """
+    return os.fsencode(name)[:longest].decode(errors="ignore") if len(os.fsencode(name)) > longest else name
+
+
+def unwritable(folder: Path) -> str:
+    """Why nothing can be written into a folder, which is made if need be; empty if it can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"{folder}: cannot be written to ({error.strerror})"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder}: cannot be written to (permission denied)"
 
 
 def output_folder(sources: Sequence[str], output: str | None) -> Path:
+    """Where reports and the work folder go: the first source's own, or of another one's that can be written to."""
     if output is None or LIVE.match(output):
-        first = sources[0]
-        return Path.cwd() if LIVE.match(first) else Path(first).parent
+        folders = [Path.cwd() if LIVE.match(source) else Path(source).parent for source in sources]
+        return next((folder for folder in folders if os.access(folder, os.W_OK | os.X_OK)), folders[0])
     path = Path(output)
-    return path.parent if is_single(output) else path
+    folder = path.parent if is_single(output) else path
+    return next((part.parent for part in reversed((folder, *folder.parents)) if NAME in part.name), folder)
 
 
-def merge_reports(parts: Sequence[Path], whole: Path) -> None:
-    """Puts the reports of all streams into one file, which is there as a whole or not at all."""
-    whole.parent.mkdir(parents=True, exist_ok=True)
-    unfinished, descriptor = create_part(whole)
+def add_reports(parts: Sequence[Path], whole: Path, journal: Path) -> None:
+    """Adds the reports of all streams to a file that may hold those of other runs; called again, it adds them once.
+
+    Args:
+        journal: a file of the run, where it is noted that adding has begun, and where.
+
+    Raises:
+        UnfinishedRun: the file cannot be written to.
+    """
     try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123
-            for part in parts:
-                with part.open("rb") as lines:
-                    shutil.copyfileobj(lines, file)
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(whole, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        with open(descriptor, "r+b") as file:  # noqa: PTH123
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = file.seek(0, os.SEEK_END)
+            if journal.exists():
+                done = _already_added(parts, file, int(journal.read_text()))
+            else:
+                if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                    file.write(b"\n")  # after a line that somebody's crash cut off
+                file.flush()
+                journal.write_text(str(file.tell()))
+                done = 0
+            file.seek(0, os.SEEK_END)
+            for chunk in _chunks(parts, done):
+                file.write(chunk)
             file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(whole)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+            os.fsync(descriptor)
+    except OSError as error:
+        raise UnfinishedRun(
+            f"{whole}: reports cannot be added to it ({error.strerror}); they are kept, and the same command adds them"
+        ) from error
+
+
+def _already_added(parts: Sequence[Path], file: IO[bytes], begin: int) -> int:
+    """How many bytes of the reports stand at `begin`. Where others added theirs after lines that were cut off, only
+    whole lines count."""
+    size, at, line = file.seek(0, os.SEEK_END), begin, begin
+    for chunk in _chunks(parts, 0):
+        file.seek(at)
+        there = file.read(len(chunk))
+        same = len(chunk)
+        if there != chunk:
+            same = next((k for k, (a, b) in enumerate(zip(there, chunk, strict=False)) if a != b), len(there))
+        line = at + chunk.rfind(b"\n", 0, same) + 1 if b"\n" in chunk[:same] else line
+        at += same
+        if same < len(chunk):
+            return (at if at == size else line) - begin
+    return at - begin
+
+
+def _chunks(parts: Sequence[Path], skip: int) -> Iterator[bytes]:
+    for part in parts:
+        with part.open("rb") as lines:
+            while chunk := lines.read(_CHUNK):
+                if skip < len(chunk):
+                    yield chunk[skip:]
+                skip = max(0, skip - len(chunk))

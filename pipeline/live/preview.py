@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from operators.frame import to_bgr
 from pipeline.brokers import MASKED, Broker, open_broker
-from pipeline.live.sinks import Splicer
+from pipeline.jail.installation import python, trusted
+from pipeline.live.splicer import Splicer
 from pipeline.media import Decoded, Decoder
 from pipeline.wire import StreamRecord
 
@@ -70,7 +72,9 @@ class PreviewWindow:
 
     def __init__(self, url: str, options: Mapping[str, str], stream: str, title: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.live.preview"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+            python("pipeline.live.preview", folders=trusted(sys.path, Path.cwd())),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         assert self._process.stdin is not None  # noqa: S101
         # Through the pipe and not as arguments: the options may hold a password.

@@ -10,9 +10,11 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ import ray._private.utils
 from ray import _raylet
 
 from engines import StreamError
+from pipeline.live.ray_paths import OwnModules
 from pipeline.private.files import create_new
 
 log = logging.getLogger(__name__)
@@ -62,8 +65,9 @@ def start_ray(address: str | None, *, for_jobs: bool = False) -> None:
     Raises:
         StreamError: it cannot be started or reached, or a cluster would take us without a token. Nothing of it is left.
     """
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "job_config": OwnModules()}
     stop_ray()
+    answers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         if address is None:
             folder = _open_private_session()
@@ -86,12 +90,21 @@ def start_ray(address: str | None, *, for_jobs: bool = False) -> None:
             _prepare_for_cluster(address)
             with _nameless():
                 ray.init(address=address, **quiet)
+        _take_back(answers)
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         stop_ray()
         raise StreamError(_words(address, error)) from error
     except BaseException:
         stop_ray()
         raise
+
+
+def _take_back(answers: Mapping[int, Any]) -> None:
+    """Signals are answered as before: Ray, and its core beneath Python, have installed handlers of their own."""
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in answers.items():
+            if handler not in (signal.SIG_DFL, None):
+                signal.signal(number, handler)
 
 
 def stop_ray() -> None:

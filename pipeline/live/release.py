@@ -106,7 +106,7 @@ class Release:
             except FrameError as error:
                 refused = "unencodable", str(error)
                 return Released(FATE_WITHHELD, cause or refused[0], refused[1], (*rejects, refused))
-            self._encode(pending)
+            self._encode(pending, received_us=pending.utc_us if head.live else 0)
         return Released(fate, cause, pending.failed, rejects)
 
     def _cover(self, pending: PendingFrame, *, lag_s: float) -> None:
@@ -118,10 +118,11 @@ class Release:
         with self._timed("paint"):
             paint(pending.frame)
 
-    def _encode(self, pending: PendingFrame) -> None:
+    def _encode(self, pending: PendingFrame, *, received_us: int) -> None:
         frame = pending.frame
         try:
             with self._timed("encode"):
-                self._output.encode(frame.picture, frame.index, pending.stamp.pts, pending.stamp.duration)
+                stamp = pending.stamp
+                self._output.encode(frame.picture, frame.index, stamp.pts, stamp.duration, received_us=received_us)
         except FrameError as error:
             raise StreamError(f"{frame.stream}: the encoder failed: {error}") from error

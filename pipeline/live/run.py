@@ -7,6 +7,7 @@ same command is given again. The folder is deleted when all results are in place
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import time
 from collections import deque
@@ -18,22 +19,34 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from engines import FacewardenError, StreamError
-from pipeline.brokers import BrokerError, open_broker
+from engines import ConfigError, FacewardenError, StreamError
+from pipeline.brokers import INGEST, Broker, BrokerError, BrokerRefused, open_broker, require_entry
 from pipeline.config import Config
 from pipeline.live.actors import Actors, here, wanted_workers
+from pipeline.live.claims import NameClaims
+from pipeline.live.cluster import require_answer
 from pipeline.live.event_report import insert_events
 from pipeline.live.events import Event, EventKind, EventLog, Show, unseen
-from pipeline.live.outputs import PlannedStream, merge_reports, output_folder, plan
+from pipeline.live.outputs import (
+    PlannedStream,
+    UnfinishedRun,
+    add_reports,
+    output_folder,
+    plan,
+    store_whole,
+    unwritable,
+)
 from pipeline.live.preview import PreviewWindow
 from pipeline.live.progress import TICK_S, ProgressWatch, StreamProgress
 from pipeline.live.ray_session import start_ray, stop_ray
-from pipeline.live.sinks import Written
+from pipeline.live.sink_state import state_names
 from pipeline.live.sources import LIVE, absolute, filled, shown_name
+from pipeline.live.stall import StallWatch
 from pipeline.live.step_order import require_covers, shortcomings
 from pipeline.live.steps import check, with_absolute_files
 from pipeline.live.work_folder import WorkFolder
-from pipeline.wire import End, Ledger
+from pipeline.live.written import Written
+from pipeline.wire import End, IngestState, Ledger
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +58,8 @@ class StreamOutcome:
     Attributes:
         reason: empty when its source was read to the end and all frames were accounted for.
         denied: a camera let nobody in at the first try, so that nothing of it was ever read.
+        notes: what of its source is not carried as it is, a sentence each.
+        kept: what could not be written of it waits in the work folder.
     """
 
     job: PlannedStream
@@ -52,6 +67,8 @@ class StreamOutcome:
     ledger: Ledger = field(default_factory=Ledger)
     reason: str = ""
     denied: bool = False
+    notes: tuple[str, ...] = ()
+    kept: bool = False
 
     @property
     def balanced(self) -> bool:
@@ -79,7 +96,8 @@ class Run:
         output: a file, a folder, an rtsp:// URL, or None for a file next to each source.
         broker: URL; None is a SQLite file in the work folder.
         ray_address: of a cluster; None starts Ray on this machine.
-        verdicts: the file for the reports; None is `verdicts.jsonl` next to the output.
+        verdicts: the file that reports are added to; None is `verdicts.jsonl` next to the output.
+        overwrite: results may replace files that have their names.
         preview: open a window with the first stream's masked video.
         show: gets the line of each event.
 
@@ -97,6 +115,7 @@ class Run:
         broker_options: Mapping[str, str] | None = None,
         ray_address: str | None = None,
         verdicts: str | None = None,
+        overwrite: bool = False,
         preview: bool = False,
         show: Show = unseen,
     ) -> None:
@@ -109,12 +128,17 @@ class Run:
         output = None if output is None else absolute(output)
         sources = [filled(source) for source in named]
         target = None if output is None else filled(output)
-        plan(sources, target, "")
+        plan(sources, target, "", overwrite=True)
         self.config = config = with_absolute_files(config)
         folder = output_folder(sources, target)
         self.folder = WorkFolder(folder, named, output, config)
-        self.jobs = plan(sources, target, self.folder.run_id)
+        planned = self.folder.path / "plan.json"
+        own = json.loads(planned.read_text()) if self.folder.resumed and planned.exists() else {}
+        self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own)
+        self._overwrite = overwrite
         self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
+        if self.verdicts.is_symlink():
+            raise ConfigError(f"{self.verdicts}: expected a file for the reports, found a link; name another")
         self._options = dict(broker_options or {})
         self._alone = broker is None or (
             broker.startswith("kafka://") and "topic_prefix" not in f"{broker}{self._options}"
@@ -127,6 +151,7 @@ class Run:
         self._url = broker
         self._ray_address = ray_address
         self._stopping = False
+        self._stall = StallWatch(live=any(job.source.live for job in self.jobs))
         self._preview = preview
         self.startup_s = 0.0
         names = {job.source.stream: job.source.shown for job in self.jobs}
@@ -138,6 +163,9 @@ class Run:
         Closing this generator stops the run; what was committed stays, and the same command goes on from it.
         """
         began = time.monotonic()
+        require_entry(self._url, **self._options)
+        if self._ray_address is not None:
+            require_answer(self._ray_address)
         self.outcomes = [StreamOutcome(job) for job in self.jobs]
         opened = working = False
         try:
@@ -148,10 +176,13 @@ class Run:
                 ends.callback(stop_ray)
                 start_ray(self._ray_address)
                 self.folder.make()  # not before: where Ray does not start, nothing is left
+                claims = NameClaims(Path(job.output) for job in self.jobs if job.is_result)
+                ends.callback(claims.release)
+                self._store_plan()
                 broker = open_broker(self._url, **self._options)
                 opened = True
                 ends.callback(broker.close)
-                watch = ProgressWatch(broker, self.jobs, self.events.add)
+                watch = ProgressWatch(broker, self.jobs, self._emit)
                 if self._preview:
                     first = self.jobs[0].source
                     window = PreviewWindow(self._url, self._options, first.stream, first.shown)
@@ -163,8 +194,9 @@ class Run:
                     group,
                     self.config,
                     streams=len(self.jobs),
+                    named=f"{self.folder.run_id}.",
                     calls=self._width,
-                    emit=self.events.add,
+                    emit=self._emit,
                 )
                 for _ in actors.begin():
                     yield []
@@ -173,38 +205,61 @@ class Run:
                 with watch:
                     yield from self._drive(actors, watch)
                 actors.last_events()
-                parts = [self.folder.path / f"{number:04d}.jsonl" for number in range(len(self.jobs))]
-                for job, part in zip(self.jobs, parts, strict=True):
-                    insert_events(part, self.events.of(job.source.stream))
+                self._read_notes(broker)
                 if not self.denied:
-                    merge_reports(parts, self.verdicts)
+                    self._report()
         except RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, FacewardenError):
                 raise cause from error
-            raise StreamError(f"an actor failed for good: {error}; run the same command again to go on") from error
+            raise UnfinishedRun(f"an actor failed for good: {error}; run the same command again to go on") from error
         finally:
             if not working and not self.folder.resumed:
                 if opened:
                     self._erase()
                 self.folder.abandon()
-        self._erase()
-        self.folder.remove()
+        if not any(outcome.kept for outcome in self.outcomes):
+            self._erase()
+            self.folder.remove()
 
     def _drive(self, actors: Actors, watch: ProgressWatch) -> Iterator[list[StreamProgress]]:
         """Until all streams have ended."""
         queue = deque(range(len(self.jobs)))
         calls: dict[Any, tuple[str, int]] = {}
+        ended = 0
         while queue or calls:
             while queue and len({number for _, number in calls.values()}) < self._width:
                 calls |= self._submit(actors.io, queue.popleft())
+            if not calls:  # what was next could not be begun
+                continue
             finished, _ = ray.wait(list(calls), num_returns=len(calls), timeout=TICK_S)
             for call in finished:
                 self._collect(call, *calls.pop(call))
+                ended += 1
             if self._stopping:
                 actors.io.stop.remote()  # again and again: an actor that was started anew does not know
-            yield watch.progress(sorted({number for _, number in calls.values()}))
+            progress = watch.progress(sorted({number for _, number in calls.values()}))
+            self._stall.look(progress, ended)
+            yield progress
             actors.attend()
+
+    def _emit(self, event: Event) -> None:
+        self._stall.hear(event)
+        self.events.add(event)
+
+    def _store_plan(self) -> None:
+        """Which names are this run's own, for its next life."""
+        outputs = {job.source.stream: job.output for job in self.jobs if job.is_result}
+        store_whole(self.folder.path / "plan.json", json.dumps(outputs))
+
+    def _report(self) -> None:
+        """Adds the reports of all streams to what other runs have reported."""
+        parts = [self.folder.path / f"{number:04d}.jsonl" for number in range(len(self.jobs))]
+        journal = self.folder.path / "reported"
+        if not journal.exists():
+            for outcome, part in zip(self.outcomes, parts, strict=True):
+                insert_events(part, self.events.of(outcome.job.source.stream), outcome.files)
+        add_reports(parts, self.verdicts, journal)
 
     def stop(self) -> None:
         """Ends live sources in an orderly way: their files are completed."""
@@ -223,15 +278,17 @@ class Run:
     def _submit(self, io_actor: Any, number: int) -> dict[Any, tuple[str, int]]:
         job = self.jobs[number]
         stream = job.source.stream
-        pushed = bool(LIVE.match(job.output))
-        if not pushed:
-            Path(job.output).parent.mkdir(parents=True, exist_ok=True)
+        if not LIVE.match(job.output) and (refused := unwritable(Path(job.output).parent)):
+            self.outcomes[number].reason = refused
+            (self.folder.path / f"{number:04d}.jsonl").touch()
+            return {}
         part = str(self.folder.path / f"{number:04d}.jsonl")
-        sink = (
-            io_actor.push.remote(stream, job.output, shown_name(job.output))
-            if pushed
-            else io_actor.write_file.remote(stream, job.output)
-        )
+        if LIVE.match(job.output):
+            sink = io_actor.push.remote(stream, job.output, shown_name(job.output))
+        elif job.is_result:
+            sink = io_actor.write_file.remote(stream, job.output, overwrite=self._overwrite)
+        else:
+            sink = io_actor.record.remote(stream, job.output)
         return {
             io_actor.ingest.remote(job.source): ("ingest", number),
             sink: ("sink", number),
@@ -244,9 +301,10 @@ class Run:
             result = ray.get(call)
         except RayError as error:
             cause = getattr(error, "cause", None)
-            if not isinstance(cause, StreamError):
+            if not isinstance(cause, StreamError) or isinstance(cause, BrokerRefused):
                 raise
             outcome.reason = outcome.reason or str(cause)
+            outcome.kept |= kind == "sink"
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
             return
         if kind == "ingest" and result:
@@ -257,6 +315,12 @@ class Run:
             outcome.reason = outcome.reason or end.reason or result.reason
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
 
+    def _read_notes(self, broker: Broker) -> None:
+        """What ingest found in each source that is not carried."""
+        for outcome in self.outcomes:
+            read = broker.latest(INGEST, outcome.job.source.stream)
+            outcome.notes = tuple(IngestState.FromString(read).head.notes) if read else ()
+
     def _erase(self) -> None:
         try:
             with contextlib.closing(open_broker(self._url, **self._options)) as broker:
@@ -264,6 +328,7 @@ class Run:
                     broker.erase()
                 else:
                     for job in self.jobs:
-                        broker.drop(job.source.stream)
+                        for name in (job.source.stream, *state_names(job.source.stream)):
+                            broker.drop(name)
         except BrokerError as error:
             log.warning("what was stored on the way could not be deleted: %s", error)

@@ -1,34 +1,36 @@
-"""From the topics `masked` and `verdicts` to files, or to an RTSP server.
+"""From the topics `masked` and `verdicts` to files, or to an RTSP server. Recordings: `pipeline.live.recorder`.
 
-A sink reads its stream from the beginning and writes under a temporary name; after a crash it throws that
-away and replays. Where two encoder runs overlap, as after a takeover in `low_latency`, it keeps what it has
-and enters the new epoch only at a keyframe that goes on where it stands: a GOP that is continued by another
-run decodes to uncovered faces.
+A file is there as a whole or not at all: after a crash its sink throws away what it had begun, and replays its stream
+from the beginning. A push and the reports go on where they were. Nothing that was there before is replaced, unless that
+is asked for.
 """
 
 from __future__ import annotations
 
-import logging
+import base64
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from engines import StreamError
-from pipeline.brokers import INGEST, MASKED, VERDICTS, Broker
+from pipeline.brokers import MASKED, VERDICTS, Broker, BrokerError, Record
+from pipeline.live.sink_state import SinkState
+from pipeline.live.splicer import Spliced, Splicer
 from pipeline.live.verdict_lines import LinesOfStream
+from pipeline.live.written import WAIT_S, Tell, Written, missing_in, unheard
 from pipeline.media import FileMuxer, RtspPusher
+from pipeline.media.new_file import numbered
 from pipeline.wire import End, Head, Packet, StreamRecord, VerdictRecord, fraction
 
-log = logging.getLogger(__name__)
-
-WAIT_S = 0.25
-STRAY_S = 10
-"""Where clocks have jumped: how far sound may lie from the pictures, in seconds."""
 LONGEST_WAIT_S = 5.0
+PUSH_BYTES = 64 << 10
+"""Is pushed between two times that a push stores where it is, which is what a crash costs it."""
+STORE_S = 1.0
+FULL_PAUSE_S = 1.0
 
 
 class PacketSink(Protocol):
@@ -41,180 +43,228 @@ class PacketSink(Protocol):
     def abort(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a sink made of a stream: its files in order, how the stream ended, and what is wrong with the files."""
-
-    files: tuple[str, ...]
-    end: bytes
-    reason: str = ""
+# -- files ---------------------------------------------------------------------------------------------
 
 
-class Splicer:
-    """Chooses, from the records of `masked`, the packets of one unbroken video, and shifts their clock.
-
-    Sound may come before the pictures of its epoch: it is held until they are there, and takes their shift. Sound that
-    would step back in its track, or that a jumping clock puts far from the pictures, is dropped.
-    """
-
-    def __init__(self) -> None:
-        self.shown = 0
-        self._heads: dict[int, Head] = {}
-        self._epoch = -1
-        self._want = 0
-        self._shifts: dict[int, Fraction] = {}  # of the epochs in the output that is open
-        self._end_s: Fraction | None = None
-        self._held: list[Packet] = []
-        self._sound: dict[int, tuple[int, Fraction]] = {}  # by track: the last number and time
-
-    def take(self, record: StreamRecord) -> Iterator[tuple[Head | None, Packet, Fraction]]:
-        """Yields (head if a new output begins here, packet, shift in seconds) for what belongs into the video now."""
-        if record.WhichOneof("body") == "head":
-            self._heads[record.head.epoch] = record.head
-            return
-        packet = record.packet
-        if packet.track:
-            yield from self._take_sound(packet)
-            return
-        begins = None
-        if packet.epoch != self._epoch:
-            if packet.epoch not in self._heads:
-                return  # a sink that joined in waits for the next head
-            if packet.epoch < self._epoch or packet.number < self._want or not packet.key:
-                return
-            begins = self._enter(packet)
-        shift = self._shifts[packet.epoch]
-        self.shown += 1
-        self._want = max(self._want, packet.number + 1)
-        end_s = (packet.pts + packet.duration) * fraction(self._heads[packet.epoch].time_base) + shift
-        self._end_s = end_s if self._end_s is None else max(self._end_s, end_s)
-        yield begins, packet, shift
-        held, self._held = self._held, []
-        for sound in held:
-            yield from self._take_sound(sound)
-
-    def _enter(self, packet: Packet) -> Head | None:
-        """Moves to the packet's epoch; returns its head if it cannot go into the output that is open."""
-        head, before = self._heads[packet.epoch], self._heads.get(self._epoch)
-        shift = self._shifts.get(self._epoch, Fraction(0))
-        self._epoch = packet.epoch
-        self._heads = {epoch: known for epoch, known in self._heads.items() if epoch >= packet.epoch}
-        if before is not None and _fits(before, head):
-            if not head.continues and self._end_s is not None:
-                shift = self._end_s - packet.pts * fraction(head.time_base)
-            self._shifts[packet.epoch] = shift
-            return None
-        self._shifts, self._end_s = {packet.epoch: Fraction(0)}, None
-        self._sound = {track: (number, Fraction(-(1 << 40))) for track, (number, _) in self._sound.items()}
-        return head
-
-    def _take_sound(self, packet: Packet) -> Iterator[tuple[Head | None, Packet, Fraction]]:
-        if packet.epoch > self._epoch:
-            self._held.append(packet)
-            return
-        number, before = self._sound.get(packet.track, (-1, Fraction(-(1 << 40))))
-        tracks = {track.track: fraction(track.time_base) for track in self._heads[self._epoch].audio}
-        if packet.epoch not in self._shifts or packet.number <= number or packet.track not in tracks:
-            return
-        shift = self._shifts[packet.epoch]
-        time_s = (packet.dts if packet.HasField("dts") else packet.pts) * tracks[packet.track] + shift
-        strays = len(self._shifts) > 1 and self._end_s is not None and abs(time_s - self._end_s) > STRAY_S
-        if time_s < before or strays:
-            return
-        self._sound[packet.track] = (packet.number, time_s)
-        yield None, packet, shift
-
-
-def _fits(before: Head, after: Head) -> bool:
-    """One output can hold both: the same picture, encoded with the same parameters, on the same clock."""
-    names = ("codec", "extradata", "width", "height", "pixel_format", "shown", "time_base", "audio")
-    return all(getattr(before, name) == getattr(after, name) for name in names)
-
-
-def write_file(broker: Broker, stream: str, path: str) -> Written:
+def write_file(broker: Broker, stream: str, path: str, *, overwrite: bool = False) -> Written:
     """Writes a stream's masked video to `path`, and to `path` with a number in it for each change of size.
 
-    Returns when the stream has ended. A stream without one shown frame leaves no file.
+    Returns when the stream has ended. A stream without one shown frame leaves no file. What was written in a former
+    life is not written again.
+
+    Args:
+        overwrite: replace what has that name already; else the file gets a number.
 
     Raises:
         StreamError: it cannot be written.
     """
-    files: list[str] = []
+    with SinkState(broker, "file", stream) as state:
+        if "end" in state.values:
+            return Written.from_values(state.values)
+        _remove_former(state.values)
+        written = _FileSet(Path(path), state, overwrite=overwrite).write(broker, stream)
+        state.save(**written.to_values())
+        return written
 
-    def numbered() -> Path:
-        whole = Path(path)
-        return whole if not files else whole.with_name(f"{whole.stem}.{len(files) + 1}{whole.suffix}")
 
-    output: PacketSink | None = None
-    splicer = Splicer()
-    end = End()
-    try:
-        for record in _records(broker, stream):
-            if record.WhichOneof("body") == "end":
-                end = record.end
+def _remove_former(values: dict[str, Any]) -> None:
+    """What a former life has left of a file, or was about to give its name; of others of that name nothing."""
+    for part in values.get("parts", []):
+        Path(part).unlink(missing_ok=True)
+    for target, identity in values.get("published", []):
+        for name in numbered(Path(target)):
+            if not os.path.lexists(name):
                 break
-            for begins, packet, shift in splicer.take(record):
-                if begins is not None:
-                    if output is not None:
-                        output.close()
-                    target = numbered()
-                    output = FileMuxer(target, begins)
-                    files.append(str(target))
-                assert output is not None  # noqa: S101 - the first packet begins an output
-                output.write(packet, shift=shift)
-        if output is not None:
-            output.close()
-    except BaseException:
-        if output is not None:
-            output.abort()
-        raise
-    missing = end.ledger.shown - splicer.shown
-    reason = f"{missing} of {end.ledger.shown} shown frames are missing in the file" if missing > 0 else ""
-    return Written(tuple(files), end.SerializeToString(), reason)
+            if list(_identity(name)) == identity:
+                name.unlink()
+                break
 
 
-def push(broker: Broker, stream: str, url: str, shown: str) -> Written:
+def _identity(path: Path) -> tuple[int, ...]:
+    """Of a file that nobody has written to since."""
+    status = path.lstat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class _FileSet:
+    """The files of one stream, as they are written."""
+
+    def __init__(self, path: Path, state: SinkState, *, overwrite: bool) -> None:
+        self._path, self._state, self._overwrite = path, state, overwrite
+        self._files: list[str] = []
+        self._published: list[tuple[str, tuple[int, ...]]] = []
+        self._open: FileMuxer | None = None
+
+    def write(self, broker: Broker, stream: str) -> Written:
+        splicer, end = Splicer(), End()
+        try:
+            for record in _records(broker, stream):
+                if record.HasField("end"):
+                    end = record.end
+                    self._put(splicer.conclude())
+                    break
+                self._put(splicer.take(record))
+            self._close()
+        except BaseException:
+            if self._open is not None:
+                self._open.abort()
+            raise
+        reason = missing_in("the file", end.ledger.shown, splicer.shown)
+        return Written(tuple(self._files), end.SerializeToString(), reason)
+
+    def _put(self, spliced: Iterator[Spliced]) -> None:
+        for begins, packet, shift in spliced:
+            if begins is not None:
+                self._close()
+                number = f".{len(self._files) + 1}" if self._files else ""
+                target = self._path.with_name(f"{self._path.stem}{number}{self._path.suffix}")
+                self._open = FileMuxer(target, begins, overwrite=self._overwrite)
+                self._state.save(parts=[str(self._open.part)], published=self._published)
+            assert self._open is not None  # noqa: S101 - the first packet begins an output
+            self._open.write(packet, shift=shift)
+
+    def _close(self) -> None:
+        if self._open is None:
+            return
+        self._open.finish()
+        self._published.append((str(self._open.path), _identity(self._open.part)))
+        self._state.save(parts=[str(self._open.part)], published=self._published)
+        self._open.publish()
+        self._files.append(str(self._open.path))
+        self._open = None
+
+
+def _records(broker: Broker, stream: str) -> Iterator[StreamRecord]:
+    """All records of `masked`, from the first on."""
+    reader = broker.reader(MASKED, stream)
+    try:
+        while True:
+            for record in reader.read(WAIT_S):
+                yield StreamRecord.FromString(record.value)
+    finally:
+        reader.close()
+
+
+# -- pushes --------------------------------------------------------------------------------------------
+
+
+def push(broker: Broker, stream: str, url: str, shown: str, tell: Tell = unheard) -> Written:
     """Pushes a stream's masked video to an RTSP server, at the pace of its clock: in order, each frame at most once.
 
     A server that is lost is tried again, and the video goes on at the next keyframe. So does a sink that was killed,
-    after what its former self has pushed.
+    after what its former self has pushed. Frames that nobody took are counted, and make the outcome's reason.
     """
-    output: RtspPusher | None = None
-    splicer, pace = Splicer(), _Pace()
-    end = End()
-    head: Head | None = None
-    for record in _records(broker, stream, once=True):
-        if record.WhichOneof("body") == "end":
-            end = record.end
-            break
-        for begins, packet, shift in splicer.take(record):
-            head = begins or head
-            if begins is not None and output is not None:
-                _leave(output)
-                output = None
-            if head is None or (output is None and not (packet.track == 0 and packet.key)):
+    with SinkState(broker, "push", stream) as state:
+        if "end" in state.values:
+            return Written.from_values(state.values)
+        server = _PushServer(url, shown, tell, taken=state.values.get("taken", 0))
+        splicer = Splicer.from_json(state.values["splicer"]) if state.values else Splicer()
+        server.head = splicer.head
+        reader = broker.reader(MASKED, stream, state.values.get("offset", 0))
+        end = _stored_end(state)
+        try:
+            while end is None:
+                records = reader.read(WAIT_S, max_bytes=PUSH_BYTES)
+                if not records:
+                    continue
+                end = _end_in(records)
+                begun = splicer.to_json()
+                for record in records:  # on a copy: what will have been pushed
+                    list(splicer.take(StreamRecord.FromString(record.value)))
+                # Before they are pushed: a sink that is killed meanwhile must not push them again.
+                _save_push(state, records[-1].next_offset, splicer.to_json(), server.taken, end)
+                splicer = Splicer.from_json(begun)
+                _push_records(records, splicer, server, state)
+                reader.forget()
+            server.put(splicer.conclude())
+            written = server.leave(end)
+            state.save(**written.to_values())
+            return written
+        finally:
+            reader.close()
+
+
+def _push_records(records: Sequence[Record], splicer: Splicer, server: _PushServer, state: SinkState) -> None:
+    """Where it is left by an error, and not by a kill, it is stored exactly where."""
+    for record in records:
+        before = splicer.to_json()
+        try:
+            server.put(splicer.take(StreamRecord.FromString(record.value)))
+        except BaseException:
+            with suppress(BrokerError):
+                _save_push(state, record.offset, before, server.taken, None)
+            raise
+
+
+def _save_push(state: SinkState, offset: int, splicer: str, taken: int, end: End | None) -> None:
+    last = None if end is None else base64.b64encode(end.SerializeToString()).decode()
+    state.save(offset=offset, splicer=splicer, taken=taken, last=last)
+
+
+def _stored_end(state: SinkState) -> End | None:
+    """Of a push that was killed among its last frames."""
+    last = state.values.get("last")
+    return None if last is None else End.FromString(base64.b64decode(last))
+
+
+def _end_in(records: Sequence[Record]) -> End | None:
+    last = StreamRecord.FromString(records[-1].value)
+    return last.end if last.HasField("end") else None
+
+
+class _PushServer:
+    """Who takes a push, or does not.
+
+    Attributes:
+        head: of what is pushed now.
+        taken: frames that were.
+    """
+
+    def __init__(self, url: str, shown: str, tell: Tell, *, taken: int) -> None:
+        self._url, self._shown, self._tell = url, shown, tell
+        self.head: Head | None = None
+        self.taken = taken
+        self._pace = _Pace()
+        self._trouble = ""
+        self._output: RtspPusher | None = None
+
+    def put(self, spliced: Iterable[Spliced]) -> None:
+        for begins, packet, shift in spliced:
+            if begins is not None:
+                self.head = begins
+                self._leave()
+            if self.head is None or (self._output is None and not (packet.track == 0 and packet.key)):
                 continue
             try:
-                output = output or RtspPusher(url, head)
+                self._output = self._output or RtspPusher(self._url, self.head)
                 if packet.track == 0:
-                    pace.wait(packet.pts * fraction(head.time_base) + shift)
-                output.write(packet, shift=shift)
+                    self._pace.wait(packet.pts * fraction(self.head.time_base) + shift)
+                self._output.write(packet, shift=shift)
+                self.taken += packet.track == 0
             except StreamError as error:
-                log.warning("%s: %s", shown, error)
-                if output is not None:
-                    output.abort()
-                output = None
-    if output is not None:
-        _leave(output)
-    return Written((shown,), end.SerializeToString())
+                self._say(str(error))
+                if self._output is not None:
+                    self._output.abort()
+                self._output = None
 
+    def leave(self, end: End) -> Written:
+        """Says good-bye."""
+        self._leave()
+        missing = missing_in("the push", end.ledger.shown, self.taken)
+        reason = f"{missing}; {self._trouble}" if missing and self._trouble else missing
+        return Written((self._shown,) if self.taken or not end.ledger.shown else (), end.SerializeToString(), reason)
 
-def _leave(output: RtspPusher) -> None:
-    """Says good-bye to a server that may be gone."""
-    try:
-        output.close()
-    except StreamError as error:
-        log.warning("%s", error)
+    def _leave(self) -> None:
+        if self._output is not None:
+            try:
+                self._output.close()
+            except StreamError as error:
+                self._say(str(error))
+            self._output = None
+
+    def _say(self, trouble: str) -> None:
+        self._trouble = trouble if trouble.startswith(self._shown) else f"{self._shown}: {trouble}"
+        self._tell(self._trouble)
 
 
 class _Pace:
@@ -233,44 +283,49 @@ class _Pace:
         self._began = (now, time_s)
 
 
-def _records(broker: Broker, stream: str, *, once: bool = False) -> Iterator[StreamRecord]:
-    """All records of `masked`, from the first on; with `once`, from after those that were yielded in a former life."""
-    name = f"push.{stream}"
-    writer = broker.writer(name) if once else None
-    reached = broker.latest(INGEST, name) if once else None
-    reader = broker.reader(MASKED, stream, int(reached) if reached else 0)
-    try:
-        while True:
-            records = reader.read(WAIT_S)
-            for record in records:
-                yield StreamRecord.FromString(record.value)
-            if writer is not None and records:
-                writer.write(name, [], str(records[-1].next_offset).encode())
-                reader.forget()
-    finally:
-        reader.close()
-        if writer is not None:
-            writer.close()
+# -- reports -------------------------------------------------------------------------------------------
 
 
-def write_verdicts(broker: Broker, stream: str, path: str, shown: str) -> str:
+def write_verdicts(broker: Broker, stream: str, path: str, shown: str, tell: Tell = unheard) -> str:
     """Writes a stream's reports and verdicts as JSON lines, one a frame, and a last one with the ledger.
 
-    Returns the file's name.
+    Goes on where a former life was; waits where the disk is full. Returns the file's name.
     """
-    part = Path(path)
-    lines = LinesOfStream(shown)
-    reader = broker.reader(VERDICTS, stream)
+    with SinkState(broker, "verdicts", stream) as state:
+        while not state.values.get("done"):
+            try:
+                _write_lines(broker, stream, Path(path), shown, state)
+            except OSError as error:
+                tell(f"{path}: {error.strerror}; reports wait")
+                time.sleep(FULL_PAUSE_S)
+    return path
+
+
+def _write_lines(broker: Broker, stream: str, path: Path, shown: str, state: SinkState) -> None:
+    lines = LinesOfStream(shown, state.values.get("dated"))
+    reader = broker.reader(VERDICTS, stream, state.values.get("offset", 0))
     try:
-        with part.open("w", encoding="utf-8") as file:
+        with open(path, "r+b" if path.exists() else "xb", buffering=1 << 16) as file:  # noqa: PTH123
+            file.truncate(state.values.get("size", 0))
+            file.seek(0, os.SEEK_END)
+            stored_s = time.monotonic()
             while True:
                 for message in reader.read(WAIT_S):
                     record = VerdictRecord.FromString(message.value)
-                    file.writelines(f"{line.to_json()}\n" for line in lines.of(record))
-                    if record.HasField("end"):
-                        file.flush()
-                        os.fsync(file.fileno())
-                        return str(part)
+                    file.writelines(f"{line.to_json()}\n".encode() for line in lines.of(record))
+                    ended = record.HasField("end")
+                    if ended or time.monotonic() - stored_s > STORE_S:
+                        stored_s = time.monotonic()
+                        size = _synced(file)
+                        state.save(offset=message.next_offset, size=size, dated=lines.dated, done=ended)
+                    if ended:
+                        return
                 file.flush()
     finally:
         reader.close()
+
+
+def _synced(file: IO[bytes]) -> int:
+    file.flush()
+    os.fsync(file.fileno())
+    return file.tell()

@@ -8,7 +8,6 @@ from typing import Any
 
 from operators.frame import Frame
 from pipeline.config import Config
-from pipeline.jail.parent import JailLimits
 from pipeline.live.frame_report import MICROSECONDS, utc_us_of
 from pipeline.live.lookahead import LATE_S, LookAhead, PendingFrame
 from pipeline.live.record_queue import RecordQueue
@@ -53,10 +52,8 @@ class SourceEpoch:
         self.head: Head = mark.head
         self.low_latency = config.delivery == "low_latency" or (config.delivery == "auto" and self.head.live)
         self.wait_s = config.wait_ms(live=self.head.live) / 1000
-        jail = config.jail
-        limits = JailLimits(jail.memory_mb << 20, jail.timeout_s, jail.max_pixels)
         slots = slot_count(self.head, memory_bytes=config.lookahead_mb << 20)
-        self.intake = Intake(self.head, slots=slots, limits=limits, deaths=deaths)
+        self.intake = Intake(self.head, slots=slots, limits=config.jail.limits, deaths=deaths)
         self.marks = DecodeMarks(mark, max_packets=KEPT_BACKLOGS * config.backlog, max_bytes=config.backlog_mb << 20)
         self.blind = False
         self._clock = FrameClock(self.head, last_pts=point.last_pts, scene_s=point.scene_s, index=point.epoch_index)

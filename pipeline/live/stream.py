@@ -112,6 +112,11 @@ class StreamWork:
         return len(self._queue)
 
     @property
+    def settled(self) -> int:
+        """Packets below this number are accounted for in what was committed last."""
+        return self._commits.point.settled_below
+
+    @property
     def busy(self) -> bool:
         """A decoder is at work, or a picture that came out of it waits."""
         return self._source is not None and self._source.intake.busy

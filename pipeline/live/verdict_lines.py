@@ -6,7 +6,7 @@ describes the format, `docs/schema/verdicts.json` is its JSON Schema.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -77,6 +77,9 @@ class FrameLine(StreamLine):
     )
     reason: str = Field(default="", description="Why it is not merely masked. Absent where it is.")
     faces: tuple[ReportedFace, ...] = Field(description="All faces that are known in it.")
+    zones: tuple[tuple[float, float, float, float], ...] = Field(
+        default=(), description="Fixed places that are covered whatever is in them, as boxes of faces are given."
+    )
 
 
 class VerdictLine(StreamLine):
@@ -114,6 +117,10 @@ class EndLine(StreamLine):
     faces: Count = Field(description="Faces that were covered, summed over frames.")
     kept: Count = Field(description="Faces that stayed visible because of the keep-list, summed over frames.")
     tracks: Count = Field(description="Tracks of faces.")
+    files: tuple[str, ...] = Field(
+        default=(),
+        description="Names of the files that hold its video, in order; of a push the URL. Absent where none.",
+    )
 
 
 ReportLine = Annotated[FrameLine | VerdictLine | EventLine | EndLine, Field(discriminator="type")]
@@ -138,11 +145,15 @@ class LinesOfStream:
 
     Args:
         shown: the source, as people may see its name.
+        dated: what a former life has left of itself.
+
+    Attributes:
+        dated: epoch and time of the last frame.
     """
 
-    def __init__(self, shown: str) -> None:
+    def __init__(self, shown: str, dated: dict[str, Any] | None = None) -> None:
         self._common: dict[str, Any] = {"format": FORMAT, "stream": shown}
-        self._dated: dict[str, Any] = {"epoch": 0, "utc": None}
+        self.dated: dict[str, Any] = dated or {"epoch": 0, "utc": None}
 
     def of(self, record: VerdictRecord) -> Iterator[FrameLine | VerdictLine | EndLine]:
         """A line for each frame and verdict of a record, and for the end if it is the last.
@@ -152,7 +163,7 @@ class LinesOfStream:
         ['frame', 'end']
         """
         for report in record.frames:
-            self._dated = {"epoch": report.epoch, "utc": iso_utc(report.utc_us)}
+            self.dated = {"epoch": report.epoch, "utc": iso_utc(report.utc_us)}
             yield self._frame(report)
         yield from map(self._verdict, record.verdicts)
         if record.HasField("end"):
@@ -161,7 +172,7 @@ class LinesOfStream:
     def _frame(self, report: FrameReport) -> FrameLine:
         return FrameLine(
             **self._common,
-            **self._dated,
+            **self.dated,
             type="frame",
             index=report.index,
             pts=report.pts,
@@ -169,12 +180,13 @@ class LinesOfStream:
             fate=Fate.Name(report.fate).removeprefix("FATE_").lower(),
             reason=report.reason,
             faces=tuple(map(_face, report.faces)),
+            zones=tuple(_box(zone.box) for zone in report.zones),
         )
 
     def _verdict(self, verdict: VerdictMessage) -> VerdictLine:
         return VerdictLine(
             **self._common,
-            **self._dated,
+            **self.dated,
             type="verdict",
             subject=verdict.subject,
             model=verdict.model,
@@ -187,7 +199,7 @@ class LinesOfStream:
         ledger = end.ledger
         return EndLine(
             **self._common,
-            **self._dated,
+            **self.dated,
             type="end",
             reason=end.reason,
             packets=ledger.packets,
@@ -202,15 +214,19 @@ class LinesOfStream:
 
 
 def _face(face: Face) -> ReportedFace:
-    x1, y1, x2, y2 = (round(value, 1) for value in face.box)
     return ReportedFace(
-        box=(x1, y1, x2, y2),
+        box=_box(face.box),
         score=round(face.score, 3),
         track=face.track,
         seen=face.seen,
         kept=face.kept,
         forged={name: round(value, 4) for name, value in face.forged.items()},
     )
+
+
+def _box(sides: Iterable[float]) -> tuple[float, float, float, float]:
+    x1, y1, x2, y2 = (round(side, 1) for side in sides)
+    return x1, y1, x2, y2
 
 
 def iso_utc(utc_us: int) -> str | None:

@@ -15,9 +15,10 @@ from typing import Any
 
 from engines import Engine, FacewardenError, FrameError, open_engine
 from operators import Operator
-from pipeline.brokers import BrokerError, Fenced, Member, Record, open_broker
+from pipeline.brokers import BrokerError, BrokerRefused, Fenced, Member, Record, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
+from pipeline.jail import confinement
 from pipeline.live.devices import open_shared, serving
 from pipeline.live.events import Event, EventKind, EventQueue, Taken, of_broker_error
 from pipeline.live.steps import open_steps
@@ -42,6 +43,7 @@ class Worker:
         name: this worker's name in it; a restarted actor takes over at once what it owned before.
         config: the run's, with every name checked.
         device: the actor of the GPU that runs its networks; None runs them here.
+        streams: what the names of the run's streams begin with; those of others in the same topics are theirs.
         open_network: opens the networks that run here.
 
     Where an engine does not open or a detector is blind, `ready` and `work` raise what is wrong: so whoever started the
@@ -57,11 +59,13 @@ class Worker:
         config: Config,
         device: Any = None,
         *,
+        streams: str = "",
         open_network: Callable[[Path], Engine] = open_engine,
     ) -> None:
+        confinement.guard()
         logging.basicConfig(level=logging.WARNING)
         self._broker_url, self._options = broker, dict(options)
-        self._group, self._name = group, name
+        self._group, self._name, self._streams = group, name, streams
         self._config = config
         if device is not None:
             open_network = partial(open_shared, device, config.engines.device == "cuda")
@@ -72,6 +76,7 @@ class Worker:
         except FacewardenError as error:
             self._unfit = error
         self._deaths: defaultdict[str, Counter[int]] = defaultdict(Counter)
+        self._failed_at: dict[str, int] = {}
         self._works: dict[str, StreamWork] = {}
         self._events = EventQueue()
 
@@ -90,14 +95,14 @@ class Worker:
         return True
 
     def work(self) -> None:
-        """Works until the process ends; raises as `ready`."""
+        """Works until the process ends; raises as `ready`, and BrokerRefused."""
         self.ready()  # before any stream is this worker's
         retry_on_broker_error(self._serve, lambda error: self._events.put(of_broker_error(error)))
 
     def _serve(self) -> None:
         broker = open_broker(self._broker_url, **self._options)
         try:
-            member = broker.member(self._group, self._name)
+            member = broker.member(self._group, self._name, streams=self._streams)
             try:
                 while True:
                     self.turn(member)
@@ -148,6 +153,7 @@ class Worker:
         moved = work.pump(0)
         if work.decodes:
             self._deaths[stream].pop(NO_PACKET, None)
+        self._forgive(stream, work)
         if work.ended:
             self._drop(stream)
         return moved
@@ -159,6 +165,8 @@ class Worker:
                 return do(stream, member)
         except Fenced:
             self._drop(stream)
+        except BrokerRefused:
+            raise
         except BrokerError as error:
             log.warning("%s: %s", stream, error)
             self._events.put(of_broker_error(error))
@@ -173,9 +181,21 @@ class Worker:
             # One stream's trouble, whatever it is, must not end the others'.
             log.exception("%s: begins again", stream)
             self._events.put(Event(EventKind.NOTE, f"work begins again after {type(error).__name__}: {error}", stream))
-            self._deaths[stream][FAILURES] += 1
+            self._count_failure(stream)
             self._begin_again(stream, member)
         return False
+
+    def _count_failure(self, stream: str) -> None:
+        work = self._works.get(stream)
+        if work is not None:
+            self._forgive(stream, work)
+            self._failed_at[stream] = max(work.settled, self._failed_at.get(stream, 0))
+        self._deaths[stream][FAILURES] += 1
+
+    def _forgive(self, stream: str, work: StreamWork) -> None:
+        """A failure is another one than those before, if something was accounted for in between."""
+        if work.settled > self._failed_at.get(stream, 0):
+            self._deaths[stream].pop(FAILURES, None)
 
     def _begin_again(self, stream: str, member: Member) -> None:
         self._drop(stream)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from pipeline.media.decoder import Decoded, Decoder, Undecodable, slot_count
     from pipeline.media.demuxer import Demuxer, SourceDenied
     from pipeline.media.encoder import Encoder, EncoderClock, masked_head, working_encoder
-    from pipeline.media.mux import FileMuxer, RtspPusher, container_for
+    from pipeline.media.formats import CONTAINERS_BY_SUFFIX, container_for
+    from pipeline.media.mux import DiskError, FileMuxer, RtspPusher
+    from pipeline.media.recording import Recording, cut_recording, is_finished
 
 _HOMES = {
     "Decoded": "decoder",
@@ -26,9 +28,14 @@ _HOMES = {
     "Encoder": "encoder",
     "masked_head": "encoder",
     "working_encoder": "encoder",
+    "CONTAINERS_BY_SUFFIX": "formats",
+    "container_for": "formats",
+    "DiskError": "mux",
     "FileMuxer": "mux",
+    "Recording": "recording",
+    "cut_recording": "recording",
+    "is_finished": "recording",
     "RtspPusher": "mux",
-    "container_for": "mux",
 }
 
 
@@ -39,16 +46,21 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "CONTAINERS_BY_SUFFIX",
     "Decoded",
     "Decoder",
     "Demuxer",
+    "DiskError",
     "Encoder",
     "EncoderClock",
     "FileMuxer",
+    "Recording",
     "RtspPusher",
     "SourceDenied",
     "Undecodable",
     "container_for",
+    "cut_recording",
+    "is_finished",
     "masked_head",
     "slot_count",
     "working_encoder",

@@ -99,7 +99,7 @@ def plane_of(frame: VideoFrame) -> Array | None:
     """How opaque a picture with an alpha plane is, `(h, w)` uint8; None for one without."""
     if not has_alpha(frame.format):
         return None
-    whole = frame if frame.format.name == "yuva444p" else frame.reformat(format="yuva444p")
+    whole = frame if frame.format.name == "yuva444p" else frame.reformat(format="yuva444p", threads=1)
     return samples(whole.planes[3], np.uint8).copy()
 
 

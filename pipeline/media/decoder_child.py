@@ -175,9 +175,9 @@ class _Server:
         elif frame.format.name != wanted:
             if frame.format.is_rgb or matrix == _MATRIX_RGB:
                 full_range, matrix = False, _MATRIX_BT601
-                frame = frame.reformat(format=wanted, dst_colorspace=_SWS_BT601, dst_color_range=1)
+                frame = frame.reformat(format=wanted, dst_colorspace=_SWS_BT601, dst_color_range=1, threads=1)
             else:
-                frame = frame.reformat(format=wanted)
+                frame = frame.reformat(format=wanted, threads=1)
         slot = self._slot(frame.width, frame.height, wanted)
         assert self._ring is not None  # noqa: S101 - the slot is in it
         planes = self._ring.put(slot, frame)

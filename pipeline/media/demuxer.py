@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from google.protobuf.message import DecodeError
 
 from engines import StreamError
+from pipeline.jail.call_filter import Profile
 from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
 from pipeline.jail.protocol import Received, printable
 from pipeline.media.demuxer_child import DENIED, ENDED, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.media.shown import is_plausible
+from pipeline.media.sound import is_plausible_track
 from pipeline.private.names import public_name, scrubbed
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
+_PORTS = {"rtsp": 554, "rtsps": 322}
+_MOST_NOTES = 20
 SILENT_S = 4.0
 """A camera without a picture for that long is worth a word; after `limits.timeout_s` it is given up."""
 FIRST_PICTURE_S = 60.0
@@ -40,6 +48,8 @@ class Demuxer:
         source: a file, an `rtsp://` URL, or a device `/dev/video0`.
         audio: carry the audio tracks too.
         live: do not read ahead; the source sends as fast as it is.
+        container: into which the packets go, as `sound.COPIED` names them: sound that it does not take is encoded anew.
+            Without one, all that can be copied is.
         options: further options of FFmpeg's demuxer.
         on_silence: called when a live source has sent no picture for `SILENT_S`, once until the next one.
 
@@ -57,13 +67,17 @@ class Demuxer:
         audio: bool = True,
         limits: JailLimits = DEFAULT_LIMITS,
         live: bool = False,
+        container: str = "",
         options: Mapping[str, str] | None = None,
         on_silence: Callable[[], None] = lambda: None,
     ) -> None:
+        way = _way_to(source)
         settings = {
-            "source": _checked(source),
+            "source": way.name,
+            "descriptor": way.descriptor,
             "audio": audio,
             "live": live,
+            "container": container,
             "options": dict(options or {}),
             "timeout_s": limits.timeout_s,
             "max_pixels": limits.max_pixels,
@@ -72,9 +86,20 @@ class Demuxer:
         self._limits, self._tracks, self._ended = limits, -1, False
         self._live, self._on_silence, self._silent = live, on_silence, False
         self._source, self._subject = source, public_name(source)
-        self._jail = Jail(
-            "pipeline.media.demuxer_child", settings, limits, error=self._public_error, subject=self._subject
-        )
+        try:
+            self._jail = Jail(
+                "pipeline.media.demuxer_child",
+                settings,
+                limits,
+                error=self._public_error,
+                subject=self._subject,
+                profile=way.profile,
+                address=way.address,
+                descriptors=() if way.descriptor is None else (way.descriptor,),
+            )
+        finally:
+            if way.descriptor is not None:
+                os.close(way.descriptor)
         self._picture_s = time.monotonic()
 
     def _public_error(self, words: str) -> StreamError:
@@ -142,6 +167,9 @@ class Demuxer:
         if self._tracks >= 0:
             return record.WhichOneof("body") == "packet" and record.packet.track <= self._tracks
         self._tracks = len(head.audio)
+        notes = [printable(note.encode()) for note in head.notes[:_MOST_NOTES]]
+        head.ClearField("notes")
+        head.notes.extend(notes)
         return (
             head.codec in VIDEO_CODECS
             and 0 < head.width * head.height <= self._limits.max_pixels
@@ -149,6 +177,7 @@ class Demuxer:
             and fraction(head.rate) >= 0
             and is_plausible(head.shown)
             and (not head.pixel_format or is_pixel_format(head.pixel_format))
+            and all(is_plausible_track(track, number) for number, track in enumerate(head.audio, 1))
         )
 
     def close(self) -> None:
@@ -164,12 +193,22 @@ class Demuxer:
         self.close()
 
 
-def _checked(source: str) -> str:
-    """The source as the child opens it; a file by its absolute path."""
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How the child comes to a source: its name there, and what the child may do to open it."""
+
+    name: str
+    profile: Profile = "closed"
+    address: int | str = 0
+    descriptor: int | None = None
+
+
+def _way_to(source: str) -> _Way:
+    """A file is opened here, and handed in: the child opens none. A camera is the one thing that it may reach."""
     if "://" in source:
         scheme, _, rest = source.partition("://")
         if (lowered := f"{scheme.lower()}://{rest}").startswith(_PROTOCOLS):
-            return lowered
+            return _Way(lowered, "network", _port_of(lowered))
         raise StreamError(f"{scheme}: is not read; use a file, {', '.join(_PROTOCOLS)} or a device")
     path = Path(source)
     if not path.exists():
@@ -178,4 +217,19 @@ def _checked(source: str) -> str:
         raise StreamError(f"{source}: is a directory; give the files in it")
     if path.is_file() and path.stat().st_size == 0:
         raise StreamError(f"{source}: is empty")
-    return str(path.absolute())
+    if path.is_char_device():
+        return _Way(str(path.absolute()), "device", str(path.resolve()))
+    try:
+        # A pipe that nobody writes to yet is waited for by the child, whose time is limited.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise StreamError(f"{source}: cannot be read ({error.strerror})") from error
+    os.set_blocking(descriptor, True)
+    return _Way(str(path.absolute()), descriptor=descriptor)
+
+
+def _port_of(url: str) -> int:
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        return parts.port or _PORTS[parts.scheme]
+    raise StreamError(f"{public_name(url)}: expected a port between 0 and 65535 after the host's name")

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import io
+import os
+import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import av
 import av.logging
+import av.subtitles.codeccontext
+import av.subtitles.stream  # PyAV would import it when it meets one, and then no file can be opened any more
 from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.stream import Disposition
-from av.video.format import VideoFormat
+from av.video.format import VideoFormat, VideoFormatComponent
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.jail.protocol import FAILED, Channel
 from pipeline.media.alpha import alpha_of, has_alpha
-from pipeline.media.buffers import AvPacket, matrix_of, packet_of, words
+from pipeline.media.buffers import AvPacket, matrix_of, words
 from pipeline.media.fields import FieldPairs
 from pipeline.media.formats import CONTAINERS, JUMPY_CONTAINERS, RAW_CONTAINERS, VIDEO_CODECS
-from pipeline.wire import AudioTrack, Color, Head, Packet, ShownMessage, StreamRecord, fraction, rational
+from pipeline.media.left_out import left_out
+from pipeline.media.sound_tracks import SoundTracks
+from pipeline.media.whole_file import missing
+from pipeline.wire import Chapter, Color, Head, Packet, ShownMessage, StreamRecord, fraction, rational
 
 RECORD = 1
 ENDED = 2
@@ -40,14 +48,17 @@ _FIELD_ORDERS = {2: _TOP_FIRST, 5: _TOP_FIRST, 3: _BOTTOM_FIRST, 4: _BOTTOM_FIRS
 _FIELDS_APART = frozenset({"hevc"})
 """Codecs whose interlaced streams decode to fields instead of frames."""
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
-_TEMPLATE_CONTAINERS = ("nut", "matroska")
-"""The first that takes the codec: NUT takes all that were tried but ALAC, Matroska wants more than parameters."""
+_READ_BYTES = 1 << 17
 _LIVE_LOOK_AHEAD_S = 60.0
 """So long a camera may send sound before its first picture."""
 _ANALYZE_US = "1000000"
 _ENCODE = "signs such as / # ? % @ in a user or password must be percent-encoded, as %2F %23 %3F %25 %40"
+_BYTES_A_PIXEL = 3
+"""Of the largest pictures; ten bits with colour at half the resolution have as many. A worker holds over a dozen of
+them."""
 _LIKELY_RATE = 1000
 """Frames a second; more is the clock of a source that has not said its rate."""
+_MOST_CHAPTERS, _MICROSECONDS = 1000, 1_000_000
 _DEVICE_FORMATS = ("mjpeg", "h264", None)
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST_CREATION = datetime(1990, 1, 1, tzinfo=UTC)
@@ -88,9 +99,12 @@ def _open(settings: Mapping[str, Any]) -> InputContainer:
         return _open_camera(source, options, timeout_s)
     if source.startswith("/dev/video"):
         return _open_device(source, options, timeout_s)
-    options |= {"protocol_whitelist": "file", "format_whitelist": ",".join(CONTAINERS)}
+    options |= {"protocol_whitelist": "none", "format_whitelist": ",".join(CONTAINERS)}
+    file = _OpenFile(source, settings["descriptor"])
     try:
-        return av.open(f"file:{source}", options=options, timeout=timeout_s, metadata_errors="replace")
+        return av.open(
+            file, "r", options=options, timeout=timeout_s, metadata_errors="replace", buffer_size=_READ_BYTES
+        )
     except (av.InvalidDataError, av.EOFError) as error:
         raise Refused("is not a video, or is broken from its beginning") from error
     except av.ArgumentError as error:
@@ -120,6 +134,25 @@ def _open_camera(source: str, options: Mapping[str, str], timeout_s: float) -> I
         raise Refused(f"gave no video within {timeout_s:g} s") from error
 
 
+class _OpenFile:
+    """A file that the parent has opened. Here its name alone is known, whose ending helps to tell formats apart."""
+
+    def __init__(self, name: str, descriptor: int) -> None:
+        self.name, self._descriptor = f"file:{name}", descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        try:
+            os.lseek(descriptor, 0, os.SEEK_CUR)
+        except OSError:  # a pipe
+            return
+        self.seek = partial(os.lseek, descriptor)
+        self.tell = partial(os.lseek, descriptor, 0, os.SEEK_CUR)
+
+    def read(self, size: int) -> bytes:
+        self._poll.poll()  # a pipe without a writer has not ended before the first one came
+        return os.read(self._descriptor, size)
+
+
 def _open_device(source: str, options: dict[str, str], timeout_s: float) -> InputContainer:
     """A camera at hand, by the first format it has: what it compresses itself costs nothing here."""
     for wanted in _DEVICE_FORMATS:
@@ -134,9 +167,9 @@ def _open_device(source: str, options: dict[str, str], timeout_s: float) -> Inpu
 def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator[StreamRecord]:
     live: bool = settings["live"]
     video = _choose(container, settings["max_pixels"], live=live)
-    audio = [s for s in container.streams.audio if s.codec_context is not None] if settings["audio"] else []
-    tracks = {video.index: 0} | {stream.index: i for i, stream in enumerate(audio, 1)}
-    packets = _packets(container, [video, *audio], settings["max_packet_bytes"])
+    sound = SoundTracks(container.streams.audio if settings["audio"] else [], settings["container"])
+    source = _Packets(container, [video, *sound.streams], settings["max_packet_bytes"])
+    packets = iter(source)
 
     patience_s = _LIVE_LOOK_AHEAD_S if live else settings["timeout_s"] * _LOOK_AHEAD_PART
     waiting, frame = _look_ahead(packets, video, patience_s, live=live)
@@ -144,25 +177,34 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
     head = _head(container, video, frame)
     _count_fields(head, [packet for packet in waiting if packet.stream is video], frame)
     head.shown.alpha |= any(alpha_of(packet) for packet in waiting if packet.stream is video)
-    head.audio.extend(_audio_track(i, stream) for i, stream in enumerate(audio, 1))
+    head.audio.extend(sound.tracks)
     shown = [packet for packet in waiting if packet.stream is video]
+    head.notes.extend(sound.notes)
     if live:
         head.frames_expected = 0
         if fraction(head.rate) > _LIKELY_RATE:
             head.rate.CopyFrom(rational(Fraction(0)))
     else:
+        head.notes.extend(left_out(container, video, frame))
+        head.other_videos = sum(not s.disposition & _NOT_THE_VIDEO for s in container.streams.video) - 1
+        head.chapters.extend(_chapters(container))
         head.created_us = created_us(container.metadata.get("creation_time", ""), datetime.now(UTC))
         head.timed = head.timed and all(packet.pts is not None for packet in shown)
         head.first_pts = _first_pts(shown, frame) if head.timed else 0
     yield StreamRecord(head=head)
-    for packet in waiting:
-        yield _record(packet, tracks)
-    for packet in packets:
-        yield _record(packet, tracks)
+    for packet in chain(waiting, packets):
+        if packet.stream_index == video.index:
+            yield _record(0, packet, bytes(packet), alpha_of(packet))
+        else:
+            yield from (_record(*piece) for piece in sound.pieces(packet))
+    yield from (_record(*piece) for piece in sound.rest())
+    if not live:
+        source.require_whole(settings["descriptor"])
 
 
 def _choose(container: InputContainer, max_pixels: int, *, live: bool) -> VideoStream:
-    """The largest video, which a camera may say later; never cover art, which would show a face that nobody covers."""
+    """The video that players show: the one marked as default, else the first; a camera may say its size later. Never
+    cover art, which would show a face that nobody covers."""
     streams = [s for s in container.streams.video if not s.disposition & _NOT_THE_VIDEO]
     if not streams:
         raise Refused("has no video stream")
@@ -170,7 +212,7 @@ def _choose(container: InputContainer, max_pixels: int, *, live: bool) -> VideoS
     if not known:
         names = ", ".join(s.codec_context.codec.canonical_name if s.codec_context else "unknown" for s in streams)
         raise Refused(f"holds {names} video; expected one of {', '.join(sorted(VIDEO_CODECS))}")
-    best = max(known, key=lambda stream: stream.width * stream.height)
+    best = next((stream for stream in known if stream.disposition & Disposition.default), known[0])
     if not live:
         _check_size(best, max_pixels)
     return best
@@ -181,30 +223,65 @@ def _check_size(video: VideoStream, max_pixels: int) -> None:
         raise Refused("does not say how large its pictures are")
     if video.width * video.height > max_pixels:
         raise Refused(f"has pictures of {video.width}x{video.height}; at most {max_pixels} pixels are taken")
+    name = video.codec_context.pix_fmt
+    samples = sum(-(-c.bits // 8) * _share(c) for c in VideoFormat(name, 64, 64).components) if name else 0
+    size, most = round(video.width * video.height * samples), max_pixels * _BYTES_A_PIXEL
+    if size > most:
+        pictures = f"pictures of {video.width}x{video.height} in {name}"
+        raise Refused(f"has {pictures}, {size >> 20} MB each; at most {most >> 20} MB are taken")
 
 
-def _packets(container: InputContainer, streams: list[Any], max_packet_bytes: int) -> Iterator[AvPacket]:
-    """All packets with bytes in them, MPEG-4's packed B-frames unpacked."""
-    video, base = streams[0], streams[0].time_base
-    unpack = None
-    if video.codec.canonical_name == "mpeg4":
-        unpack = BitStreamFilterContext("mpeg4_unpack_bframes", video)
-    count = 0
-    for packet in container.demux(streams):
-        count += packet.stream is video and packet.size > 0
-        size = packet.size + len(alpha_of(packet))
-        if size > max_packet_bytes:
-            raise Refused(f"has a packet of {size} bytes; at most {max_packet_bytes} are taken")
-        if unpack is None or packet.stream is not video:
+def _share(component: VideoFormatComponent) -> float:
+    """Samples of a component for each pixel."""
+    return component.width * component.height / 64**2
+
+
+class _Packets:
+    """All packets of the chosen streams with bytes in them, MPEG-4's packed B-frames unpacked.
+
+    Args:
+        streams: the video first.
+        max_packet_bytes: of a packet and its alpha.
+    """
+
+    def __init__(self, container: InputContainer, streams: Sequence[Any], max_packet_bytes: int) -> None:
+        self._container, self._streams, self._max_packet_bytes = container, streams, max_packet_bytes
+        self._count = 0
+        self._broken: dict[int, bool] = {}
+
+    def __iter__(self) -> Iterator[AvPacket]:
+        video, base = self._streams[0], self._streams[0].time_base
+        unpack = None
+        if video.codec.canonical_name == "mpeg4":
+            unpack = BitStreamFilterContext("mpeg4_unpack_bframes", video)
+        for packet in self._container.demux(self._streams):
+            size = packet.size + len(alpha_of(packet))
+            if size > self._max_packet_bytes:
+                raise Refused(f"has a packet of {size} bytes; at most {self._max_packet_bytes} are taken")
             if packet.size:
-                yield packet
-            continue
-        for unpacked in unpack.filter(packet if packet.size else None):
-            if unpacked.size:
-                unpacked.stream, unpacked.time_base = video, base
-                yield unpacked
-    if container.format.name.startswith("mov,") and count < len(video.index_entries):
-        raise Refused(f"breaks off after {count} of {len(video.index_entries)} pictures")
+                self._count += packet.stream is video
+                self._broken[packet.stream_index] = packet.is_corrupt
+            if unpack is None or packet.stream is not video:
+                if packet.size:
+                    yield packet
+                continue
+            for unpacked in unpack.filter(packet if packet.size else None):
+                if unpacked.size:
+                    unpacked.stream, unpacked.time_base = video, base
+                    yield unpacked
+
+    def require_whole(self, descriptor: int) -> None:
+        """All packets have been read.
+
+        Raises:
+            Refused: there should be more.
+        """
+        video, name = self._streams[0], self._container.format.name
+        if name.startswith("mov,") and self._count < len(video.index_entries):
+            raise Refused(f"breaks off after {self._count} of {len(video.index_entries)} pictures")
+        gap = missing(descriptor, name)
+        if gap or any(self._broken.values()):
+            raise Refused(f"breaks off after {self._count} pictures: {gap or 'its last packet is not whole'}")
 
 
 def _look_ahead(
@@ -328,33 +405,15 @@ def _first_pts(packets: Sequence[AvPacket], frame: VideoFrame | None) -> int:
     return min((int(packet.pts or 0) for packet in packets), default=0)
 
 
-def _audio_track(track: int, stream: Any) -> AudioTrack:
-    return AudioTrack(
-        track=track,
-        codec=stream.codec_context.codec.canonical_name,
-        time_base=rational(stream.time_base),
-        header=_template(stream),
-    )
+def _chapters(container: InputContainer) -> Iterator[Chapter]:
+    """When they begin and end, without their titles."""
+    for chapter in container.chapters()[:_MOST_CHAPTERS]:
+        ends = (round((chapter["time_base"] or 0) * chapter[end] * _MICROSECONDS) for end in ("start", "end"))
+        start_us, end_us = (end if abs(end) < 1 << 62 else 0 for end in ends)
+        yield Chapter(start_us=start_us, end_us=end_us)
 
 
-def _template(stream: Any) -> bytes:
-    """The stream's parameters, as a file of one packet: of none, it could not be read."""
-    for container in _TEMPLATE_CONTAINERS:
-        content = io.BytesIO()
-        with av.open(content, "w", format=container) as file:
-            packet = packet_of(b"\0")
-            try:
-                packet.stream = file.add_stream_from_template(stream, opaque=True)
-            except ValueError:
-                continue
-            packet.pts = packet.dts = 0
-            file.mux_one(packet)
-        return content.getvalue()
-    raise Refused(f"has {stream.codec_context.codec.canonical_name} audio, which is not copied; drop the audio")
-
-
-def _record(packet: AvPacket, tracks: Mapping[int, int]) -> StreamRecord:
-    track = tracks[packet.stream_index]
+def _record(track: int, packet: AvPacket, data: bytes, alpha: bytes = b"") -> StreamRecord:
     return StreamRecord(
         packet=Packet(
             track=track,
@@ -363,7 +422,7 @@ def _record(packet: AvPacket, tracks: Mapping[int, int]) -> StreamRecord:
             duration=packet.duration or 0,
             key=packet.is_keyframe,
             discard=packet.is_discard,
-            data=bytes(packet),
-            alpha=b"" if track else alpha_of(packet),
+            data=data,
+            alpha=alpha,
         )
     )

@@ -28,6 +28,10 @@ ENCODERS = ("libx264", *HARDWARE)
 DEFAULT_RATE = Fraction(25)
 """Frames per second where a source does not say; it steers the rate control, and no time stamp."""
 
+LARGE_BYTES = 26 << 20
+"""Of larger pictures, as of 8K, x264 keeps few: by itself it holds some forty, gigabytes that a small file asks for."""
+THRIFTY = {"rc-lookahead": "0", "bf": "0", "refs": "1"}
+"""A dozen pictures."""
 _OURS = frozenset({"flags", "forced-idr", "threads", "thread_type", "color_range", "colorspace", "max_pixels"})
 _LIMITED, _FULL = 1, 2
 _RGB, _BT601 = 0, 6
@@ -85,6 +89,8 @@ class Encoder:
         if fraction(head.shown.sample_aspect):
             codec.sample_aspect_ratio = fraction(head.shown.sample_aspect)
         settings = _x264(preset, crf, low_latency) if encoder == "libx264" else _nvenc(crf, low_latency)
+        if encoder == "libx264" and format.frame_bytes(width, height) > LARGE_BYTES:
+            settings |= THRIFTY
         chosen = {**settings, **_known(codec, options or {})}
         if encoder == "libx264" and height % (2 * format.subsample_y) == 0:
             _say_fields(chosen, of_head(head).field_order)
@@ -254,7 +260,7 @@ def masked_head(source: Head, encoder: Encoder) -> Head:
     """
     head = Head()
     head.CopyFrom(source)
-    for name in ("epoch", "created_us", "first_pts"):
+    for name in ("epoch", "created_us", "first_pts", "notes", "other_videos"):
         head.ClearField(name)
     head.codec, head.extradata, head.reorder_depth = "h264", encoder.extradata, encoder.reorder_depth
     head.width, head.height, head.pixel_format = encoder.width, encoder.height, encoder.format.name

@@ -17,21 +17,19 @@ from engines.files import write_whole
 from pipeline.config import Config
 from pipeline.jail.protocol import readable
 from pipeline.screening.document import NOTHING, Edition, document, summary
+from pipeline.screening.listing import INDEX, GrowingList, counted
 from pipeline.screening.networks import JudgingNetwork
-from pipeline.screening.page import index_page, report_page
+from pipeline.screening.page import report_page
 from pipeline.screening.report import (
     FORMAT,
-    OUTCOMES,
     ListedFile,
     ListedVideo,
-    OutcomeCounts,
     ScreeningList,
     ScreeningReport,
 )
 from pipeline.screening.screener import Screener, Upload
 
-INDICATION, INCOMPLETE = 3, 1
-INDEX, LIST = "index.html", "screen.json"
+INDICATION, INCOMPLETE, BOTH = 3, 1, 4
 LONGEST_STEM = 60
 
 
@@ -45,6 +43,9 @@ class ScreeningBatch:
     Attributes:
         rows: a summary of each video, in the order they were given.
         again: how many reports were there already.
+
+    Raises:
+        ConfigError: the folder holds a list of somebody else's.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class ScreeningBatch:
         self._screener = screener
         self._edition = Edition(version("facewarden"), name, models)
         self._made_of = _made_of(config, models, self._edition.version)
+        self._list = GrowingList(folder)
+        self._made: dict[str, Path] = {}
 
     @property
     def index(self) -> Path:
@@ -71,9 +74,10 @@ class ScreeningBatch:
     @property
     def code(self) -> int:
         """The exit code."""
-        if self.counts["indication"]:
-            return INDICATION
-        return INCOMPLETE if self.counts["incomplete"] else 0
+        counts = self.counts
+        if counts["indication"]:
+            return BOTH if counts["incomplete"] else INDICATION
+        return INCOMPLETE if counts["incomplete"] else 0
 
     def add(self, path: Path, moved: Callable[[int, int], None]) -> None:
         """Screens a video, unless there is a finished report on it."""
@@ -81,17 +85,31 @@ class ScreeningBatch:
             upload = Upload.of(path)
         except StreamError as error:
             self.rows.append(_unread(path, str(error)))
+            self.write_list()
             return
+        key = hashlib.sha256(f"{upload.sha256} {self._made_of}".encode()).hexdigest()
         stem = f"{_safe(path.stem)}-{upload.sha256[:12]}"
         page, file = self.folder / f"{stem}.html", self.folder / f"{stem}.json"
-        key = hashlib.sha256(f"{upload.sha256} {self._made_of}".encode()).hexdigest()
-        report = finished_report(file, key) if page.is_file() else None
+        known, report = self._known(upload, key, file)
         if report is None:
             report = self._screen(upload, page, file, key, moved)
+            self._made[key] = file
         else:
+            page, file = known.with_suffix(".html"), known
             self.again += 1
         source = ListedFile(**_named(path), sha256=upload.sha256, bytes=report.source.bytes)
         self.rows.append(summary(report, source, html=page.name, document=file.name))
+        self.write_list()
+
+    def _known(self, upload: Upload, key: str, file: Path) -> tuple[Path, ScreeningReport | None]:
+        """The finished report on these bytes, under whatever name they came; or the one that this run has made."""
+        if key in self._made:
+            return self._made[key], ScreeningReport.model_validate_json(self._made[key].read_bytes())
+        for candidate in (file, *sorted(self.folder.glob(f"*-{upload.sha256[:12]}.json"))):
+            report = finished_report(candidate, key) if candidate.with_suffix(".html").is_file() else None
+            if report is not None:
+                return candidate, report
+        return file, None
 
     def _screen(
         self, upload: Upload, page: Path, file: Path, key: str, moved: Callable[[int, int], None]
@@ -104,18 +122,18 @@ class ScreeningBatch:
         return report
 
     def write_list(self) -> None:
-        """Writes the list of all videos so far, for people and for programs."""
-        counts = OutcomeCounts(**{name: self.counts[name] for name in (*OUTCOMES, "incomplete")})
-        listed = ScreeningList(
+        """Writes the list of all videos so far, those of earlier runs too, for people and for programs."""
+        self._list.write(self.rows, self._all)
+
+    def _all(self, rows: Sequence[ListedVideo]) -> ScreeningList:
+        return ScreeningList(
             format=FORMAT,
             facewarden=self._edition.version,
             config=self._edition.config,
             models={model.identity: model.sha256 for model in self._edition.models},
-            counts=counts,
-            videos=tuple(self.rows),
+            counts=counted(rows),
+            videos=tuple(rows),
         )
-        write_whole(self.index, index_page(self.rows, counts, self._edition.version).encode())
-        write_whole(self.folder / LIST, listed.to_json())
 
 
 def _made_of(config: Config, models: Sequence[JudgingNetwork], facewarden: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,7 +18,6 @@ from operators import Concludes, Operator, Remembers
 from operators.deepfake.scores import FORGET_AFTER_FRAMES, of_video
 from operators.frame import Frame, Verdict
 from pipeline.config import Config
-from pipeline.jail.parent import JailLimits
 from pipeline.live.steps import open_steps
 from pipeline.media.frames import VideoFrames
 from pipeline.screening.networks import JUDGES
@@ -53,10 +53,12 @@ class Upload:
         Raises:
             StreamError: it cannot be read.
         """
+        if path.is_symlink():
+            raise StreamError(f"{path}: is a link, which may lead anywhere; give the file itself")
         if not path.is_file():
             raise StreamError(f"{path}: expected a file")
         try:
-            with path.open("rb") as file:
+            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
                 return cls(path, file_digest(file, "sha256").hexdigest(), path.stat().st_size)
         except OSError as error:
             raise StreamError(f"{path}: cannot be read ({error.strerror})") from error
@@ -114,8 +116,7 @@ class Screener:
         }
         if not self._concluding:
             raise ConfigError(f"steps: expected a {JUDGES}* operator, got none; nothing would be said")
-        jail = config.jail
-        self._limits = JailLimits(jail.memory_mb << 20, jail.timeout_s, jail.max_pixels)
+        self._limits = config.jail.limits
         maps = (getattr(operator, "map_margin", None) for operator in self._concluding.values())
         self._margin = float(next(filter(None, maps), MARGIN))
 
@@ -155,7 +156,11 @@ class Screener:
         }
         self._forget()
         lost.update(pictures.lost)
-        reason = pictures.reason or ("" if _unchanged(upload) else "the file changed while it was being read")
+        reason = (
+            pictures.reason
+            or _unseen(pictures.head)
+            or ("" if _unchanged(upload) else "the file changed while it was being read")
+        )
         return Screening(pictures.head, pictures.shown, looked, seconds, lost, reason, notes, verdicts)
 
     def _look(self, frame: Frame, notes: Notes) -> bool:
@@ -181,6 +186,12 @@ class Screener:
         for operator in self._operators.values():
             if isinstance(operator, Remembers):
                 operator.forget(STREAM)
+
+
+def _unseen(head: Head) -> str:
+    """What of a file was not looked at: players can be told to show it."""
+    others = head.other_videos
+    return f"{others} more video track{'s' if others > 1 else ''} in it, which nobody looked at" if others else ""
 
 
 def _unchanged(upload: Upload) -> bool:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.chaos import MODELS, Chaos, Seen, look, make_clip, make_inhabited_clip, number_in, somebody
+from bench.chaos import MODELS, Chaos, Seen, look, make_clip, make_inhabited_clip, number_in, somebody, verify
 from bench.numbered import lumas
+from pipeline.judging.panel import MODELS as JUDGES
 from tests.model_files import model_file
 
 CLIPS, FRAMES = 2, 1000
@@ -24,6 +25,18 @@ def test_whoever_is_in_a_clip_is_seen_where_nothing_hides_them(tmp_path: Path) -
     there = sum(who.at(number) is not None for number in range(200))
     assert 150 < there < 200
     assert seen == Seen(frames=200, unmasked=there)
+
+
+def test_whoever_is_in_a_clip_is_found_by_the_judge(tmp_path: Path) -> None:
+    for name in JUDGES:
+        model_file(name)
+    make_inhabited_clip(tmp_path / "clip.mp4", 60, gop=12, who=(who := somebody(3)))
+
+    verify(tmp_path / "clip.mp4", tmp_path / "clip.mp4", seen := Seen())
+
+    there = sum(who.at(number) is not None for number in range(60))
+    assert seen.judged == seen.leaking
+    assert 0.8 * there < seen.judged <= there
 
 
 def test_the_square_is_seen_in_every_frame(tmp_path: Path) -> None:

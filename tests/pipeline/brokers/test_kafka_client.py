@@ -14,13 +14,25 @@ from kafka.errors import (
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
     ProducerFencedError,
+    TopicAuthorizationFailedError,
 )
 from kafka.partitioner.default import murmur2
 
 from engines import ConfigError
-from pipeline.brokers import MASKED, MAX_MESSAGE_BYTES, PACKETS, BrokerError, Fenced, Message, Record
-from pipeline.brokers.kafka_client import Outgoing, Settings, Transactions, hand_out, outgoing, translated
+from pipeline.brokers import MASKED, MAX_MESSAGE_BYTES, PACKETS, BrokerError, BrokerRefused, Fenced, Message, Record
+from pipeline.brokers.kafka_client import (
+    LARGEST_BYTES,
+    Outgoing,
+    Settings,
+    Transactions,
+    hand_out,
+    outgoing,
+    require_room,
+    translated,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,14 +47,14 @@ from pipeline.brokers.kafka_client import Outgoing, Settings, Transactions, hand
             id="the caller has the last word",
         ),
         pytest.param(
-            "kafka://one:1?ssl_cafile=ca.pem&compression_type=zstd",
+            "kafka://one:1?security_protocol=SSL&compression_type=zstd",
             {"replication": "3", "packets_retention_ms": "1"},
             Settings(
                 ("one:1",),
                 replication=3,
                 packets_retention_ms=1,
                 compression_type="zstd",
-                security={"ssl_cafile": "ca.pem"},
+                security={"security_protocol": "SSL"},
             ),
             id="security",
         ),
@@ -103,6 +115,9 @@ def test_a_stream_lives_where_every_kafka_client_looks_for_its_key(stream: str, 
         (InvalidProducerEpochError(), Fenced),
         (ProducerFencedError(), Fenced),
         (KafkaError(ProducerFencedError()), Fenced),
+        (MessageSizeTooLargeError(), BrokerRefused),
+        (KafkaError(TopicAuthorizationFailedError("Request 'Create" + 2000 * "x")), BrokerRefused),
+        (PolicyViolationError(), BrokerRefused),
         (KafkaTimeoutError("no answer in time"), BrokerError),
         (KafkaConnectionError(), BrokerError),
         (KafkaError("ProducerFencedError"), BrokerError),
@@ -115,6 +130,15 @@ def test_errors_of_the_library_are_translated(error: KafkaError, expected: type[
 
     assert type(raised.value) is expected
     assert raised.value.__cause__ is error
+    assert len(str(raised.value)) < 300
+
+
+def test_topics_that_take_no_message_of_ours_are_refused() -> None:
+    room = {"max.message.bytes": {"value": str(LARGEST_BYTES)}}
+
+    require_room({"a.packets": room, "a.state": {}})
+    with pytest.raises(ConfigError, match=f"topic a.masked takes .* 1048588 bytes; .* at least {LARGEST_BYTES}"):
+        require_room({"a.packets": room, "a.masked": {"max.message.bytes": {"value": "1048588"}}})
 
 
 def test_other_errors_pass_as_they_are() -> None:

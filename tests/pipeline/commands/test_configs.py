@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from operators import available, find
 from operators.options import options_model
 from pipeline.commands.app import app
+from pipeline.jail.machine import Protection, missing
 from tests.model_files import model_file, without_weights
 
 
@@ -116,3 +117,31 @@ def test_every_option_of_every_operator_has_a_row(listed: list[str]) -> None:
 )
 def test_a_row_says_what_an_option_expects_and_its_default(row: list[str], listed: list[str]) -> None:
     assert row in [cells(line)[: len(row)] for line in listed]
+
+
+def test_check_tells_what_holds_hostile_videos_back_here() -> None:
+    done = CliRunner().invoke(app, ["check", "--machine"])
+
+    assert done.exit_code == (1 if missing() else 0)
+    assert [name for name in ("system calls", "files", "TCP ports", "core dumps") if name not in done.stdout] == []
+    assert re.search(r"tried in a jailed child: \d of 9 deeds refused", done.stdout)
+
+
+def test_check_names_what_is_missing_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = [Protection("files", False, "this kernel has no Landlock")]
+    monkeypatch.setattr("pipeline.commands.configs.protections", lambda: lacking)
+    monkeypatch.setattr(
+        "pipeline.commands.configs.tried", lambda: {"read a file": "done", "start a process": "refused"}
+    )
+
+    done = CliRunner().invoke(app, ["check", "--machine"])
+
+    assert done.exit_code == 1
+    assert "this kernel has no Landlock" in done.stdout
+    assert "1 of 2 deeds refused\nnot refused: read a file" in done.stdout
+
+
+def test_check_wants_something_to_look_at() -> None:
+    done = CliRunner().invoke(app, ["check"])
+
+    assert (done.exit_code, done.stderr) == (2, "error: nothing to look at; give a config, or --machine\n")

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from engines import ConfigError, EngineError, FacewardenError, FrameError, StreamError
-from pipeline.commands.console import WRONG, plain_errors
+from pipeline.commands.console import WRONG, plain_errors, say_what_is_missing
 
 
 def raising(error: BaseException) -> Result:
@@ -65,3 +65,14 @@ def test_a_file_that_cannot_be_used_is_one_sentence() -> None:
     done = raising(PermissionError(13, "Permission denied", "/srv/[x]/rtsp://me:secret@cam/a"))
 
     assert (done.exit_code, done.stderr) == (2, "error: /srv/[x]/rtsp://cam/a: Permission denied\n")
+
+
+@pytest.mark.parametrize("lacking", ["", "the jail is weaker here. files: [none]"])
+def test_what_the_jail_lacks_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lacking: str
+) -> None:
+    monkeypatch.setattr("pipeline.commands.console.missing", lambda: lacking)
+
+    say_what_is_missing()
+
+    assert capsys.readouterr().err == (f"note: {lacking}\n" if lacking else "")

@@ -17,7 +17,8 @@ from engines import ConfigError
 from pipeline.commands.app import app
 from pipeline.commands.console import console
 from pipeline.commands.screen import _drive, _make, _print_outcomes, trained
-from pipeline.screening.batch import INDICATION, LIST
+from pipeline.screening.batch import BOTH
+from pipeline.screening.listing import LIST
 from pipeline.screening.report import ScreeningList, ScreeningReport
 from tests.clips import Clips, h264, portrait, write
 from tests.hostile import HostileFiles
@@ -80,7 +81,7 @@ def test_from_uploads_to_reports(tmp_path: Path, config: Path, hostile: HostileF
 
     done = screen(uploads, "-o", out, "--config", config)
 
-    assert done.exit_code == INDICATION, done.output
+    assert done.exit_code == BOTH, done.output
     written = json.loads((out / LIST).read_text())
     assert written["counts"] == {"indication": 1, "nothing_said": 1, "no_indication": 0, "incomplete": 1}
     face, letter = written["videos"]
@@ -92,7 +93,7 @@ def test_from_uploads_to_reports(tmp_path: Path, config: Path, hostile: HostileF
     page = (out / face["html"]).read_text()
     assert "&lt;b&gt;a face.mp4" in page and "<b>a face" not in page and page.count("data:image/jpeg") >= 4
     again = screen(uploads, "-o", out, "--config", config)
-    assert again.exit_code == INDICATION and "1 of 2 reports were there already" in again.output
+    assert again.exit_code == BOTH and "1 of 2 reports were there already" in again.output
 
 
 def test_names_that_are_no_text(tmp_path: Path, config: Path, hostile: HostileFiles) -> None:
@@ -105,7 +106,7 @@ def test_names_that_are_no_text(tmp_path: Path, config: Path, hostile: HostileFi
 
     done = screen(uploads, "-o", out, "--config", config)
 
-    assert done.exit_code == INDICATION, done.output
+    assert done.exit_code == BOTH, done.output
     face, letter = json.loads((out / LIST).read_text())["videos"]
     assert (face["source"]["name"], letter["source"]["name"]) == ("a face ?.mp4", "letter ?.mp4")
     assert "a face ?.mp4" in (out / face["html"]).read_text() and not letter["complete"]

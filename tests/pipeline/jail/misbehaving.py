@@ -6,9 +6,9 @@ import ctypes
 import os
 import socket
 import struct
+import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pipeline.jail.protocol import FAILED, Channel
@@ -33,32 +33,25 @@ def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
         channel.send(FAILED, b"not for \x1b[31mme\x1b[0m")
     elif act == "allocate":
         bytearray(4 << 30)
-    elif act == "read":
-        channel.send(1, Path(settings["path"]).read_bytes())
-    elif act == "write":
-        _try(channel, lambda: os.write(os.open(settings["path"], os.O_CREAT | os.O_WRONLY), b"pictures"))
-    elif act == "open":
-        _try(channel, lambda: [os.open("/dev/null", os.O_RDONLY) for _ in range(100)])
     elif act == "environment":
-        channel.send(1, " ".join(sorted(os.environ)).encode())
+        channel.send(1, " ".join(f"{name}={value}" for name, value in os.environ.items()).encode())
     elif act == "print":
         for _ in range(1000):  # as C libraries do: 1 MB into a pipe that nobody reads
             ctypes.CDLL(None).dprintf(2, b"x" * 1000)
         channel.send(1, b"printed")
+    elif act == "chatter":
+        for _ in range(1000):
+            print("x" * 1000, file=sys.stderr)
+        raise LookupError("a bug")
+    elif act == "spin":
+        while True:
+            pass
     elif act == "boast":
         os.write(_socket(channel).fileno(), struct.pack("<BI", 1, 1 << 31))
         time.sleep(60)
     elif act == "flood":
         while True:
             channel.send(1)
-
-
-def _try(channel: Channel, action: Any) -> None:
-    try:
-        action()
-        channel.send(1, b"allowed")
-    except OSError as error:
-        channel.send(1, (error.strerror or "").encode())
 
 
 def _socket(channel: Channel) -> socket.socket:

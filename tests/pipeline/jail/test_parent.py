@@ -36,8 +36,9 @@ def test_two_full_pipes_do_not_block_each_other() -> None:
     assert all(message is not None and len(message.payload) == 100_000 for message in back)
 
 
-def test_a_silent_child_is_not_waited_for() -> None:
-    with jail("hang", replace(LIMITS, timeout_s=0.5)) as child:
+@pytest.mark.parametrize("act", ["hang", "spin"])
+def test_a_silent_child_is_not_waited_for(act: str) -> None:
+    with jail(act, replace(LIMITS, timeout_s=0.5)) as child:
         began = time.monotonic()
         assert child.receive(0.1) is None
         assert time.monotonic() - began < 1
@@ -49,6 +50,7 @@ def test_a_silent_child_is_not_waited_for() -> None:
 @pytest.mark.parametrize(
     ("act", "reason"),
     [
+        ("chatter", r"clip: its child process ended with code 1"),
         ("raise", r"clip: its child process ended with code 1 \(LookupError: a bug\)"),
         ("exit", "clip: its child process ended with code 7$"),
         ("give up", r"clip: not for  \[31mme \[0m"),  # no control characters reach a terminal

@@ -18,7 +18,7 @@ def test_as_many_workers_as_asked_or_as_fit(workers: int, streams: int, cpus: fl
     assert wanted_workers(Config(steps=[], workers=workers), streams, cpus) == wanted
 
 
-@pytest.mark.parametrize(("workers", "cpus", "most"), [(5, 2, 4), (8, 2, 4), (1, 0, 0)])
+@pytest.mark.parametrize(("workers", "cpus", "most"), [(5, 2, 4), (8, 2, 4), (1, 0, 0), (0, 0, 0)])
 def test_more_workers_than_fit_are_refused(workers: int, cpus: float, most: int) -> None:
-    with pytest.raises(ConfigError, match=f"^workers: at most {most} fit on {cpus:g} CPUs, got {workers}$"):
+    with pytest.raises(ConfigError, match=f"^workers: at most {most} fit on {cpus:g} CPUs, got {workers or 1}$"):
         wanted_workers(Config(steps=[], workers=workers), 1, cpus)

@@ -18,7 +18,7 @@ from pipeline.live import backlog
 from pipeline.live import ingest as module
 from pipeline.live.camera_attempts import DENIED_PAUSES_S
 from pipeline.live.events import Event, EventKind
-from pipeline.live.ingest import ingest
+from pipeline.live.ingest import MOST_KILLED, ingest
 from pipeline.live.sources import VideoSource
 from pipeline.media import SourceDenied
 from pipeline.wire import Head, IngestState, Packet, Reject, StreamRecord, StreamState
@@ -231,6 +231,22 @@ def test_a_file_that_breaks_twice_at_one_packet_ends_there(broker: Broker, monke
     assert script.opened == 2
     assert stored(broker)[-1].end.reason == reason
     assert [reject.detail for reject in rejects(broker)] == [reason[:500]]
+
+
+@pytest.mark.parametrize(("kills", "whole"), [(MOST_KILLED - 1, True), (MOST_KILLED, False)])
+def test_a_demuxer_may_be_killed_a_few_times_at_one_packet(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, kills: int, whole: bool
+) -> None:
+    """By whoever is short of memory; not only by the file."""
+    monkeypatch.setattr(module, "KILLED_PAUSE_S", 0)
+    killed = StreamError("x.mp4: its child process was killed by SIGKILL")
+    scenes: list[Scene] = [[HEAD, *video(3), killed] for _ in range(kills)]
+    monkeypatch.setattr(module, "Demuxer", Script([*scenes, [HEAD, *video(5)]]).open)
+
+    read(broker, file_source("x.mp4"))
+
+    assert stored(broker)[-1].end.reason == ("" if whole else str(killed))
+    assert len(packets(broker)) == (5 if whole else 3)
 
 
 def test_a_file_that_is_not_there_ends_its_stream_with_a_reason(broker: Broker, tmp_path: Path) -> None:

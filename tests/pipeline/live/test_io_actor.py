@@ -13,9 +13,9 @@ from bench import chaos
 from pipeline.brokers import INGEST, PACKETS, Broker, BrokerError, open_broker
 from pipeline.config import Config, Step
 from pipeline.live.io_actor import IoActor
-from pipeline.live.sinks import Written
 from pipeline.live.sources import VideoSource
 from pipeline.live.worker import Worker
+from pipeline.live.written import Written
 from pipeline.wire import End, IngestState, StreamRecord
 
 CONFIG = Config(steps=[Step(use="detect.zones", options={"boxes": []})])

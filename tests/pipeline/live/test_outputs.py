@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from engines import ConfigError
-from pipeline.live.outputs import is_single, merge_reports, output_folder, plan
+from pipeline.live.outputs import UnfinishedRun, add_reports, is_single, output_folder, plan, unwritable
 
 
 @pytest.mark.parametrize(
@@ -70,10 +71,51 @@ def test_no_source_is_overwritten(tmp_path: Path) -> None:
     for name in ("x.mp4", "x_anonymized.mp4"):
         (tmp_path / name).touch()
 
+    sources = [str(tmp_path / "x.mp4"), str(tmp_path / "x_anonymized.mp4")]
+    assert not set(sources) & {job.output for job in plan(sources, None, "run")}
     with pytest.raises(ConfigError, match="would overwrite a source"):
-        plan([str(tmp_path / "x.mp4"), str(tmp_path / "x_anonymized.mp4")], None, "run")
+        plan(sources, None, "run", overwrite=True)
     with pytest.raises(ConfigError, match="would overwrite a source"):
         plan([str(tmp_path / "x.mp4")], f"{tmp_path}/in/../x.mp4", "run")
+
+
+@pytest.mark.parametrize("name", ["x.avi", "x.gif", "x.ts", "x.mpg", "x.flv", "x.webm", "x.WMV", "x.jpg", "x.mp3"])
+def test_what_is_not_written_is_refused_by_a_sentence_that_names_what_is(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not written as \.\w+; name a file that ends with \.mp4, .* or \.mkv"):
+        plan(["in/a.mp4"], f"out/{name}", "run")
+
+
+def test_a_folder_may_be_called_like_a_file(tmp_path: Path) -> None:
+    (tmp_path / "clips.avi").mkdir()
+
+    (job,) = plan(["in/a.mp4"], str(tmp_path / "clips.avi"), "run")
+
+    assert job.output == str(tmp_path / "clips.avi/a_anonymized.mp4")
+
+
+def test_long_and_odd_names_make_names_that_fit() -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    long, strange = plan([f"in/{'ü' * 121}.mp4", f"in/{odd}.mkv"], "out", "run")
+
+    assert len(os.fsencode(Path(long.output).name)) <= 255 - 32
+    assert strange.output == f"out/{odd}_anonymized.mkv"
+    assert strange.source.url == f"in/{odd}.mkv"
+    assert strange.source.shown == "caf?.mkv"
+
+
+def test_a_source_knows_what_its_result_is_written_as() -> None:
+    jobs = plan(["a.mkv", "a.mov", "a.avi"], "out", "run")
+    (pushed,) = plan(["a.mkv"], "rtsp://server/out", "run")
+
+    assert [job.source.container for job in jobs] == ["matroska", "mov", "mp4"]
+    assert pushed.source.container == "rtsp"
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    assert unwritable(tmp_path / "new" / "folder") == ""
+    assert "cannot be written to" in unwritable(tmp_path / "file" / "folder")
 
 
 def test_several_sources_do_not_share_an_output() -> None:
@@ -123,7 +165,8 @@ def test_reports_are_joined_in_their_order(tmp_path: Path) -> None:
     for part in parts:
         part.write_text(f"{part.name}1\n{part.name}2\n")
 
-    merge_reports(parts, tmp_path / "new" / "verdicts.jsonl")
+    for _ in range(2):
+        add_reports(parts, tmp_path / "new" / "verdicts.jsonl", tmp_path / "journal")
 
     assert (tmp_path / "new" / "verdicts.jsonl").read_text() == "b1\nb2\na1\na2\n"
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["verdicts.jsonl"]
@@ -133,8 +176,8 @@ def test_a_report_that_is_missing_leaves_the_former_whole(tmp_path: Path) -> Non
     whole = tmp_path / "verdicts.jsonl"
     whole.write_text("former\n")
 
-    with pytest.raises(FileNotFoundError):
-        merge_reports([tmp_path / "none"], whole)
+    with pytest.raises(UnfinishedRun):
+        add_reports([tmp_path / "none"], whole, tmp_path / "journal")
 
     assert whole.read_text() == "former\n"
 
@@ -157,14 +200,33 @@ def test_what_differs_in_a_secret_alone_is_numbered() -> None:
     assert len({job.output for job in jobs}) == 2
 
 
-def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("output", "written"),
+    [
+        ("rtsp://server/{name}", ["rtsp://server/cam_door", "rtsp://server/cam_door_2", "rtsp://server/cam_yard"]),
+        ("out/{name}.mkv", ["out/cam_door.mkv", "out/cam_door_2.mkv", "out/cam_yard.mkv"]),
+        ("out/{name}/live.mp4", ["out/cam_door/live.mp4", "out/cam_door_2/live.mp4", "out/cam_yard/live.mp4"]),
+    ],
+)
+def test_one_pattern_names_the_outputs_of_several_sources(output: str, written: list[str]) -> None:
+    jobs = plan(["rtsp://cam/door", "rtsp://u:p@cam/door", "rtsp://cam/yard"], output, "run")
+
+    assert [job.output for job in jobs] == written
+
+
+def test_a_folder_for_each_source_is_no_place_for_the_run() -> None:
+    assert output_folder(["rtsp://cam/door"], "out/{name}/live.mp4") == Path("out")
+    assert output_folder(["rtsp://cam/door"], "out/{name}") == Path("out")
+    with pytest.raises(ConfigError, match=r"give a folder, or \{name\} within the name"):
+        plan(["rtsp://cam/door", "rtsp://cam/yard"], "rtsp://server/x", "run")
+
+
+def test_reports_are_not_written_through_a_planted_link(tmp_path: Path) -> None:
     (tmp_path / "part").write_text("a report\n")
-    victim = tmp_path / "victim"
-    victim.write_text("whole")
-    for name in ("verdicts.jsonl", ".verdicts.jsonl.part"):
-        (tmp_path / name).symlink_to(victim)
+    (tmp_path / "victim").write_text("whole")
+    (tmp_path / "verdicts.jsonl").symlink_to(tmp_path / "victim")
 
-    merge_reports([tmp_path / "part"], tmp_path / "verdicts.jsonl")
+    with pytest.raises(UnfinishedRun, match="cannot be added"):
+        add_reports([tmp_path / "part"], tmp_path / "verdicts.jsonl", tmp_path / "journal")
 
-    assert victim.read_text() == "whole"
-    assert not (tmp_path / "verdicts.jsonl").is_symlink() and (tmp_path / "verdicts.jsonl").read_text() == "a report\n"
+    assert (tmp_path / "victim").read_text() == "whole"

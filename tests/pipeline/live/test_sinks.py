@@ -16,6 +16,7 @@ from pipeline.brokers.sqlite_broker import SqliteReader
 from pipeline.live import sinks
 from pipeline.live.resume import ResumePoint
 from pipeline.live.sinks import push, write_file
+from pipeline.live.written import Written
 from pipeline.wire import End, Head, Ledger, Packet, Rational, StreamRecord
 from tests.pipeline.live.clock import Clock
 from tests.pipeline.live.masked_streams import (
@@ -208,7 +209,7 @@ def frames(*numbers: int, keys: tuple[int, ...] = (0,), epoch: int = 0, clock: i
 END = StreamRecord(end=End(reason="over"))
 
 
-def pushed(broker: Broker, *records: StreamRecord) -> sinks.Written:
+def pushed(broker: Broker, *records: StreamRecord) -> Written:
     publish(broker, records)
     return push(broker, STREAM, URL, "rtsp://server/door")
 
@@ -303,7 +304,7 @@ def test_a_sink_that_was_killed_goes_on_after_what_it_had_done_with(
     broker: Broker, server: Server, monkeypatch: pytest.MonkeyPatch, deletes: bool
 ) -> None:
     if not deletes:
-        monkeypatch.setattr(SqliteReader, "forget", lambda _: None)
+        monkeypatch.setattr(SqliteReader, "forget", lambda _, **__: None)
     publish(broker, [head(), *frames(0, 1, 2)])
     take, later = server.take, [head(), *frames(3, 4, 5, keys=(3,)), END]
 

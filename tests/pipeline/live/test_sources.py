@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from engines import ConfigError
 from pipeline.live.outputs import PlannedStream
-from pipeline.live.sources import VideoSource, filled, find_sources
+from pipeline.live.sources import VideoSource, filled, find_files, find_sources, shown_name
 from pipeline.private.names import public_name
 
 
@@ -50,8 +51,8 @@ def test_what_arguments_name(arguments: list[str], found: list[str]) -> None:
 @pytest.mark.parametrize(
     ("argument", "complaint"),
     [
-        ("empty", r"empty: no video in this folder \(looked for \.264, .*\.webm\)"),
-        ("folder.mp4", "no video in this folder"),
+        ("empty", r"empty: no video and no photo in this folder \(looked for \.264, .*\.wmv\)"),
+        ("folder.mp4", "no video and no photo in this folder"),
         ("none.mp4", r"none\.mp4: no such file, folder or match"),
         ("*.avi", r"\*\.avi: no such file, folder or match"),
         ("f*.mp4", "no such file, folder or match"),
@@ -90,3 +91,41 @@ def test_what_is_read_tells_no_password() -> None:
     source = VideoSource("stream", "rtsp://me:secret@cam/live", True, "rtsp://cam/live")
 
     assert "secret" not in repr(source) and "secret" not in repr(PlannedStream(source, "rtsp://me:secret@out"))
+
+
+def test_what_is_neither_video_nor_photo_is_named(tmp_path: Path) -> None:
+    names = ("a.mp4", "b.JPG", "sub/c.png", "notes.txt", "d.heic", "d_anonymized.jpg", "verdicts.jsonl", ".hidden")
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "pipe.mp4")
+
+    found = find_files([str(tmp_path), "rtsp://cam/a.jpg"])
+
+    assert found.videos == (str(tmp_path / "a.mp4"), "rtsp://cam/a.jpg")
+    assert found.photos == (str(tmp_path / "b.JPG"), str(tmp_path / "sub/c.png"))
+    (line,) = found.left_alone
+    assert line.endswith("no videos and no photos: d.heic, notes.txt, pipe.mp4")
+
+
+def test_many_files_that_are_left_alone_are_counted(tmp_path: Path) -> None:
+    for number in range(102):
+        (tmp_path / f"{number:03}.txt").touch()
+    (tmp_path / "a.mp4").touch()
+
+    (line,) = find_files([str(tmp_path)]).left_alone
+
+    assert line.endswith("099.txt and 2 more")
+
+
+def test_photos_alone_are_no_videos(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+
+    with pytest.raises(ConfigError, match=r"a\.jpg: expected a video, got a photo"):
+        find_sources([str(tmp_path)])
+
+
+def test_names_of_files_are_shown_without_what_a_terminal_would_obey() -> None:
+    name = os.fsdecode(b"caf\xe9\x1b[2J\n[red].mp4")
+
+    assert shown_name(f"clips/{name}") == "clips/caf??[2J?[red].mp4"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from operators.shown import Shown
-from pipeline.live.sinks import Splicer
+from pipeline.live.splicer import Splicer
 from pipeline.media.shown import message_of
 from pipeline.wire import AudioTrack, Head, Packet, Rational, StreamRecord
 

@@ -15,13 +15,14 @@ from operators.frame import Frame
 from pipeline.brokers import BrokerError, Fenced, Record
 from pipeline.config import Config, EncodeSection, Step
 from pipeline.jail.parent import JailLimits
+from pipeline.live.masked_output import MaskedOutput
 from pipeline.live.stream import StreamWork
 from pipeline.live.worker import MOST_QUEUED, Worker
 from pipeline.media import Decoded, Undecodable
 from pipeline.media.intake import MAX_DEATHS, MAX_FAILURES, MAX_OPENED
 from pipeline.wire import Head, Ledger, Packet
 from tests.pipeline.live.scripted_member import ScriptedMember, stream_of
-from tests.pipeline.media.scripted_decoder import FATAL, SHOWN, ScriptedDecoder, head, packet
+from tests.pipeline.media.scripted_decoder import BASE, FATAL, SHOWN, ScriptedDecoder, head, packet
 
 CONFIG = Config(
     steps=[
@@ -193,6 +194,32 @@ def test_whatever_else_fails_is_tried_again_and_then_withheld(
     assert dict(ledger.withheld) == {"undecodable": PACKETS}
     assert member.rewound == {"a": MAX_FAILURES}
     assert len(decoders) == MAX_FAILURES
+
+
+@pytest.mark.usefixtures("decoders")
+def test_faults_that_have_nothing_to_do_with_each_other_are_forgiven(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A camera that runs for weeks meets more of them than one that cannot be worked on at all."""
+    encode, failed = MaskedOutput.encode, set[int]()
+
+    def fail_once(self: MaskedOutput, picture: Any, index: int, *times: Any) -> None:
+        if index % 2 and index not in failed:
+            failed.add(index)
+            raise ZeroDivisionError("made to fail")
+        encode(self, picture, index, *times)
+
+    monkeypatch.setattr(MaskedOutput, "encode", fail_once)
+    units = [packet(number, SHOWN, key=True) for number in range(3 * MAX_FAILURES)]
+    for number, each in enumerate(units):
+        each.pts = number * 2 * BASE  # two seconds apart, so that each is a unit
+    member = ScriptedMember({"a": stream_of(head(), units)})
+
+    (ledger,) = work(worker, member, "a")
+
+    assert len(failed) > MAX_FAILURES
+    assert (ledger.shown, dict(ledger.withheld)) == (len(units), {})
+    assert any("made to fail" in event.reason for event in worker.events(0).events)
 
 
 class Hiccup(ScriptedMember):

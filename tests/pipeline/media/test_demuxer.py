@@ -164,9 +164,14 @@ def said(kind: int = RECORD, **fields: Any) -> Received:
     return Received(kind, StreamRecord(**fields).SerializeToString())
 
 
+def good_track(**changes: Any) -> AudioTrack:
+    good = {"track": 1, "codec": "aac", "extradata": b"\x12\x10", "sample_rate": 44100, "layout": "stereo"}
+    return AudioTrack(**{**good, "time_base": Rational(num=1, den=44100), **changes})
+
+
 def good_head(**changes: Any) -> Head:
     good = {"codec": "h264", "width": 64, "height": 48, "pixel_format": "yuv420p", "time_base": Rational(num=1, den=25)}
-    return Head(**{**good, "audio": [AudioTrack(track=1, codec="aac")], **changes})
+    return Head(**{**good, "audio": [good_track()], **changes})
 
 
 SOUND = said(packet=Packet(track=1, data=b"x"))
@@ -187,6 +192,9 @@ SOUND = said(packet=Packet(track=1, data=b"x"))
         pytest.param([said(head=good_head(time_base=Rational(num=0, den=0)))], id="no time base"),
         pytest.param([said(head=good_head(rate=Rational(num=-25, den=1)))], id="a rate below zero"),
         pytest.param([said(7, head=good_head())], id="another kind of message"),
+        pytest.param([said(head=good_head(audio=[good_track(codec="wmav2")]))], id="sound that is not carried"),
+        pytest.param([said(head=good_head(audio=[good_track(track=2)]))], id="sound tracks that are not in order"),
+        pytest.param([said(head=good_head(audio=[good_track(extradata=b"\x12\x10by me")]))], id="sound with comments"),
         pytest.param([Received(RECORD, b"\xff\xff")], id="no record"),
     ],
 )
@@ -202,11 +210,14 @@ def test_what_a_hostile_child_says_is_not_believed(clips: Clips, messages: list[
 
 def test_what_an_honest_child_says_is_passed_on_until_it_ends(clips: Clips) -> None:
     with Demuxer(str(clips("mp4_aac").path)) as demuxer:
-        demuxer._jail._inbox += [said(head=good_head()), SOUND, Received(ENDED, b""), SOUND]
+        first = said(head=good_head(notes=["left out: \x1b[2Jall", *["more"] * 99]))
+        demuxer._jail._inbox += [first, SOUND, Received(ENDED, b""), SOUND]
 
         head, packet = demuxer
 
         assert (head.head.codec, packet.packet.data) == ("h264", b"x")
+        assert head.head.notes[0] == "left out:  [2Jall"
+        assert len(head.head.notes) == 20
         assert list(demuxer) == []
 
 

@@ -16,6 +16,7 @@ from operators.shown import Shown
 from pipeline.media import demuxer_child
 from pipeline.media.demuxer_child import ENDED
 from pipeline.media.shown import of_head
+from pipeline.media.sound import is_plausible_track
 from pipeline.wire import Head, Packet, StreamRecord, fraction
 from tests.clips import Clips
 from tests.pipeline.media.serving import serving
@@ -26,16 +27,22 @@ LIMITS = {"timeout_s": 10.0, "max_pixels": 1 << 20, "max_packet_bytes": 1 << 20}
 
 def said(path: Path, **changes: Any) -> tuple[Head | None, list[Packet], str]:
     """The head, the packets, and why it ended: empty if the source did."""
-    settings = {"source": str(path), "audio": True, "live": False, "options": {}, **LIMITS, **changes}
     records = []
-    with serving(demuxer_child.serve, settings) as channel:
+    with path.open("rb") as file, serving(demuxer_child.serve, _settings(path, file.fileno(), changes)) as channel:
         while (message := channel.receive()).kind == demuxer_child.RECORD:
             records.append(StreamRecord.FromString(message.payload))
     reason = "" if message.kind == ENDED else message.payload.decode()
     return (records[0].head if records else None), [record.packet for record in records[1:]], reason
 
 
-def video(size: tuple[int, int], *, codec: str = "mpeg4", rate: int = 25, cover: bool = False) -> Track:
+def _settings(path: Path, descriptor: int, changes: dict[str, Any]) -> dict[str, Any]:
+    opened = {"source": str(path), "descriptor": descriptor, "container": "", "options": {}}
+    return {**opened, "audio": True, "live": False, **LIMITS, **changes}
+
+
+def video(
+    size: tuple[int, int], *, codec: str = "mpeg4", rate: int = 25, cover: bool = False, default: bool = False
+) -> Track:
     """A track of three grey pictures; a cover belongs to the sound of an album."""
 
     def add(container: Any) -> Any:
@@ -43,6 +50,8 @@ def video(size: tuple[int, int], *, codec: str = "mpeg4", rate: int = 25, cover:
         stream.width, stream.height, stream.pix_fmt = *size, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         if cover:
             stream.disposition = Disposition.attached_pic
+        if default:
+            stream.disposition = Disposition.default
 
         def packets() -> list[Any]:
             made: list[Any] = []
@@ -83,12 +92,19 @@ def file_of(path: Path, *tracks: Track) -> Path:
     return path
 
 
-def test_the_largest_video_is_taken(tmp_path: Path) -> None:
-    path = file_of(tmp_path / "two.mkv", video((64, 48)), video((128, 96)), video((96, 64)))
+@pytest.mark.parametrize(("default", "width"), [(None, 64), (1, 128), (2, 96)])
+def test_the_video_that_players_show_is_taken_and_the_others_are_named(
+    tmp_path: Path, default: int | None, width: int
+) -> None:
+    sizes = [(64, 48), (128, 96), (96, 64)]
+    path = file_of(tmp_path / "two.mkv", *(video(size, default=n == default) for n, size in enumerate(sizes)))
 
     head, packets, reason = said(path)
 
-    assert head is not None and (head.width, head.height) == (128, 96)
+    assert head is not None and head.width == width
+    (note,) = head.notes
+    others = [f"video track {n} (mpeg4 {w}x{h})" for n, (w, h) in enumerate(sizes, 1) if w != width]
+    assert note == f"left out: {', '.join(others)}"
     assert (len(packets), reason) == (3, "")
 
 
@@ -124,29 +140,55 @@ def test_what_is_not_taken_is_named(tmp_path: Path, tracks: list[Track], changes
     assert packets == []
 
 
+@pytest.mark.parametrize(("max_pixels", "taken"), [(64 * 48, False), (128 * 48, True)])
+def test_heavy_pictures_count_for_more(tmp_path: Path, max_pixels: int, taken: bool) -> None:
+    """A worker holds a dozen of them, by their bytes."""
+    path = tmp_path / "heavy.mkv"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p10le"
+        file.mux(stream.encode(av.VideoFrame(64, 48, "yuv444p10le")))
+        file.mux(stream.encode(None))
+
+    head, _, why = said(path, max_pixels=max_pixels)
+
+    assert (head is not None) == taken
+    assert taken or "64x48 in yuv444p10le, 0 MB each" in why
+
+
 def test_a_video_that_is_not_decoded_gives_way_to_a_smaller_one(tmp_path: Path) -> None:
     head, _, _ = said(file_of(tmp_path / "file.mkv", video((128, 96), codec="ffv1"), video((64, 48))))
 
     assert head is not None and (head.codec, head.width) == ("mpeg4", 64)
 
 
-@pytest.mark.parametrize("codec", ["aac", "alac", "pcm_alaw", "flac", "tta"])
-def test_the_header_of_a_sound_track_is_a_file_to_mux_from(tmp_path: Path, codec: str) -> None:
-    suffix = "mkv" if codec in ("flac", "tta") else "mov"
+@pytest.mark.parametrize(
+    ("codec", "container", "carried"),
+    [
+        ("aac", "", "aac"),
+        ("alac", "", "alac"),
+        ("pcm_alaw", "mov", "pcm_alaw"),
+        ("pcm_alaw", "mp4", "aac"),
+        ("flac", "mp4", "flac"),
+        ("flac", "rtsp", "aac"),
+        ("wavpack", "matroska", "aac"),
+    ],
+)
+def test_sound_is_copied_where_its_container_takes_it_and_else_encoded_anew(
+    tmp_path: Path, codec: str, container: str, carried: str
+) -> None:
+    suffix = "mkv" if codec in ("flac", "wavpack") else "mov"
     path = file_of(tmp_path / f"file.{suffix}", video((64, 48)), sound(codec, 32000))
 
-    head, packets, _ = said(path)
+    head, packets, _ = said(path, container=container)
 
     assert head is not None
     (track,) = head.audio
-    (tmp_path / "header").write_bytes(track.header)
-    with av.open(str(tmp_path / "header")) as container:
-        (stream,) = container.streams
-        assert isinstance(stream, av.AudioStream)
-        assert (stream.codec.canonical_name, stream.rate, stream.channels) == (codec, 32000, 1)
-    assert (track.track, track.codec) == (1, codec)
-    assert fraction(track.time_base).denominator in (1000, 32000)
+    assert (track.track, track.codec, track.sample_rate, track.layout) == (1, carried, 32000, "mono")
+    assert is_plausible_track(track, 1)
     assert {packet.track for packet in packets} == {0, 1}
+    assert bool(head.notes) == (carried != codec)
+    assert all(codec in note and "AAC" in note for note in head.notes)
 
 
 def test_sound_tracks_are_numbered_in_the_order_of_the_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from operators.frame import PIXEL_FORMATS, Picture
 from operators.shown import Shown
 from pipeline.media import Encoder, EncoderClock, masked_head, working_encoder
 from pipeline.media.buffers import samples
-from pipeline.media.encoder import ENCODERS, options_of, works
+from pipeline.media.encoder import ENCODERS, LARGE_BYTES, THRIFTY, options_of, works
 from pipeline.media.shown import message_of
 from pipeline.wire import AudioTrack, Color, Head, Packet, Rational
 
@@ -69,6 +69,17 @@ def test_low_latency_holds_nothing_back() -> None:
         (packet,) = encoder.encode(picture(i), i * TICK, TICK, key=i == 3)
         assert (packet.pts, packet.dts, packet.key) == (i * TICK, i * TICK, i in (0, 3))
     assert encoder.flush() == []
+
+
+@pytest.mark.parametrize(("name", "width", "height"), [("yuv420p", 8192, 4320), ("yuv444p10le", 4096, 2176)])
+def test_of_huge_pictures_few_are_kept(name: str, width: int, height: int) -> None:
+    """By itself x264 holds some forty, two gigabytes of these."""
+    large = PIXEL_FORMATS[name]
+    assert large.frame_bytes(width, height) > LARGE_BYTES > PIXEL_FORMATS["yuv420p"].frame_bytes(3840, 2160)
+
+    encoder = Encoder(HEAD, large, width, height)
+
+    assert encoder._codec.options.items() >= THRIFTY.items()
 
 
 def test_a_keyframe_that_is_asked_for_needs_nothing_before_it_even_where_gops_are_open() -> None:

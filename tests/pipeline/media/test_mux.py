@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -42,7 +44,8 @@ def test_the_file_appears_when_it_is_whole(clips: Clips, tmp_path: Path) -> None
     with FileMuxer(path, head) as muxer:
         for packet in packets:
             muxer.write(packet)
-        assert [p.name for p in tmp_path.iterdir()] == [".out.mp4.part"]
+        (part,) = tmp_path.iterdir()
+        assert part == muxer.part and re.fullmatch(r"\.out\.mp4\.[0-9a-f]{16}\.part", part.name)
 
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
     assert len(plain(path)) == 60
@@ -150,24 +153,35 @@ def test_a_packet_without_a_decoding_time_is_decoded_when_it_is_shown(clips: Cli
     assert written == [(pts, pts) for pts in expected]
 
 
-def test_a_name_that_is_taken_by_a_folder_is_reported(clips: Clips, tmp_path: Path) -> None:
+@pytest.mark.parametrize("taken", ["a file", "a folder", "a link that leads nowhere"])
+def test_what_is_there_already_stays_and_the_new_file_gets_a_number(clips: Clips, tmp_path: Path, taken: str) -> None:
     head, packets = masked(clips("h264_plain").path)
-    (tmp_path / "out.mp4").mkdir()
-    muxer = FileMuxer(tmp_path / "out.mp4", head)
-    muxer.write(packets[0])
+    former = tmp_path / "out.mp4"
+    if taken == "a file":
+        former.write_bytes(b"the former one")
+    elif taken == "a folder":
+        former.mkdir()
+    else:
+        former.symlink_to(tmp_path / "nobody")
 
-    with pytest.raises(StreamError, match=r"out\.mp4: could not be finished"):
-        muxer.close()
+    with FileMuxer(former, head) as muxer:
+        for packet in packets:
+            muxer.write(packet)
+
+    assert muxer.path == tmp_path / "out.2.mp4"
+    assert len(plain(muxer.path)) == 60
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.2.mp4", "out.mp4"]
+    assert taken != "a file" or former.read_bytes() == b"the former one"
 
 
-def test_a_file_that_is_there_already_stays_until_the_new_one_is_whole(clips: Clips, tmp_path: Path) -> None:
+def test_what_is_there_already_is_replaced_if_that_is_asked_for(clips: Clips, tmp_path: Path) -> None:
     head, packets = masked(clips("h264_plain").path)
     (tmp_path / "out.mp4").write_bytes(b"the former one")
 
-    with FileMuxer(tmp_path / "out.mp4", head) as muxer:
+    with FileMuxer(tmp_path / "out.mp4", head, overwrite=True) as muxer:
         for packet in packets:
             muxer.write(packet)
-        assert (tmp_path / "out.mp4").read_bytes() == b"the former one"
+        assert (tmp_path / "out.mp4").read_bytes() == b"the former one"  # until the new one is whole
 
     assert len(plain(tmp_path / "out.mp4")) == 60
 
@@ -191,9 +205,21 @@ def test_a_folder_that_is_missing_is_named(clips: Clips, tmp_path: Path) -> None
         FileMuxer(tmp_path / "no" / "such" / "out.mp4", head)
 
 
-def test_sound_that_is_not_what_the_head_says_leaves_nothing(clips: Clips, tmp_path: Path) -> None:
-    head, _ = masked(clips("mov_g711").path)
-    head.audio[0].codec = "aac"  # and so mp4 is taken, which cannot hold it
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"codec": "pcm_alaw", "extradata": b""},  # which mp4 does not hold
+        {"codec": "sipr"},
+        {"extradata": b"ffconcat version 1.0"},
+        {"layout": "everywhere"},
+        {"sample_rate": 0},
+        {"language": "german"},
+    ],
+)
+def test_sound_that_is_none_leaves_nothing(clips: Clips, tmp_path: Path, changes: dict[str, Any]) -> None:
+    head, _ = masked(clips("mp4_aac").path)
+    for name, value in changes.items():
+        setattr(head.audio[0], name, value)
 
     with pytest.raises(StreamError, match="cannot be written as mp4"):
         FileMuxer(tmp_path / "out.mp4", head)
@@ -201,13 +227,39 @@ def test_sound_that_is_not_what_the_head_says_leaves_nothing(clips: Clips, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_script_is_no_sound(tmp_path: Path, clips: Clips) -> None:
-    head, _ = masked(clips("h264_plain").path)
-    script = f"ffconcat version 1.0\nfile '{clips('mp4_aac').path}'\n"
-    head.audio.add(track=1, codec="aac", header=script.encode())
+def test_languages_chapters_and_the_default_track_are_written(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("mp4_aac").path)
+    head.audio.add().CopyFrom(head.audio[0])
+    for track, (language, default) in enumerate([("eng", False), ("deu", True)], 1):
+        head.audio[track - 1].track, head.audio[track - 1].language = track, language
+        head.audio[track - 1].default_track = default
+    head.chapters.add(start_us=0, end_us=1_000_000)
+    head.chapters.add(start_us=1_000_000, end_us=1_900_000)
 
-    with pytest.raises(StreamError, match="cannot be written as mp4: invalid argument"):
-        FileMuxer(tmp_path / "out.mp4", head)
+    other = [Packet(track=2, pts=p.pts, dts=p.dts, duration=p.duration, data=p.data) for p in packets if p.track == 1]
+
+    for name in ("out.mp4", "out.mkv"):
+        with FileMuxer(tmp_path / name, head) as muxer:
+            for packet in [*packets, *other]:
+                muxer.write(packet)
+
+        with av.open(str(tmp_path / name)) as container:
+            tracks = [(track.language, bool(track.disposition & 1)) for track in container.streams.audio]
+            begins = [chapter["start"] * (chapter["time_base"] or 0) for chapter in container.chapters()]
+        assert tracks == [("eng", False), ("deu", True)]
+        assert begins == [0, 1]
+
+
+def test_no_muxer_sees_a_header_before_sound(clips: Clips, tmp_path: Path) -> None:
+    head, packets = masked(clips("mp4_aac").path)
+    headed = Packet(track=1, pts=0, dts=0, duration=1024, data=bytes.fromhex("fff15080043ffc") + bytes(20))
+
+    with FileMuxer(tmp_path / "out.mp4", head) as muxer:
+        muxer.write(headed)
+        for packet in packets:
+            muxer.write(packet)
+
+    assert sound(tmp_path / "out.mp4") == sound(clips("mp4_aac").path)
 
 
 def test_a_track_that_is_not_in_the_head_is_refused(clips: Clips, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from engines.card import read_card, write_card
 from operators.frame import Verdict
 from pipeline.config import Config, JailSection
-from pipeline.screening.batch import INCOMPLETE, INDEX, INDICATION, LIST, ScreeningBatch
+from pipeline.screening.batch import BOTH, INCOMPLETE, INDICATION, ScreeningBatch
+from pipeline.screening.listing import INDEX, LIST
 from pipeline.screening.networks import models_in
 from pipeline.screening.report import ListedFile, ListedVideo, Outcome, ScreeningReport
 from pipeline.screening.screener import Moved, Screener, Screening, Upload
@@ -116,10 +117,12 @@ def test_a_damaged_report_is_made_again(tmp_path: Path, clips: Clips) -> None:
     [
         ([listed("no_indication"), listed("nothing_said")], 0),
         ([listed("no_indication"), listed("no_indication", complete=False)], INCOMPLETE),
-        ([listed("indication"), listed("nothing_said", complete=False)], INDICATION),
+        ([listed("indication"), listed("nothing_said")], INDICATION),
+        ([listed("indication"), listed("nothing_said", complete=False)], BOTH),
+        ([listed("indication", complete=False)], BOTH),
         ([], 0),
     ],
-    ids=["calm", "one broken", "suspicious and broken", "none"],
+    ids=["calm", "one broken", "suspicious", "suspicious and broken", "suspicious as far as it goes", "none"],
 )
 def test_exit_codes(tmp_path: Path, videos: list[ListedVideo], code: int) -> None:
     made = batch(tmp_path)
@@ -200,23 +203,37 @@ def test_a_report_is_named_by_what_of_the_videos_name_is_harmless(
     made.add(video(tmp_path, name), move)
 
     (row,) = made.rows
-    names = [row.html, row.document]
+    names = [str(row.html), str(row.document)]
     assert names == [f"{stem}-{str(row.source.sha256)[:12]}.{kind}" for kind in ("html", "json")]
-    assert sorted(file.name for file in made.folder.iterdir()) == names
+    assert sorted(file.name for file in made.folder.iterdir()) == sorted([*names, INDEX, LIST])
     assert row.source.name == name.replace("\u202e", "?")
 
 
-def test_the_same_bytes_are_one_report_under_one_name_and_two_under_two(tmp_path: Path, detector: Path) -> None:
-    made, screener = sure(tmp_path / "out", detector)
-
-    for name in ("one/clip.mp4", "two/clip.mp4", "two/other.mp4"):
+def test_the_same_bytes_are_looked_at_once_whatever_they_are_called(tmp_path: Path, detector: Path) -> None:
+    names = ("one/clip.mp4", "two/clip.mp4", "two/other.mp4")
+    made, screener = sure(tmp_path / "out", detector, reason="breaks off")
+    for name in names:
         made.add(video(tmp_path, name), move)
+    later, again = sure(tmp_path / "later", detector)
+    later.add(video(tmp_path, names[0]), move)
+    third, more = sure(tmp_path / "later", detector)
+    third.add(video(tmp_path, names[2]), move)
 
-    assert (screener.screened, made.again) == (["clip.mp4", "other.mp4"], 1)
-    assert [Path(row.source.path).relative_to(tmp_path).as_posix() for row in made.rows] == [
-        "one/clip.mp4", "two/clip.mp4", "two/other.mp4",
-    ]  # fmt: skip
-    assert made.rows[0].html == made.rows[1].html != made.rows[2].html
+    assert (screener.screened, made.again) == (["clip.mp4"], 2)
+    assert [Path(row.source.path).relative_to(tmp_path).as_posix() for row in made.rows] == list(names)
+    assert len({row.html for row in made.rows}) == 1
+    assert (again.screened, more.screened, third.again) == (["clip.mp4"], [], 1)
+
+
+def test_a_link_is_not_followed(tmp_path: Path, detector: Path) -> None:
+    made, screener = sure(tmp_path / "out", detector)
+    (tmp_path / "link.mp4").symlink_to(video(tmp_path, "secret.mp4"))
+
+    made.add(tmp_path / "link.mp4", move)
+
+    (row,) = made.rows
+    assert "is a link" in row.reason and row.source.sha256 is None
+    assert not screener.screened
 
 
 def with_limit(config: Config) -> Config:

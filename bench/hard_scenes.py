@@ -1,0 +1,202 @@
+"""Scenes in which faces are easily left in clear, by kind: people who are there for a moment, cross, lie, stand in the
+dark. Heads of FACEWARDEN_DATA in drawn rooms; nothing of it may be published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import cv2
+import numpy as np
+
+from bench.people import Box, turned, with_head
+from bench.rooms import room
+from operators.arrays import Image
+from operators.shown import Shown
+
+Staged = tuple[Image, tuple[Box, ...]]
+"""A picture, and the boxes of the faces in it."""
+WIDTH, HEIGHT = 1280, 720
+EMPTY = 6
+"""So many frames nobody is there before somebody comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HardScene:
+    """One clip.
+
+    Attributes:
+        rate: frames per second.
+        px: height of its faces.
+    """
+
+    shots: Sequence[Staged]
+    rate: float
+    px: float
+    shown: Shown = field(default_factory=Shown)
+
+
+class Director:
+    """Makes scenes of any kind; the same seed makes the same ones."""
+
+    def __init__(self, people: Sequence[Image], seed: int) -> None:
+        self._people, self.rng = people, np.random.default_rng(seed)
+        self.empty = room(WIDTH, HEIGHT, seed)
+
+    def px(self, low: float = 24, high: float = 160) -> float:
+        """A height of faces, small ones as often as large ones."""
+        return float(np.exp(self.rng.uniform(np.log(low), np.log(high))))
+
+    def place(self, px: float) -> tuple[float, float]:
+        """Somewhere well within the picture."""
+        return float(self.rng.uniform(px, WIDTH - px)), float(self.rng.uniform(px, HEIGHT - px))
+
+    def head(self) -> Image:
+        return self._people[int(self.rng.integers(len(self._people)))]
+
+    def standing(self, px: float, degrees: float = 0) -> Staged:
+        image, box = with_head(self.empty, self.head(), *self.place(px), px, degrees)
+        return image, (box,)
+
+    def walking(self, px: float, step: float, frames: int, degrees: float = 0) -> list[Staged]:
+        """Somebody who goes by so many pixels a frame, and turns round at the edge."""
+        head, (x, y) = self.head(), self.place(px)
+        shots: list[Staged] = []
+        for _ in range(frames):
+            if not px / 2 < x + step < WIDTH - px / 2:
+                step = -step
+            x += step
+            image, box = with_head(self.empty, head, x, y, px, degrees)
+            shots.append((image, (box,)))
+        return shots
+
+    def nobody(self, frames: int = EMPTY) -> list[Staged]:
+        return [(self.empty, ())] * frames
+
+
+def _brief(make: Director) -> HardScene:
+    px, rate = make.px(), float(make.rng.choice([12.5, 25, 30, 60]))
+    there = [make.standing(px)] * int(make.rng.integers(1, 6))
+    return HardScene([*make.nobody(), *there, *make.nobody(3)], rate, px)
+
+
+def _time_lapse(make: Director) -> HardScene:
+    px = make.px(40)
+    return HardScene([make.standing(px) for _ in range(12)], 25, px)
+
+
+def _crossing(make: Director) -> HardScene:
+    px = make.px(26, 112)
+    step = float(make.rng.uniform(0.2, 2)) * WIDTH / 25
+    return HardScene([*make.nobody(2), *make.walking(px, step, 14)], 25, px)
+
+
+def _pan(make: Director) -> HardScene:
+    px, step = make.px(26, 112), int(make.rng.integers(4, 48))
+    street: Image = np.hstack([make.empty, make.empty[:, ::-1]])
+    boxes, shots = [], []
+    for x in range(180, 2 * WIDTH - 180, 260):
+        street, box = with_head(street, make.head(), x, 0.45 * HEIGHT, px)
+        boxes.append(box)
+    for left in range(0, min(14 * step, WIDTH), step):
+        here = tuple((x1 - left, y1, x2 - left, y2) for x1, y1, x2, y2 in boxes if left <= x1 and x2 <= left + WIDTH)
+        shots.append((np.ascontiguousarray(street[:, left : left + WIDTH]), here))
+    return HardScene(shots, 25, px)
+
+
+def _small_walk(make: Director) -> HardScene:
+    px = make.px(24, 36)
+    return HardScene([*make.nobody(), *make.walking(px, 4, 20)], 15, px)
+
+
+def _dim(light: float) -> Callable[[Director], HardScene]:
+    def scene(make: Director) -> HardScene:
+        px = make.px(40)
+        shots = [
+            (np.clip(image * light + make.rng.normal(2.5, 2, image.shape), 0, 255).astype(np.uint8), boxes)
+            for image, boxes in [*make.nobody(3), *make.walking(px, 0.1 * px, 12)]
+        ]
+        return HardScene(shots, 25, px)
+
+    return scene
+
+
+def _dark_cut(make: Director) -> HardScene:
+    px, one, other = make.px(36, 90), make.empty, np.ascontiguousarray(make.empty[:, ::-1])
+    boxes = []
+    for number in range(6):
+        other, box = with_head(other, make.head(), 120 + 200 * number, 300, px)
+        boxes.append(box)
+    dark: list[Image] = [(image * 0.08).astype(np.uint8) for image in (one, other)]
+    return HardScene([*[(dark[0], ())] * 5, *[(dark[1], tuple(boxes))] * 5], 25, px)
+
+
+def _fading_in(make: Director) -> HardScene:
+    px = make.px()
+    (image, boxes), frames, shots = make.standing(px), int(make.rng.integers(8, 32)), []
+    for number in range(frames + 1):
+        part = number / frames
+        mixed = np.asarray(cv2.addWeighted(image, part, make.empty, 1 - part, 0), np.uint8)
+        shots.append((mixed, boxes if part >= 1 / 3 else ()))
+    return HardScene([*make.nobody(3), *shots], 25, px)
+
+
+def _effect(make: Director) -> HardScene:
+    px = make.px(50)
+    shots = make.walking(px, 0.05 * px, 12)
+    image, boxes = shots[6]
+    other = room(WIDTH, HEIGHT, int(make.rng.integers(1000)))
+    effects = 255 - image, cv2.addWeighted(image, 0.5, other, 0.5, 0), image // 5 + 200
+    shots[6] = np.asarray(effects[int(make.rng.integers(3))], np.uint8), boxes
+    return HardScene(shots, 25, px)
+
+
+def _turned(quarters: Sequence[int]) -> Callable[[Director], HardScene]:
+    def scene(make: Director) -> HardScene:
+        px, by = make.px(60), int(make.rng.choice(quarters))
+        shots = [*make.nobody(3), *make.walking(px, 0.05 * px, 12)]
+        return HardScene([turned(image, boxes, by) for image, boxes in shots], 25, px)
+
+    return scene
+
+
+def _leaning(make: Director) -> HardScene:
+    px = make.px(30)
+    shots = make.walking(px, 0.1 * px, 12, float(make.rng.choice([-30, -20, 20, 30])))
+    return HardScene([*make.nobody(3), *shots], 25, px)
+
+
+def _squeezed(make: Director) -> HardScene:
+    px = make.px(60)
+    across, down = ((4, 1), (1, 4), (2, 1))[int(make.rng.integers(3))]
+    shots = []
+    for image, boxes in [*make.nobody(3), *make.walking(px, 0.1 * px, 10)]:
+        stored = cv2.resize(image, (WIDTH // across, HEIGHT // down), interpolation=cv2.INTER_AREA)
+        places = tuple((x1 / across, y1 / down, x2 / across, y2 / down) for x1, y1, x2, y2 in boxes)
+        shots.append((np.asarray(stored, np.uint8), places))
+    return HardScene(shots, 25, px, Shown(sample_aspect=Fraction(across, down)))
+
+
+KINDS: dict[str, Callable[[Director], HardScene]] = {
+    "there for 1 to 5 frames": _brief,
+    "time-lapse": _time_lapse,
+    "crossing": _crossing,
+    "panning camera": _pan,
+    "small, walking in at 15 fps": _small_walk,
+    "fading in": _fading_in,
+    "effect on one frame": _effect,
+    "cut between dark scenes": _dark_cut,
+    "8 % of the light": _dim(0.08),
+    "4 % of the light": _dim(0.04),
+    "leaning by 20 or 30 degrees": _leaning,
+    "lying": _turned((1, 3)),
+    "upside down": _turned((2,)),
+    "samples that are not square": _squeezed,
+}
+
+
+def scenes(people: Sequence[Image], kind: str, count: int, seed: int) -> Iterator[HardScene]:
+    """So many scenes of a kind."""
+    for number in range(count):
+        yield KINDS[kind](Director(people, seed + number))

@@ -1,0 +1,80 @@
+"""The photos among what `facewarden run` is given: masked one by one in this process, without Ray."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from engines import ConfigError, FrameError, StreamError
+from pipeline.commands.console import console, errors, plain
+from pipeline.commands.progress import Bars
+from pipeline.config import Config
+
+if TYPE_CHECKING:
+    from pipeline.live.sources import FoundSources
+    from pipeline.photos.results import PlannedPhoto
+
+PHOTOS = "photos"
+INTERRUPTED = 130
+
+
+def planned_photos(found: FoundSources, output: str | None, config: Config) -> list[PlannedPhoto]:
+    """Where photos go, after what they need has been checked.
+
+    Raises:
+        ConfigError: that cannot be, or the config cannot be run.
+    """
+    if not found.photos:
+        return []
+    from pipeline.live.outputs import is_single
+    from pipeline.live.steps import check
+    from pipeline.photos.results import plan_photos
+
+    if output is not None and is_single(output) and found.videos:
+        raise ConfigError(f"{output}: one output for {len(found.videos) + len(found.photos)} sources; give a folder")
+    check(config)
+    return plan_photos(found.photos, output)
+
+
+def mask_photos(planned: Sequence[PlannedPhoto], config: Config) -> bool:
+    """Masks and writes them, and prints what became of each; true if all were written.
+
+    One that cannot be read, or could not be looked at, is not written.
+
+    Raises:
+        ConfigError, EngineError: the steps do not open.
+    """
+    from pipeline.jail.parent import JailLimits
+    from pipeline.photos.masking import PhotoMasker
+    from pipeline.photos.reading import read_photo
+    from pipeline.photos.results import write_photo
+
+    jail = config.jail
+    limits = JailLimits(jail.memory_mb << 20, jail.timeout_s, jail.max_pixels)
+    table = Table("photo", "faces", "result", title=PHOTOS)
+    written = 0
+    try:
+        with PhotoMasker(config) as masker, Bars() as bars:
+            for number, photo in enumerate(planned):
+                bars.show(PHOTOS, number, len(planned))
+                name = plain(photo.source.name)
+                try:
+                    decoded = read_photo(photo.source, limits)
+                    masked = masker.mask(decoded.image)
+                    write_photo(photo.target, masked.image)
+                except (StreamError, FrameError) as error:
+                    table.add_row(name, "-", f"[red]not written:[/red] {plain(str(error))}")
+                    continue
+                written += 1
+                kept = f" ({masked.kept} kept)" if masked.kept else ""
+                notes = "".join(f"\n{plain(note)}" for note in decoded.notes)
+                table.add_row(name, f"{masked.faces}{kept}", plain(str(photo.target)) + notes)
+    except KeyboardInterrupt:
+        console.print(table)
+        errors.print("stopped; what is written stays")
+        sys.exit(INTERRUPTED)
+    console.print(table)
+    return written == len(planned)

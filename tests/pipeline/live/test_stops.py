@@ -1,0 +1,164 @@
+"""The table of stops in docs/limits.md, row by row: what is on the disk, what the exit code says, what comes next."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.live.verdict_lines import EndLine, read_line
+from tests.clips import Clips, shown
+from tests.pipeline.live.test_live import frames, wait_for_frames
+from tests.pipeline.live.test_run import config
+from tests.rtsp_server import RtspServer
+
+ROOT = Path(__file__).parents[3]
+
+
+class Started:
+    """A run in the background, in a process group of its own."""
+
+    def __init__(self, *arguments: str | Path) -> None:
+        command = [sys.executable, "-m", "pipeline", "run", *map(str, arguments)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, text=True)
+
+    def end(self, number: int | None = None, timeout_s: float = 90) -> tuple[int, str]:
+        """Exit code and all that it has said, after a signal."""
+        if number is not None:
+            self.process.send_signal(number)
+        words, _ = self.process.communicate(timeout=timeout_s)
+        return self.process.returncode, words
+
+    def helpers(self, beginning: str = "") -> list[psutil.Process]:
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if " ".join(process.cmdline()).startswith(beginning):
+                    found.append(process)
+        return found
+
+
+@contextlib.contextmanager
+def started(*arguments: str | Path) -> Iterator[Started]:
+    run = Started(*arguments)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.end(signal.SIGKILL)
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 60) -> None:
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.1)
+
+
+def recordings(folder: Path) -> dict[str, list[int | None]]:
+    """Numbers of the frames in each recording, in the order in which they were begun."""
+    paths = sorted(folder.glob("camera*"), key=lambda path: (path.name.split(".")[0], len(path.name), path.name))
+    return {path.name: shown(path) for path in paths}
+
+
+def in_order(numbers: list[int | None]) -> bool:
+    """Each frame once at most: the camera counts up, and begins anew near 0 when it is opened again."""
+    counted = [number for number in numbers if number is not None]
+    return len(counted) == len(numbers) and all(later > earlier or later < 40 for earlier, later in pairwise(counted))
+
+
+def ledgers(out: Path) -> list[EndLine]:
+    """Of the runs that have reported."""
+    lines = [read_line(line) for line in (out / "verdicts.jsonl").read_text().splitlines()]
+    return [line for line in lines if isinstance(line, EndLine)]
+
+
+@pytest.mark.usefixtures("rtsp_available")
+@pytest.mark.timeout(300)
+def test_a_camera_is_recorded_through_kills_and_ended_by_sigterm_and_sighup(clips: Clips, tmp_path: Path) -> None:
+    clip, out = clips("h264_long_gop"), tmp_path / "out"
+    with RtspServer(play={"door": clip.path}) as camera:
+        arguments = (camera.url("door"), "-o", out / "camera.mp4", "--config", config(tmp_path))
+        with started(*arguments) as run:
+            wait_for_frames(out, 60)
+            (growing,) = recordings(out).items()
+            assert len(growing[1]) > 10
+            for kind in ("ray::IoActor", "ray::Worker"):  # kill -9 of sink, ingest and worker
+                for helper in run.helpers(kind):
+                    helper.kill()
+                wait_for_frames(out, frames(out) + 40)
+            code, words = run.end(signal.SIGTERM)
+        first, (ledger,) = recordings(out), ledgers(out)
+        assert code == (1 if ledger.withheld else 0), words  # what came while there was no worker may be too late
+        assert in_order([n for numbers in first.values() for n in numbers])
+        assert sum(map(len, first.values())) == ledger.shown
+        assert ledger.files == tuple(first)
+        assert not (out / ".facewarden").exists()
+
+        with started(*arguments) as run:
+            wait_for_frames(out, 40)
+            code, words = run.end(signal.SIGHUP)
+        assert code == 0, words
+
+    both = recordings(out)
+    assert len(both) > len(first) and {name: both[name] for name in first} == first
+    assert [ledger.shown for ledger in ledgers(out)] == [
+        sum(map(len, first.values())),
+        sum(len(numbers) for name, numbers in both.items() if name not in first),
+    ]
+
+
+@pytest.mark.timeout(300)
+def test_files_are_left_by_sigterm_and_kill_and_the_same_command_goes_on(clips: Clips, tmp_path: Path) -> None:
+    sources = tmp_path / "in"
+    sources.mkdir()
+    clip = clips("h264_long_gop")
+    (sources / "x.mp4").write_bytes(clip.path.read_bytes())
+    (sources / "x_anonymized.2.mp4").write_bytes(b"a result, and no source")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "x_anonymized.mp4").write_bytes(b"of yesterday")
+    (out / "verdicts.jsonl").write_text("of yesterday\n")
+    arguments = (sources, "-o", out, "--config", config(tmp_path), "--encode", "preset=veryslow")
+
+    with started(*arguments) as run:
+        wait_for_frames(out, 32)
+        left = run.end(signal.SIGTERM)
+    with started(*arguments) as run:
+        wait_until(lambda: len(run.helpers("ray::")) > 1)
+        helpers = run.helpers()
+        run.end(signal.SIGKILL)
+        psutil.wait_procs(helpers, timeout=10)
+        staying = [helper for helper in helpers if helper.is_running() and helper.status() != psutil.STATUS_ZOMBIE]
+    with started(*arguments) as run:
+        code, words = run.end()
+
+    assert left[0] == 128 + signal.SIGTERM and "the same command goes on from here" in left[1]
+    assert not staying
+    assert code == 0, words
+    assert shown(out / "x_2_anonymized.mp4") == list(clip.numbers)
+    assert (out / "x_anonymized.mp4").read_bytes() == b"of yesterday"
+    assert sorted(path.name for path in out.iterdir()) == ["verdicts.jsonl", "x_2_anonymized.mp4", "x_anonymized.mp4"]
+    lines = (out / "verdicts.jsonl").read_text().splitlines()
+    assert lines[0] == "of yesterday" and len(lines) == 1 + len(clip.numbers) + 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Of 2 MB; skipped where nobody may mount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
