@@ -50,17 +50,18 @@ class Engine(Protocol):
     def __call__(self, **inputs: AnyArray) -> Mapping[str, AnyArray]: ...
 
 
-def open_engine(path: Path | str, *, threads: int = 1) -> OpenEngine:
+def open_engine(path: Path | str, *, threads: int = 1, trusted: bool = False) -> OpenEngine:
     """Opens a network; the suffix picks the runtime. An `.onnx` is first compared with its card, if there is one.
 
     Args:
         path: an `.onnx` runs in ONNX Runtime, a `.pt2` in PyTorch, both on the CPU. A `.plan` runs in TensorRT: it
             stands for the plan of the `.onnx` of that name next to it, which is built on first use.
         threads: how many threads one call may use on the CPU.
+        trusted: whoever made the file may run code here, which is what opening a `.pt2` comes to: it holds a pickle.
 
     Raises:
-        EngineError: the file is missing or broken, or is not the one that its card describes; no runtime serves its
-            suffix, or that runtime is not installed.
+        EngineError: the file is missing or broken, is not the one that its card describes, or is a program that is not
+            trusted; no runtime serves its suffix, or that runtime is not installed.
     """
     from engines.runtime import OpenEngine
 
@@ -78,6 +79,10 @@ def open_engine(path: Path | str, *, threads: int = 1) -> OpenEngine:
         require_card(path, content)
         return OpenEngine(path, OrtRuntime(content, file=path, threads=threads))
     if path.suffix == ".pt2":
+        if not trusted:
+            raise EngineError(
+                f"{path}: to open a .pt2 is to run code of whoever made it; use the .onnx, or --trust where you made it"
+            )
         from engines.program import ProgramRuntime
 
         return OpenEngine(path, ProgramRuntime(path, threads=threads))

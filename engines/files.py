@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -18,6 +19,12 @@ def write_whole(path: Path, content: bytes) -> None:
             Path(file.name).replace(path)
         finally:
             Path(file.name).unlink(missing_ok=True)
+
+
+def make_public(path: Path) -> None:
+    """Everybody may read it, and its owner write; nothing happens to a file of somebody else."""
+    with contextlib.suppress(PermissionError):
+        path.chmod(0o644)
 
 
 def sha256_of(content: bytes) -> str:

@@ -252,6 +252,8 @@ def _both(labels: Array) -> bool:
 
 def _draws(groups: Array, draws: int, seed: int) -> Sequence[Array]:
     names, index = np.unique(groups, return_inverse=True)
+    if not len(names):  # nothing was scored, of which there is nothing to draw
+        return []
     rows = np.split(np.argsort(index, kind="stable"), np.cumsum(np.bincount(index))[:-1])
     rng = np.random.default_rng(seed)
     return [np.concatenate([rows[i] for i in rng.integers(0, len(names), len(names))]) for _ in range(draws)]

@@ -7,7 +7,6 @@ model's file), keyword-only ones are options.
 
 from __future__ import annotations
 
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -143,12 +142,12 @@ def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = N
 
 
 def config_folder() -> Path:
-    """The folder with `models.yaml` and `pipelines/`: of the checkout, or of the installed distribution.
+    """The folder with `models.yaml` and `pipelines/`: of the installed distribution, or of the checkout.
 
     Raises:
         ConfigError: neither is there.
     """
-    folders = (INSTALLED / "configs", Path(sysconfig.get_path("data")) / "share/facewarden/configs")
+    folders = (INSTALLED / "pipeline/configs", INSTALLED / "configs")
     for folder in folders:
         if (folder / "models.yaml").is_file():
             return folder

@@ -58,6 +58,7 @@ HOMES = {
 """Libraries and generated code that only some files may know."""
 
 READS_ENVIRONMENT = {
+    "pipeline/models/indexes.py": "pip and uv are set up by it, where no file says so",
     "pipeline/models/catalog.py": "where the user's cache of models is",
     "pipeline/commands/run.py": "a password must not stand on the command line",
     "pipeline/live/ray_session.py": "Ray takes its token, its mode and its addresses from nowhere else",

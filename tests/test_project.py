@@ -23,7 +23,14 @@ def test_every_package_of_the_tree_is_shipped() -> None:
     ]
 
     assert len(in_tree) > 3
-    assert sorted(PYPROJECT["tool"]["setuptools"]["packages"]) == sorted(in_tree)
+    assert sorted(PYPROJECT["tool"]["setuptools"]["packages"]) == sorted([*in_tree, "pipeline.configs"])
+
+
+def test_every_config_is_shipped() -> None:
+    shipped = PYPROJECT["tool"]["setuptools"]["package-data"]["pipeline.configs"]
+
+    for file in (path for path in (ROOT / "configs").rglob("*") if path.is_file()):
+        assert any(file.match(f"configs/{pattern}") for pattern in shipped), file
 
 
 def test_the_changelog_tells_of_this_version() -> None:

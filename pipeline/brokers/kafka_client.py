@@ -89,7 +89,7 @@ SECURITY = (
     "sasl_plain_username",
     "sasl_plain_password",
 )
-NUMBERS = ("partitions", "replication", "packets_retention_ms", "session_timeout_ms")
+NUMBERS = ("partitions", "replication", "packets_retention_ms", "masked_retention_ms", "session_timeout_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,7 @@ class Settings:
         topic_prefix: of every topic, group and transactional id.
         partitions, replication: of topics that are created; all topics of a prefix have as many partitions.
         packets_retention_ms: after which unmasked packets are deleted, processed or not.
+        masked_retention_ms: after which results are: the longest that a file may take, and a recorder be away.
         compression_type: gzip, snappy, lz4 or zstd; off by default, because packets are compressed video.
         session_timeout_ms: how long a silent member keeps its streams; by default, clusters allow 6 s and more.
         security: TLS and SASL options of the client library, under their own names.
@@ -111,6 +112,7 @@ class Settings:
     partitions: int = 4
     replication: int = 1
     packets_retention_ms: int = 3_600_000
+    masked_retention_ms: int = 2 * 86_400_000
     session_timeout_ms: int = 10_000
     compression_type: str | None = None
     security: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -260,7 +262,9 @@ def make_topics(settings: Settings) -> int:
         "min.cleanable.dirty.ratio": "0.1",
     }
     short = {"retention.ms": str(settings.packets_retention_ms), "segment.ms": "600000"}
-    configs = {topic: {**size, **(short if topic == PACKETS else {})} for topic in LOG_TOPICS}
+    # By age alone: a limit by bytes would cut off the beginning of what is not written yet.
+    kept_days = {"retention.ms": str(settings.masked_retention_ms), "retention.bytes": "-1"}
+    configs = {topic: {**size, **(short if topic == PACKETS else kept_days)} for topic in LOG_TOPICS}
     configs |= {topic: {**size, **kept} for topic in COMPACTED_TOPICS}
     names = {settings.topic(topic): config for topic, config in configs.items()}
     with translated("creating topics"):

@@ -74,6 +74,7 @@ def compare_engines(
         Path | None, typer.Option(help=".npz with an array for each input; drawn by chance if not given.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of drawn inputs.")] = 0,
+    trust: Annotated[bool, typer.Option(help="Open a .pt2, which may run code of whoever made it.")] = False,
 ) -> None:
     """Runs two engines on the same inputs; fails when they differ by more than the card of the first allows.
 
@@ -86,7 +87,7 @@ def compare_engines(
         cards = [read_card(file) for file in (first, second)]
         coarser = max(cards, key=lambda card: PRECISIONS.index(card.precision))
         tolerance = cards[0].tolerance.get(coarser.precision)
-        a, b = open_engine(first), open_engine(second)
+        a, b = (open_engine(file, trusted=trust) for file in (first, second))
         given = [_read_inputs(inputs)] if inputs else draw_inputs(a.inputs, shapes=cards[0].usual_shapes, seed=seed)
         found = compare(a, b, given, tolerance or EXACTLY)
     table = Table("output", "largest difference", "largest value", "of what is allowed", "")

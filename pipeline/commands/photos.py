@@ -48,6 +48,7 @@ def mask_photos(planned: Sequence[PlannedPhoto], config: Config) -> bool:
         ConfigError, EngineError: the steps do not open.
     """
     from pipeline.jail.parent import JailLimits
+    from pipeline.live.sources import one_line
     from pipeline.photos.masking import PhotoMasker
     from pipeline.photos.reading import read_photo
     from pipeline.photos.results import write_photo
@@ -60,7 +61,7 @@ def mask_photos(planned: Sequence[PlannedPhoto], config: Config) -> bool:
         with PhotoMasker(config) as masker, Bars() as bars:
             for number, photo in enumerate(planned):
                 bars.show(PHOTOS, number, len(planned))
-                name = plain(photo.source.name)
+                name = plain(one_line(photo.source.name))
                 try:
                     decoded = read_photo(photo.source, limits)
                     masked = masker.mask(decoded.image)
@@ -71,7 +72,7 @@ def mask_photos(planned: Sequence[PlannedPhoto], config: Config) -> bool:
                 written += 1
                 kept = f" ({masked.kept} kept)" if masked.kept else ""
                 notes = "".join(f"\n{plain(note)}" for note in decoded.notes)
-                table.add_row(name, f"{masked.faces}{kept}", plain(str(photo.target)) + notes)
+                table.add_row(name, f"{masked.faces}{kept}", plain(one_line(str(photo.target))) + notes)
     except KeyboardInterrupt:
         console.print(table)
         errors.print("stopped; what is written stays")

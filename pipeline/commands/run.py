@@ -209,6 +209,8 @@ def _draw(started: Any, signals: StopSignals) -> None:
 
 def _print_outcomes(started: Any) -> bool:
     """Prints the table of the run; true if everything came out whole."""
+    from pipeline.live.sources import one_line
+
     table = Table(title="streams", show_lines=False)
     for name in ("stream", "packets", "shown", "not shown", "withheld", "faces", "tracks", "fps", "CPU-ms/frame"):
         table.add_column(name, justify="left" if name == "stream" else "right", no_wrap=name == "stream")
@@ -246,7 +248,7 @@ def _print_outcomes(started: Any) -> bool:
         if outcome.notes:
             errors.print(f"{name}: {plain('; '.join(outcome.notes))}", highlight=False, soft_wrap=True)
         for file in outcome.files:
-            console.print(plain(file), highlight=False, soft_wrap=True)
+            console.print(plain(one_line(file)), highlight=False, soft_wrap=True)
     console.print(plain(str(started.verdicts)), highlight=False, soft_wrap=True)
     return complete
 

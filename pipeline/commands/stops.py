@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -32,7 +32,7 @@ class StopSignals:
 
     Args:
         ask: is called for each signal; true where the work then ends in an orderly way by itself, else it is left by
-            `Stopped`.
+            a KeyboardInterrupt, for nothing else comes through Ray, which is made a `Stopped` where it is exited.
         ctrl_c: answer Ctrl-C too.
     """
 
@@ -40,6 +40,7 @@ class StopSignals:
         self._ask = ask
         self._numbers = [*ENDING, signal.SIGINT] if ctrl_c else [*ENDING]
         self._before: dict[int, Any] = {}
+        self._left_by = 0
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -50,9 +51,13 @@ class StopSignals:
             self.hold()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._left_by and isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise Stopped(self._left_by) from error
 
     def hold(self) -> None:
         """Takes the signals back, from libraries that install handlers of their own."""
@@ -61,4 +66,5 @@ class StopSignals:
 
     def _answer(self, number: int, _: FrameType | None) -> None:
         if not self._ask():
-            raise Stopped(number)
+            self._left_by = number
+            raise KeyboardInterrupt

@@ -20,7 +20,6 @@ LONGEST_NAME = 255
 SPARE = 48
 """Of these, so many are left to what others put around a name: numbers, the time, the mark of an unfinished file."""
 
-
 NAME = "{name}"
 """Within an output: the name of each source, which makes one of several."""
 
@@ -80,7 +79,7 @@ def plan(
         target = own.get(stream) or (
             _filled(str(output), stem, jobs)
             if single
-            else str(_free_name(url, stem, live, output, taken, replaces=replaces))
+            else str(_free_name(url, stem, live, output, taken, None if replaces else read))
         )
         if Path(target).resolve() in read:
             raise ConfigError(f"{shown_name(target)}: would overwrite a source; choose another output")
@@ -136,13 +135,17 @@ def is_single(output: str) -> bool:
     return bool(LIVE.match(output)) or (named.suffix.lower() in MEDIA_SUFFIXES and not named.is_dir())
 
 
-def _free_name(url: str, stem: str, live: bool, output: str | None, taken: set[Path], *, replaces: bool) -> Path:
+def _free_name(url: str, stem: str, live: bool, output: str | None, taken: set[Path], read: set[Path] | None) -> Path:
     folder = Path(output) if output is not None else Path.cwd() if live else Path(url).parent
     suffix = Path(url).suffix.lower()
     suffix = suffix if suffix in (".mp4", ".mov", ".mkv") else ".mp4"
     stem = cut_to_bytes(stem, LONGEST_NAME - SPARE - len(ANONYMIZED + suffix))
     names = (folder / f"{stem}{f'_{n}' if n > 1 else ''}{ANONYMIZED}{suffix}" for n in itertools.count(1))
-    return next(name for name in names if name.resolve() not in taken and (replaces or not os.path.lexists(name)))
+    return next(
+        name
+        for name in names
+        if name.resolve() not in taken and (read is None or name.resolve() in read or not os.path.lexists(name))
+    )
 
 
 def store_whole(path: Path, text: str) -> None:
@@ -215,8 +218,7 @@ def add_reports(parts: Sequence[Path], whole: Path, journal: Path) -> None:
 
 
 def _already_added(parts: Sequence[Path], file: IO[bytes], begin: int) -> int:
-    """How many bytes of the reports stand at `begin`. Where others added theirs after lines that were cut off, only
-    whole lines count."""
+    """How many bytes of the reports stand at `begin`; only whole lines where others have added theirs after them."""
     size, at, line = file.seek(0, os.SEEK_END), begin, begin
     for chunk in _chunks(parts, 0):
         file.seek(at)

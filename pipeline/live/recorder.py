@@ -25,8 +25,8 @@ from pipeline.media import DiskError, Recording, cut_recording, is_finished
 from pipeline.wire import End, Head, Packet, StreamRecord
 
 STORE_S = 1.0
-ROOM_BYTES = 4 << 20
-"""With less than that a disk counts as full."""
+ROOM_BYTES, ROOM_SHARE = 4 << 20, 8
+"""With less than that, and less than an eighth of it, a disk counts as full."""
 ROOM_PAUSE_S = 1.0
 PATIENCE_S = 5.0
 """For how long a recorder that is told to end waits for room."""
@@ -232,7 +232,7 @@ class Recorder:
         while True:
             time.sleep(ROOM_PAUSE_S)
             ended_s += ROOM_PAUSE_S * self._stopping()
-            if free_bytes(self._path.parent) >= ROOM_BYTES and ended_s <= PATIENCE_S:
+            if has_room(self._path.parent) and ended_s <= PATIENCE_S:
                 return
             if ended_s > PATIENCE_S:
                 raise StreamError(
@@ -240,10 +240,10 @@ class Recorder:
                 )
 
 
-def free_bytes(folder: Path) -> int:
-    """That this user may still write there."""
+def has_room(folder: Path) -> bool:
+    """Whether it is worth while to begin a file there."""
     status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
+    return status.f_bavail * status.f_frsize >= min(ROOM_BYTES, status.f_blocks * status.f_frsize // ROOM_SHARE)
 
 
 def dated(path: Path, received_us: int) -> Path:

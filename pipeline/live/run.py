@@ -50,6 +50,9 @@ from pipeline.wire import End, IngestState, Ledger
 
 log = logging.getLogger(__name__)
 
+PLAN = "plan.json"
+"""In the work folder: which names of results are this run's own, for its next life."""
+
 
 @dataclass(slots=True)
 class StreamOutcome:
@@ -79,6 +82,23 @@ class StreamOutcome:
     def blank(self) -> bool:
         """Nothing of it can be seen: every frame that was shown is one cover."""
         return bool(self.ledger.shown) and self.ledger.covered_whole >= self.ledger.shown
+
+    def take(self, kind: str, result: object) -> bool:
+        """What a call has brought; true if it says how the stream ended."""
+        if kind == "ingest" and result:
+            self.denied = True
+        if kind != "sink" or not isinstance(result, Written):
+            return False
+        end = End.FromString(result.end)
+        self.files, self.ledger = result.files, end.ledger
+        self.reason = self.reason or end.reason or result.reason
+        return True
+
+    def fail(self, kind: str, cause: StreamError) -> bool:
+        """As `take`, of a call that failed."""
+        self.reason = self.reason or str(cause)
+        self.kept |= kind == "sink"
+        return True
 
     @property
     def summary(self) -> str:
@@ -132,7 +152,7 @@ class Run:
         self.config = config = with_absolute_files(config)
         folder = output_folder(sources, target)
         self.folder = WorkFolder(folder, named, output, config)
-        planned = self.folder.path / "plan.json"
+        planned = self.folder.path / PLAN
         own = json.loads(planned.read_text()) if self.folder.resumed and planned.exists() else {}
         self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own)
         self._overwrite = overwrite
@@ -178,7 +198,8 @@ class Run:
                 self.folder.make()  # not before: where Ray does not start, nothing is left
                 claims = NameClaims(Path(job.output) for job in self.jobs if job.is_result)
                 ends.callback(claims.release)
-                self._store_plan()
+                outputs = {job.source.stream: job.output for job in self.jobs if job.is_result}
+                store_whole(self.folder.path / PLAN, json.dumps(outputs))
                 broker = open_broker(self._url, **self._options)
                 opened = True
                 ends.callback(broker.close)
@@ -205,7 +226,8 @@ class Run:
                 with watch:
                     yield from self._drive(actors, watch)
                 actors.last_events()
-                self._read_notes(broker)
+                for outcome in self.outcomes:
+                    outcome.notes = notes_of(broker, outcome.job.source.stream)
                 if not self.denied:
                     self._report()
         except RayError as error:
@@ -216,10 +238,10 @@ class Run:
         finally:
             if not working and not self.folder.resumed:
                 if opened:
-                    self._erase()
+                    erase(self._url, self._options, self.jobs, alone=self._alone)
                 self.folder.abandon()
         if not any(outcome.kept for outcome in self.outcomes):
-            self._erase()
+            erase(self._url, self._options, self.jobs, alone=self._alone)
             self.folder.remove()
 
     def _drive(self, actors: Actors, watch: ProgressWatch) -> Iterator[list[StreamProgress]]:
@@ -229,7 +251,7 @@ class Run:
         ended = 0
         while queue or calls:
             while queue and len({number for _, number in calls.values()}) < self._width:
-                calls |= self._submit(actors.io, queue.popleft())
+                calls |= self._begin(actors.io, queue.popleft())
             if not calls:  # what was next could not be begun
                 continue
             finished, _ = ray.wait(list(calls), num_returns=len(calls), timeout=TICK_S)
@@ -247,14 +269,13 @@ class Run:
         self._stall.hear(event)
         self.events.add(event)
 
-    def _store_plan(self) -> None:
-        """Which names are this run's own, for its next life."""
-        outputs = {job.source.stream: job.output for job in self.jobs if job.is_result}
-        store_whole(self.folder.path / "plan.json", json.dumps(outputs))
+    def _part(self, number: int) -> Path:
+        """The reports of one stream, until they are added to those of all."""
+        return self.folder.path / f"{number:04d}.jsonl"
 
     def _report(self) -> None:
         """Adds the reports of all streams to what other runs have reported."""
-        parts = [self.folder.path / f"{number:04d}.jsonl" for number in range(len(self.jobs))]
+        parts = [self._part(number) for number in range(len(self.jobs))]
         journal = self.folder.path / "reported"
         if not journal.exists():
             for outcome, part in zip(self.outcomes, parts, strict=True):
@@ -275,60 +296,67 @@ class Run:
         """How many jobs are under way at once: all cameras, and a few files."""
         return self.config.ingest_limit + sum(job.source.live for job in self.jobs)
 
-    def _submit(self, io_actor: Any, number: int) -> dict[Any, tuple[str, int]]:
-        job = self.jobs[number]
-        stream = job.source.stream
+    def _begin(self, io_actor: Any, number: int) -> dict[Any, tuple[str, int]]:
+        job, part = self.jobs[number], self._part(number)
         if not LIVE.match(job.output) and (refused := unwritable(Path(job.output).parent)):
             self.outcomes[number].reason = refused
-            (self.folder.path / f"{number:04d}.jsonl").touch()
+            part.touch()
             return {}
-        part = str(self.folder.path / f"{number:04d}.jsonl")
-        if LIVE.match(job.output):
-            sink = io_actor.push.remote(stream, job.output, shown_name(job.output))
-        elif job.is_result:
-            sink = io_actor.write_file.remote(stream, job.output, overwrite=self._overwrite)
-        else:
-            sink = io_actor.record.remote(stream, job.output)
-        return {
-            io_actor.ingest.remote(job.source): ("ingest", number),
-            sink: ("sink", number),
-            io_actor.write_verdicts.remote(stream, part, job.source.shown): ("verdicts", number),
-        }
+        asked = calls_for(io_actor, job, str(part), overwrite=self._overwrite)
+        return {call: (kind, number) for kind, call in asked.items()}
 
     def _collect(self, call: Any, kind: str, number: int) -> None:
         outcome = self.outcomes[number]
         try:
-            result = ray.get(call)
+            ended = outcome.take(kind, ray.get(call))
         except RayError as error:
             cause = getattr(error, "cause", None)
             if not isinstance(cause, StreamError) or isinstance(cause, BrokerRefused):
                 raise
-            outcome.reason = outcome.reason or str(cause)
-            outcome.kept |= kind == "sink"
-            self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
-            return
-        if kind == "ingest" and result:
-            outcome.denied = True
-        if kind == "sink" and isinstance(result, Written):
-            end = End.FromString(result.end)
-            outcome.files, outcome.ledger = result.files, end.ledger
-            outcome.reason = outcome.reason or end.reason or result.reason
+            ended = outcome.fail(kind, cause)
+        if ended:
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
 
-    def _read_notes(self, broker: Broker) -> None:
-        """What ingest found in each source that is not carried."""
-        for outcome in self.outcomes:
-            read = broker.latest(INGEST, outcome.job.source.stream)
-            outcome.notes = tuple(IngestState.FromString(read).head.notes) if read else ()
 
-    def _erase(self) -> None:
-        try:
-            with contextlib.closing(open_broker(self._url, **self._options)) as broker:
-                if self._alone:
-                    broker.erase()
-                else:
-                    for job in self.jobs:
-                        for name in (job.source.stream, *state_names(job.source.stream)):
-                            broker.drop(name)
-        except BrokerError as error:
-            log.warning("what was stored on the way could not be deleted: %s", error)
+def calls_for(io_actor: Any, job: PlannedStream, part: str, *, overwrite: bool) -> dict[str, Any]:
+    """What is asked of the actor that reads and writes, for one stream: its answers, by what they are about.
+
+    Args:
+        part: the file for its reports.
+    """
+    stream = job.source.stream
+    if LIVE.match(job.output):
+        sink = io_actor.push.remote(stream, job.output, shown_name(job.output))
+    elif job.is_result:
+        sink = io_actor.write_file.remote(stream, job.output, overwrite=overwrite)
+    else:
+        sink = io_actor.record.remote(stream, job.output)
+    return {
+        "ingest": io_actor.ingest.remote(job.source),
+        "sink": sink,
+        "verdicts": io_actor.write_verdicts.remote(stream, part, job.source.shown),
+    }
+
+
+def erase(url: str, options: Mapping[str, str], jobs: Sequence[PlannedStream], *, alone: bool) -> None:
+    """Deletes what was stored on the way.
+
+    Args:
+        alone: nobody else uses this broker, or these topics.
+    """
+    try:
+        with contextlib.closing(open_broker(url, **options)) as broker:
+            if alone:
+                broker.erase()
+            else:
+                for job in jobs:
+                    for name in (job.source.stream, *state_names(job.source.stream)):
+                        broker.drop(name)
+    except BrokerError as error:
+        log.warning("what was stored on the way could not be deleted: %s", error)
+
+
+def notes_of(broker: Broker, stream: str) -> tuple[str, ...]:
+    """What ingest found in a source that is not carried, a sentence each."""
+    read = broker.latest(INGEST, stream)
+    return tuple(IngestState.FromString(read).head.notes) if read else ()

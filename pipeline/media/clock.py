@@ -13,8 +13,9 @@ from fractions import Fraction
 
 from pipeline.wire import Head, Packet, fraction
 
-JUMP_S, BACK_S = 10.0, 1.0
-"""A clock that may jump has jumped when it steps further forward, or any clock when it steps further back."""
+JUMP_S, BACK_S, LOST_S = 10.0, 1.0, 86_400.0
+"""A clock that may jump has jumped when it steps further forward, any clock when it steps further back, or forward by a
+day: no recording rests for so long, but broken files say so."""
 USUAL_RATE = Fraction(25)
 USUAL_BASE = Fraction(1, 90_000)
 """Of a source that states no rate, or no time base."""
@@ -129,7 +130,7 @@ class FrameClock:
         jumped = False
         if before is not None:
             step_s = float((pts - before) * self.base)
-            jumped = step_s < -BACK_S or (self._may_jump and step_s > JUMP_S)
+            jumped = step_s < -BACK_S or step_s > (JUMP_S if self._may_jump else LOST_S)
             if step_s <= 0 and not jumped:
                 pts = before + 1  # two pictures at one instant: the later one shows a tick later
         self._last_pts = pts

@@ -34,6 +34,8 @@ THRIFTY = {"rc-lookahead": "0", "bf": "0", "refs": "1"}
 """A dozen pictures."""
 _OURS = frozenset({"flags", "forced-idr", "threads", "thread_type", "color_range", "colorspace", "max_pixels"})
 _LIMITED, _FULL = 1, 2
+_FIRST_PTS = -(1 << 62)
+"""Time stamps further from zero leave no room to count with."""
 _RGB, _BT601 = 0, 6
 
 
@@ -76,6 +78,7 @@ class Encoder:
         self.color = _encoded_color(head)
         self._time_base = fraction(head.time_base)
         self._durations: dict[int, int] = {}
+        self._last_pts: int | None = None
         self._frame: VideoFrame | None = None
 
         codec = cast(VideoCodecContext, av.CodecContext.create(encoder, "w"))
@@ -127,6 +130,9 @@ class Encoder:
         if (picture.width, picture.height, picture.format.name) != (self.width, self.height, self.format.name):
             got = f"{picture.width}x{picture.height} {picture.format.name}"
             raise FrameError(f"encoder of {self.width}x{self.height} {self.format.name}: got {got}; open a new one")
+        if not _FIRST_PTS < pts < -_FIRST_PTS or (self._last_pts is not None and pts <= self._last_pts):
+            raise FrameError(f"{self._codec.name}: expected a time stamp that grows, got {pts} after {self._last_pts}")
+        self._last_pts = pts
         frame = self._filled(picture)
         frame.pts, frame.time_base = pts, self._time_base
         frame.pict_type = PictureType.I if key else PictureType.NONE

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, HttpUrl, ValidationError, model_validator
@@ -19,17 +20,26 @@ from pipeline.config import INSTALLED, Step, config_folder
 
 
 class ModelSource(Section):
-    """Where a model's bytes can be had: the maker's `url`, or the `member` of a Python `package`, name==version."""
+    """Where a model's bytes can be had: the maker's `url`, or the `member` of an `archive` of a Python `package`,
+    name==version. The archive is known by its hash, so that nothing of another one is ever used."""
 
     url: HttpUrl | None = None
-    package: Annotated[str, Field(pattern=r"^[\w.-]+==[\w.]+$")] | None = None
-    member: str | None = None
+    package: Annotated[str, Field(pattern=r"^([\w.-]+==[\w.]+)?$")] = ""
+    archive: Annotated[str, Field(pattern=r"^([\w.-]+\.(whl|zip|tar\.gz))?$")] = ""
+    archive_sha256: Sha256 | Literal[""] = ""
+    member: str = ""
 
     @model_validator(mode="after")
     def _one_kind(self) -> ModelSource:
-        if (self.url is None) == (self.package is None) or (self.package is None) != (self.member is None):
-            raise ValueError("expected either url, or package with member")
+        about_package = [bool(value) for value in (self.package, self.archive, self.archive_sha256, self.member)]
+        if any(about_package) != all(about_package) or any(about_package) == (self.url is not None):
+            raise ValueError("expected either url, or package with archive, archive_sha256 and member")
         return self
+
+    @property
+    def name(self) -> str:
+        """Of the package, as indexes call it: `face_models==1.0` is at `face-models`."""
+        return re.sub(r"[-_.]+", "-", self.package.partition("==")[0]).lower()
 
     def __str__(self) -> str:
         return str(self.url or self.package)
@@ -57,6 +67,7 @@ class Model(Section):
     licence: str
     sha256: Sha256
     bytes: Annotated[int, Field(gt=0)]
+    training: bool = False
     sources: Annotated[list[ModelSource], Field(min_length=1)]
     patch: Patch | None = None
     card: dict[str, Any] = Field(default_factory=dict)
@@ -88,14 +99,12 @@ def cache_folder() -> Path:
     """Where models are kept: FACEWARDEN_CACHE, or `~/.cache/facewarden/models`.
 
     Raises:
-        ConfigError: neither is known, as for the accounts of containers.
+        ConfigError: this account has no home folder, and none is named.
     """
-    if given := os.environ.get("FACEWARDEN_CACHE"):
-        return Path(given)
     try:
-        return Path.home() / ".cache/facewarden/models"
+        return Path(os.environ.get("FACEWARDEN_CACHE") or Path.home() / ".cache/facewarden/models")
     except RuntimeError as error:
-        raise ConfigError("this account has no home folder; set FACEWARDEN_CACHE to the folder of models") from error
+        raise ConfigError("no home folder for the models; name one by FACEWARDEN_CACHE") from error
 
 
 def list_models() -> list[Model]:
@@ -130,10 +139,12 @@ def whole_file_of(model: str) -> Path:
     card, where it has one. Nothing of it is remembered, for a file may change between two looks at it.
 
     Raises:
-        ConfigError: as `find_model`, or the file is not the one that the list means.
+        ConfigError: as `find_model`, the file is not the one that the list means, or it is a `.pt2`, which holds code.
         EngineError: the file is not the one that its card describes, or the card is damaged.
     """
     file = file_of(model)
+    if file.suffix == ".pt2":
+        raise ConfigError(f"{file}: a .pt2 may run code of whoever made it, and is not run on videos; use its .onnx")
     base, _, precision = ("", "", "") if is_file(model) else model.partition(".")
     wanted = pick([base])[0].sha256 if base else ""
     if base and not precision:

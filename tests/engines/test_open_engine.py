@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,7 @@ def test_a_file_that_is_not_there_is_named(asked: str, missing: str, tmp_path: P
 
 
 def test_the_suffix_picks_the_runtime(tmp_path: Path) -> None:
-    onnx, program = open_engine(str(write_onnx(tmp_path))), open_engine(write_program(tmp_path))
+    onnx, program = open_engine(str(write_onnx(tmp_path))), open_engine(write_program(tmp_path), trusted=True)
 
     assert isinstance(onnx._runtime, OrtRuntime)
     assert type(program._runtime).__name__ == "ProgramRuntime"
@@ -69,3 +71,24 @@ def test_weights_may_lie_in_a_file_next_to_the_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [ConfigError, EngineError, FrameError, StreamError])
 def test_each_error_has_a_fate_of_its_own(error: type[FacewardenError]) -> None:
     assert error.__bases__ == (FacewardenError,)
+
+
+def test_a_program_of_a_stranger_runs_no_code(tmp_path: Path) -> None:
+    """As PyTorch writes it, with a pickle inside that leaves a mark when it is read."""
+    ran, program = tmp_path / "ran", tmp_path / "net.pt2"
+    with zipfile.ZipFile(program, "w") as archive:
+        for name in ("archive_format", "version", "data.pkl", "serialized_state_dict.pt", "net/data.pkl"):
+            archive.writestr(name, pickle.dumps(_Mark(str(ran))))
+
+    with pytest.raises(EngineError, match=r"net\.pt2: to open a \.pt2 is to run code .*; use the \.onnx, or --trust"):
+        open_engine(program)
+
+    assert not ran.exists()
+
+
+class _Mark:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return open, (self.path, "w")

@@ -275,3 +275,12 @@ def test_clips_are_means_of_what_is_known() -> None:
     assert names.tolist() == ["a", "b", "c"]
     np.testing.assert_allclose(means, [0.5, 0.3, np.nan])
     assert counts.tolist() == [1, 1, 3]
+
+
+def test_nothing_that_was_scored_has_no_interval() -> None:
+    nothing = np.zeros(0)
+
+    figure = metrics.interval(metrics.auc, nothing, nothing, nothing, draws=5)
+    more = metrics.gain(metrics.auc, nothing, nothing, nothing, nothing, draws=5)
+
+    assert np.isnan([figure.value, figure.low, figure.high, more.value, more.low, more.high]).all()

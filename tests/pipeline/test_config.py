@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from engines import ConfigError
 from pipeline import config as module
-from pipeline.config import Config, config_folder, load
+from pipeline.config import Config, JailSection, config_folder, load
 
 STEPS = [{"use": "detect.zones"}]
 
@@ -156,17 +156,20 @@ def test_a_config_does_not_change() -> None:
         load().backlog = 3  # type: ignore[misc]
 
 
-def test_configs_lie_in_the_checkout_or_where_the_distribution_was_installed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_configs_lie_in_the_checkout_or_in_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert config_folder() == Path(module.__file__).parents[1] / "configs"
 
-    monkeypatch.setattr(module, "INSTALLED", tmp_path / "site-packages")
-    monkeypatch.setattr("sysconfig.get_path", lambda _name: str(tmp_path))
-    with pytest.raises(ConfigError, match=r"no models\.yaml in .*site-packages/configs or .*; install"):
+    monkeypatch.setattr(module, "INSTALLED", tmp_path)
+    with pytest.raises(ConfigError, match=r"no models\.yaml in .*pipeline/configs or .*/configs; install"):
         config_folder()
-    shared = tmp_path / "share" / "facewarden" / "configs"
-    shared.mkdir(parents=True)
-    (shared / "models.yaml").touch()
+    for folder in ("configs", "pipeline/configs"):  # the first may be somebody else's
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "models.yaml").touch()
 
-    assert config_folder() == shared
+    assert config_folder() == tmp_path / "pipeline/configs"
+
+
+def test_the_jail_is_limited_as_the_config_says() -> None:
+    limits = JailSection(memory_mb=300, timeout_s=3, max_pixels=1000).limits
+
+    assert (limits.memory_bytes, limits.timeout_s, limits.max_pixels) == (300 << 20, 3, 1000)

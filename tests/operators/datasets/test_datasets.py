@@ -311,4 +311,4 @@ def test_a_set_is_named_from_the_root(tmp_path: Path, monkeypatch: pytest.Monkey
     trees.faceforensics(tmp_path / "set", PAIRS)
     monkeypatch.chdir(tmp_path)
 
-    assert find_set("set").folder == tmp_path / "set"
+    assert find_set("set", kinds=["Deepfakes"]).folder == tmp_path / "set"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -277,3 +278,20 @@ def test_what_cannot_be_meant_is_refused(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=expected):
         open_broker(url, **options)
+
+
+def test_a_group_leaves_the_streams_of_others_alone(place: Place) -> None:
+    """Two runs in the same topics: each gets its own, and neither's end takes from the other."""
+    writer = place.writer()
+    broker = place.broker()
+    for number in range(3):
+        for stream in ("r1.a", "r2.a", "r1.b", "r2.b"):
+            writer.write(stream, messages(b"%s %d" % (stream.encode(), number)), b"")
+    with closing(broker.member("one", "one.0", streams="r1.")) as one:
+        mine = collect(one.poll, 6)
+        one.commit("r1.a", [], b"state", resume_offset=mine[-1].next_offset, ended=True)
+        assert {record.stream for record in mine} == {"r1.a", "r1.b"}
+    with closing(broker.member("two", "two.0", streams="r2.")) as two:
+        theirs = collect(two.poll, 6)
+
+    assert sorted(values(theirs)) == sorted(b"r2.%s %d" % (name, n) for name in (b"a", b"b") for n in range(3))

@@ -9,6 +9,9 @@ from typer.testing import CliRunner, Result
 
 from pipeline.commands.app import app
 from pipeline.commands.console import WRONG, console
+from pipeline.config import config_folder, load
+from pipeline.judging.panel import MODELS
+from pipeline.models.catalog import list_models, models_of
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +30,17 @@ def rows(done: Result) -> list[list[str]]:
 
 def test_the_list_says_what_is_here(small_models: Path) -> None:
     (small_models / "face_landmarker.task").unlink()
+    (small_models / "centerface.onnx").write_bytes(b"centerfac")
 
     done = models("list")
 
     assert done.exit_code == 0
     assert rows(done) == [
-        ["centerface", "a test", "CC0-1.0", "0.0", "yes"],
+        ["centerface", "a test", "CC0-1.0", "0.0", "damaged"],
         ["face_landmarker", "a test", "CC0-1.0", "0.0", "-"],
     ]
+    (small_models / "centerface.onnx").write_bytes(b"centerface")
+    assert rows(models("list"))[0][-1] == "yes"
 
 
 def test_pulling_prints_where_the_models_are(small_models: Path) -> None:
@@ -52,12 +58,29 @@ def test_all_models_are_pulled_on_demand(small_models: Path) -> None:
     assert sorted(done.stdout.splitlines()) == sorted(map(str, small_models.glob("*.[ot]*")))
 
 
-@pytest.mark.usefixtures("small_models")
-def test_without_a_name_the_models_of_the_default_config_are_pulled() -> None:
-    """Of which only one is known here."""
+def test_without_a_name_all_that_commands_need_is_pulled(small_models: Path) -> None:
     done = models("pull")
 
-    assert done.exit_code == WRONG and "no model 'yunet'; known: centerface, face_landmarker" in done.stderr
+    assert sorted(done.stdout.splitlines()) == sorted(map(str, small_models.glob("*.[ot]*")))
+
+
+def test_one_call_brings_what_the_packaged_configs_need() -> None:
+    """And keep-lists, which no config names: only trainings need more."""
+    folder = config_folder() / "pipelines"
+    needed = {name for file in folder.glob("*.yaml") for name in models_of(load(file).steps)}
+    needed |= {"face_descriptor", "face_points", *MODELS}
+
+    assert needed == {model.name for model in list_models() if not model.training}
+
+
+def test_models_are_pulled_from_a_folder(small_models: Path, tmp_path: Path) -> None:
+    brought = tmp_path / "brought"
+    small_models.rename(brought)
+
+    done = models("pull", "--from", str(brought))
+
+    assert done.exit_code == 0
+    assert (small_models / "centerface.onnx").read_bytes() == b"centerface"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from engines import ConfigError
-from pipeline.live.outputs import UnfinishedRun, add_reports, is_single, output_folder, plan, unwritable
+from pipeline.live.outputs import (
+    UnfinishedRun,
+    add_reports,
+    is_single,
+    output_folder,
+    plan,
+    store_whole,
+    unwritable,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,10 +79,8 @@ def test_no_source_is_overwritten(tmp_path: Path) -> None:
     for name in ("x.mp4", "x_anonymized.mp4"):
         (tmp_path / name).touch()
 
-    sources = [str(tmp_path / "x.mp4"), str(tmp_path / "x_anonymized.mp4")]
-    assert not set(sources) & {job.output for job in plan(sources, None, "run")}
     with pytest.raises(ConfigError, match="would overwrite a source"):
-        plan(sources, None, "run", overwrite=True)
+        plan([str(tmp_path / "x.mp4"), str(tmp_path / "x_anonymized.mp4")], None, "run")
     with pytest.raises(ConfigError, match="would overwrite a source"):
         plan([str(tmp_path / "x.mp4")], f"{tmp_path}/in/../x.mp4", "run")
 
@@ -160,26 +166,89 @@ def test_the_folder_of_what_goes_with_the_videos(
     assert tmp_path / output_folder([source, "elsewhere/b.mp4"], output) == tmp_path / folder
 
 
-def test_reports_are_joined_in_their_order(tmp_path: Path) -> None:
-    parts = [tmp_path / name for name in ("b", "a")]
-    for part in parts:
+@pytest.fixture
+def parts(tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    made = [folder / "b", folder / "a"]
+    for part in made:
         part.write_text(f"{part.name}1\n{part.name}2\n")
-
-    for _ in range(2):
-        add_reports(parts, tmp_path / "new" / "verdicts.jsonl", tmp_path / "journal")
-
-    assert (tmp_path / "new" / "verdicts.jsonl").read_text() == "b1\nb2\na1\na2\n"
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["verdicts.jsonl"]
+    return made
 
 
-def test_a_report_that_is_missing_leaves_the_former_whole(tmp_path: Path) -> None:
-    whole = tmp_path / "verdicts.jsonl"
-    whole.write_text("former\n")
+WHOLE = "b1\nb2\na1\na2\n"
 
-    with pytest.raises(UnfinishedRun):
-        add_reports([tmp_path / "none"], whole, tmp_path / "journal")
 
-    assert whole.read_text() == "former\n"
+@pytest.mark.parametrize(
+    ("former", "begins"),
+    [(None, ""), ("former\n", "former\n"), ("cut off", "cut off\n"), ("", "")],
+    ids=["no file", "of another run", "whose last line was cut off", "empty"],
+)
+def test_reports_are_added_in_their_order(tmp_path: Path, parts: list[Path], former: str | None, begins: str) -> None:
+    whole = tmp_path / "new" / "verdicts.jsonl"
+    if former is not None:
+        whole.parent.mkdir()
+        whole.write_text(former)
+
+    for _ in range(2):  # a run that died after it had added them
+        add_reports(parts, whole, tmp_path / "work" / "journal")
+
+    assert whole.read_text() == begins + WHOLE
+
+
+@pytest.mark.parametrize("written", range(len(WHOLE) + 1))
+def test_reports_are_added_once_wherever_it_was_killed(tmp_path: Path, parts: list[Path], written: int) -> None:
+    whole, journal = tmp_path / "verdicts.jsonl", tmp_path / "work" / "journal"
+    whole.write_text("former\n" + WHOLE[:written])
+    journal.write_text("7")
+
+    add_reports(parts, whole, journal)
+
+    assert whole.read_text() == "former\n" + WHOLE
+
+
+def test_what_others_have_added_meanwhile_stays(tmp_path: Path, parts: list[Path]) -> None:
+    whole, journal = tmp_path / "verdicts.jsonl", tmp_path / "work" / "journal"
+    whole.write_text("b1\nb\nother\n")
+    journal.write_text("0")
+
+    add_reports(parts, whole, journal)
+
+    assert whole.read_text().splitlines() == ["b1", "b", "other", "b2", "a1", "a2"]
+
+
+@pytest.mark.parametrize("there", ["a link", "a folder"])
+def test_reports_go_into_a_plain_file_only(tmp_path: Path, parts: list[Path], there: str) -> None:
+    whole, other = tmp_path / "verdicts.jsonl", tmp_path / "other"
+    other.write_text("somebody's")
+    whole.mkdir() if there == "a folder" else whole.symlink_to(other)
+
+    with pytest.raises(UnfinishedRun, match="cannot be added to it"):
+        add_reports(parts, whole, tmp_path / "work" / "journal")
+
+    assert other.read_text() == "somebody's"
+
+
+def test_a_result_takes_a_free_name_and_a_named_one_is_refused(tmp_path: Path) -> None:
+    for name in ("x_anonymized.mp4", "x_2_anonymized.mp4"):
+        (tmp_path / name).symlink_to("nowhere")
+
+    (free,) = plan(["in/x.mp4"], str(tmp_path), "run")
+    (replaced,) = plan(["in/x.mp4"], str(tmp_path), "run", overwrite=True)
+    (own,) = plan(["in/x.mp4"], str(tmp_path), "run", own={free.source.stream: f"{tmp_path}/x_anonymized.mp4"})
+    (camera,) = plan(["rtsp://cam/x"], f"{tmp_path}/x_anonymized.mp4", "run")
+
+    assert Path(free.output).name == "x_3_anonymized.mp4"
+    assert Path(replaced.output).name == Path(own.output).name == Path(camera.output).name == "x_anonymized.mp4"
+    assert (free.is_result, camera.is_result) == (True, False)
+    with pytest.raises(ConfigError, match="is there already; choose another output, or give --overwrite"):
+        plan(["in/x.mp4"], f"{tmp_path}/x_anonymized.mp4", "run")
+
+
+def test_small_files_of_a_run_are_whole(tmp_path: Path) -> None:
+    store_whole(tmp_path / "plan.json", "{}")
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"plan.json": "{}"}
 
 
 def test_two_channels_of_one_recorder_stay_apart() -> None:

@@ -237,7 +237,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         return write(file, data)
 
     monkeypatch.setattr(NewFile, "write", limited)
-    monkeypatch.setattr(recorder, "free_bytes", lambda _: (disk["room"] - disk["used"]) * 1000)
+    monkeypatch.setattr(recorder, "has_room", lambda _: disk["room"] - disk["used"] > 10_000)
     return disk
 
 

@@ -129,3 +129,16 @@ def test_names_of_files_are_shown_without_what_a_terminal_would_obey() -> None:
     name = os.fsdecode(b"caf\xe9\x1b[2J\n[red].mp4")
 
     assert shown_name(f"clips/{name}") == "clips/caf??[2J?[red].mp4"
+
+
+def test_numbered_results_are_no_sources_and_one_file_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "a_anonymized.mp4", "a_anonymized.2.mp4", "a_anonymized.2.3.mp4", "b.2.mp4"):
+        Path(name).touch()
+    Path("c.mp4").symlink_to("a.mp4")
+
+    found = find_sources(["a.mp4", str(tmp_path / "a.mp4"), "./a.mp4", "."])
+
+    assert found == ["a.mp4", "b.2.mp4"]

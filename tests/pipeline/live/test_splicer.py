@@ -28,6 +28,11 @@ def head(epoch: int, *, continues: bool = False, **changes: Any) -> StreamRecord
     return StreamRecord(head=Head(epoch=epoch, continues=continues, **{**base, **changes}))
 
 
+def live(epoch: int, **changes: Any) -> StreamRecord:
+    """The head of a camera."""
+    return head(epoch, live=True, **changes)
+
+
 def frame(epoch: int, number: int, *, key: bool = False, pts: int | None = None, duration: int = 1) -> StreamRecord:
     pts = number if pts is None else pts
     return StreamRecord(packet=Packet(epoch=epoch, number=number, key=key, pts=pts, dts=pts, duration=duration))
@@ -201,6 +206,32 @@ CASES: dict[str, tuple[list[StreamRecord | list[StreamRecord]], list[Line]]] = {
         [head(0), frames(0, [0]), sound(0, 4, 50), head(1, width=32), frames(1, [1]), sound(1, 4, 1), sound(1, 5, 2)],
         [(0, "v0 at 0"), (None, "s4 at 0.5"), *video([1], begins=1), (None, "s5 at 0.02")],
     ),
+    "sound whose clock steps before the pictures' does is kept for the new clock": (
+        [head(0), frames(0, [0]), sound(0, 0, 0), sound(0, 1, 360_002), head(1), frames(1, [1], clock=90_000),
+         sound(1, 2, 360_006)],
+        [(0, "v0 at 0"), (None, "s0 at 0"), *video([1]), (None, "s1 at 0.02"), (None, "s2 at 0.06")],
+    ),
+    "sound whose clock steps and comes back waits no longer": (
+        [head(0), frames(0, [0]), sound(0, 0, 0), sound(0, 1, 5000), sound(0, 2, 4), frame(0, 1)],
+        [(0, "v0 at 0"), (None, "s0 at 0"), (None, "s2 at 0.04"), (None, "v1 at 0.04")],
+    ),
+    "sound of a camera whose clock alone steps goes on beside the pictures": (
+        [live(0), frames(0, [0]), sound(0, 0, 0), frame(0, 1), sound(0, 1, 360_000), sound(0, 2, 360_002), frame(0, 2)],
+        [(0, "v0 at 0"), (None, "s0 at 0"), (None, "v1 at 0.04"), (None, "s1 at 0.08"), (None, "s2 at 0.1"),
+         (None, "v2 at 0.08")],
+    ),
+    "sound of a camera goes on where both clocks step, sound first": (
+        [live(0), frames(0, [0, 1]), sound(0, 0, 4), sound(0, 1, 360_006), live(1), frames(1, [2], clock=90_000),
+         sound(1, 2, 360_010), sound(1, 3, 360_012)],
+        [*video([0, 1], begins=0), (None, "s0 at 0.04"), (None, "s1 at 0.08"), *video([2]), (None, "s2 at 0.1"),
+         (None, "s3 at 0.12")],
+    ),
+    "sound of a camera goes on where both clocks step back, pictures first": (
+        [live(0), frames(0, [0, 1], clock=90_000), sound(0, 0, 360_004), live(1), frames(1, [2], clock=0),
+         sound(0, 1, 360_006), sound(1, 2, 10), sound(1, 3, 12)],
+        [*video([0, 1], begins=0), (None, "s0 at 0.04"), *video([2]), (None, "s1 at 0.06"), (None, "s2 at 0.1"),
+         (None, "s3 at 0.12")],
+    ),
 }  # fmt: skip
 
 
@@ -242,6 +273,57 @@ def test_an_output_holds_one_kind_of_picture(change: dict[str, Any], begins: boo
     lines = spliced(head(0), frames(0, [0]), head(1, continues=True, **change), frame(1, 1, key=True))
 
     assert [line[0] for line in lines] == [0, 1 if begins else None]
+
+
+@pytest.mark.parametrize(
+    ("pause_s", "begins", "time_s"),
+    [(0, None, 0.04), (0.5, None, 0.54), (59, None, 59.04), (61, 1, 0), (-3600, None, 0.04)],
+    ids=["none", "short", "long", "too long for one file", "the clock of the machine was set back"],
+)
+def test_while_a_camera_is_away_its_recording_stands_still(pause_s: float, begins: int | None, time_s: float) -> None:
+    first, second = frame(0, 0, key=True), frame(1, 1, key=True, pts=77)
+    first.packet.received_us = 1_000_000_000_000
+    second.packet.received_us = first.packet.received_us + int((pause_s + 1 / FPS) * 1_000_000)
+
+    _, line = spliced(live(0), first, live(1), second)
+
+    assert line == (begins, f"v1 at {time_s:g}")
+
+
+def test_a_splicer_that_was_stored_goes_on_as_if_it_had_not_been() -> None:
+    for records, expected in CASES.values():
+        splicer, lines = Splicer(), []
+        for record in [r for item in records for r in (item if isinstance(item, list) else [item])]:
+            splicer = Splicer.from_json(splicer.to_json())
+            for begins, packet, shift in splicer.take(record):
+                base = Fraction(1, RATE if packet.track else FPS)
+                time_s = (packet.dts if packet.track else packet.pts) * base + shift
+                kind = "s" if packet.track else "v"
+                lines.append((begins.epoch if begins else None, f"{kind}{packet.number} at {float(time_s):g}"))
+        assert lines == expected
+
+
+def test_sound_that_waited_for_pictures_that_never_came_is_put_out_at_the_end() -> None:
+    splicer = Splicer()
+    for record in [head(0), *frames(0, [0]), sound(0, 0, 0), sound(0, 1, 2000), sound(0, 2, 2002)]:
+        list(splicer.take(record))
+
+    assert [packet.number for _, packet, _ in splicer.conclude()] == [1, 2]
+
+
+def test_what_was_begun_anew_begins_at_the_next_keyframe_and_at_zero() -> None:
+    splicer = Splicer()
+    list(splicer.take(live(0)))
+    for record in frames(0, [0, 1], clock=50):
+        list(splicer.take(record))
+    splicer.begin_anew()
+
+    taken = [put for record in frames(0, [3], clock=50) for put in splicer.take(record)]
+    passed = [put for record in [frame(0, 2)] for put in Splicer.from_json(splicer.to_json()).take(record)]
+
+    ((begins, packet, shift),) = taken
+    assert begins is not None and packet.pts * Fraction(1, FPS) + shift == 0
+    assert splicer.shown == 3 and passed != []
 
 
 def test_frames_are_counted() -> None:

@@ -100,7 +100,8 @@ def test_a_camera_is_recorded_through_kills_and_ended_by_sigterm_and_sighup(clip
         first, (ledger,) = recordings(out), ledgers(out)
         assert code == (1 if ledger.withheld else 0), words  # what came while there was no worker may be too late
         assert in_order([n for numbers in first.values() for n in numbers])
-        assert sum(map(len, first.values())) == ledger.shown
+        # What a killed worker had sent may be there although the next one came to it too late.
+        assert ledger.shown <= sum(map(len, first.values())) <= ledger.packets
         assert ledger.files == tuple(first)
         assert not (out / ".facewarden").exists()
 
@@ -111,10 +112,8 @@ def test_a_camera_is_recorded_through_kills_and_ended_by_sigterm_and_sighup(clip
 
     both = recordings(out)
     assert len(both) > len(first) and {name: both[name] for name in first} == first
-    assert [ledger.shown for ledger in ledgers(out)] == [
-        sum(map(len, first.values())),
-        sum(len(numbers) for name, numbers in both.items() if name not in first),
-    ]
+    assert ledgers(out)[0] == ledger
+    assert ledgers(out)[1].shown == sum(len(numbers) for name, numbers in both.items() if name not in first)
 
 
 @pytest.mark.timeout(300)
@@ -142,14 +141,16 @@ def test_files_are_left_by_sigterm_and_kill_and_the_same_command_goes_on(clips: 
     with started(*arguments) as run:
         code, words = run.end()
 
-    assert left[0] == 128 + signal.SIGTERM and "the same command goes on from here" in left[1]
+    assert left[0] == 128 + signal.SIGTERM, left[1]
+    assert "the same command goes on from here" in left[1]
     assert not staying
     assert code == 0, words
     assert shown(out / "x_2_anonymized.mp4") == list(clip.numbers)
     assert (out / "x_anonymized.mp4").read_bytes() == b"of yesterday"
     assert sorted(path.name for path in out.iterdir()) == ["verdicts.jsonl", "x_2_anonymized.mp4", "x_anonymized.mp4"]
     lines = (out / "verdicts.jsonl").read_text().splitlines()
-    assert lines[0] == "of yesterday" and len(lines) == 1 + len(clip.numbers) + 1
+    assert lines[0] == "of yesterday"
+    assert sum('"type":"frame"' in line for line in lines) == len(clip.numbers)
 
 
 @pytest.fixture
@@ -162,3 +163,40 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("no right to mount")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.usefixtures("rtsp_available")
+@pytest.mark.timeout(300)
+def test_a_full_disk_is_said_at_once_and_its_recording_goes_on_when_there_is_room(
+    clips: Clips, tmp_path: Path, small_disk: Path
+) -> None:
+    """The work folder lies on another disk; what fills this one is somebody else."""
+    filler, out = small_disk / "filler", small_disk / "out"
+    out.mkdir()
+    (tmp_path / "work").mkdir()
+    (out / ".facewarden").mkdir(mode=0o700)
+    subprocess.run(["mount", "--bind", str(tmp_path / "work"), str(out / ".facewarden")], check=True)
+    try:
+        with RtspServer(play={"door": clips("h264_long_gop").path}) as camera:
+            arguments = (camera.url("door"), "-o", out / "camera.mp4", "--config", config(tmp_path))
+            with started(*arguments, "--encode", "crf=1") as run:
+                wait_for_frames(out, 40)
+                with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+                    while True:
+                        file.write(bytes(4096))
+                wait_for_frames(out, frames(out) + 80)
+                full = recordings(out)
+                filler.unlink()
+                wait_for_frames(out, frames(out) + 60)
+                code, words = run.end(signal.SIGTERM)
+        whole = recordings(out)
+        (ledger,) = ledgers(out)
+    finally:
+        subprocess.run(["umount", "-l", str(out / ".facewarden")], check=True)
+
+    assert "disk full" in words and "No space left on device; what is masked waits for room" in words
+    assert all(full.values()) and {name: whole[name] for name in full} == full
+    assert len(whole) > len(full)
+    assert in_order([n for numbers in whole.values() for n in numbers])
+    assert sum(map(len, whole.values())) == ledger.shown
+    assert code == (1 if ledger.withheld else 0), words

@@ -247,3 +247,13 @@ def test_a_bare_stream_with_a_label_counts_pictures_from_the_first_on() -> None:
 
     assert [stamp.pts for stamp in seen] == [0, 1, 2, 4]
     assert [stamp.scene_s for stamp in seen] == pytest.approx([0, 1 / 30, 2 / 30, 3 / 30])
+
+
+@pytest.mark.parametrize("broken", [-(1 << 54), 1 << 54])
+def test_one_time_stamp_far_off_costs_no_picture_its_time(broken: int) -> None:
+    clock = FrameClock(Head(timed=True, time_base=Rational(num=1, den=25), rate=Rational(num=25, den=1)))
+
+    stamps = [clock.stamp(Packet(pts=pts, duration=1)) for pts in (0, 1, broken, 3, 4)]
+
+    assert [stamp.jumped for stamp in stamps] == [False, False, True, True, False]
+    assert [stamp.pts for stamp in stamps[3:]] == [3, 4]

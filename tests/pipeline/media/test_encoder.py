@@ -17,7 +17,7 @@ from operators.frame import PIXEL_FORMATS, Picture
 from operators.shown import Shown
 from pipeline.media import Encoder, EncoderClock, masked_head, working_encoder
 from pipeline.media.buffers import samples
-from pipeline.media.encoder import ENCODERS, LARGE_BYTES, THRIFTY, options_of, works
+from pipeline.media.encoder import ENCODERS, LARGE_BYTES, options_of, works
 from pipeline.media.shown import message_of
 from pipeline.wire import AudioTrack, Color, Head, Packet, Rational
 
@@ -49,6 +49,17 @@ def encoded(count: int, **options: object) -> list[Packet]:
     return packets + encoder.flush()
 
 
+@pytest.mark.parametrize("pts", [TICK, TICK - 1, -TICK, 1 << 62, -(1 << 63) + 1])
+def test_a_time_stamp_that_does_not_grow_or_leaves_no_room_is_refused(pts: int) -> None:
+    encoder = Encoder(HEAD, PIXEL_FORMATS["yuv420p"], 64, 48)
+    made = encoder.encode(picture(0), 0, TICK) + encoder.encode(picture(1), TICK, TICK)
+
+    with pytest.raises(FrameError, match="expected a time stamp that grows, got"):
+        encoder.encode(picture(2), pts, TICK)
+
+    assert [packet.pts for packet in made + encoder.flush()] == [0, TICK]
+
+
 def test_every_picture_becomes_one_packet() -> None:
     packets = encoded(20)
 
@@ -71,15 +82,28 @@ def test_low_latency_holds_nothing_back() -> None:
     assert encoder.flush() == []
 
 
-@pytest.mark.parametrize(("name", "width", "height"), [("yuv420p", 8192, 4320), ("yuv444p10le", 4096, 2176)])
-def test_of_huge_pictures_few_are_kept(name: str, width: int, height: int) -> None:
-    """By itself x264 holds some forty, two gigabytes of these."""
-    large = PIXEL_FORMATS[name]
-    assert large.frame_bytes(width, height) > LARGE_BYTES > PIXEL_FORMATS["yuv420p"].frame_bytes(3840, 2160)
+@pytest.mark.parametrize(("bound", "held"), [(LARGE_BYTES, True), (64 * 48, False)])
+def test_of_huge_pictures_few_are_held_back(monkeypatch: pytest.MonkeyPatch, bound: int, held: bool) -> None:
+    """By itself x264 holds some forty, two gigabytes of 8K."""
+    monkeypatch.setattr("pipeline.media.encoder.LARGE_BYTES", bound)
+    encoder = Encoder(HEAD, PIXEL_FORMATS["yuv420p"], 64, 48)
 
-    encoder = Encoder(HEAD, large, width, height)
+    first = [packet for i in range(3) for packet in encoder.encode(picture(i), i * TICK, TICK, key=i == 0)]
 
-    assert encoder._codec.options.items() >= THRIFTY.items()
+    assert (not first) == held
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "height", "huge"),
+    [
+        ("yuv420p", 3840, 2160, False),
+        ("yuv420p10le", 3840, 2160, False),
+        ("yuv420p", 8192, 4320, True),
+        ("yuv444p10le", 4096, 2176, True),
+    ],
+)
+def test_what_is_huge(name: str, width: int, height: int, huge: bool) -> None:
+    assert (PIXEL_FORMATS[name].frame_bytes(width, height) > LARGE_BYTES) == huge
 
 
 def test_a_keyframe_that_is_asked_for_needs_nothing_before_it_even_where_gops_are_open() -> None:

