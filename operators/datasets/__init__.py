@@ -67,7 +67,8 @@ def find_set(name: str, data: Path | None = None, **options: Any) -> DataSet:
         ConfigError: there is no such folder, no reader knows its layout, or the reader has no such option.
     """
     candidates = [Path(name), *([data / NAMED.get(name, name)] if data else [])]
-    folder = next((each for each in candidates if each.is_dir()), None)
+    # From the root: its clips are read by workers in other folders.
+    folder = next((each.absolute() for each in candidates if each.is_dir()), None)
     if folder is None:
         raise ConfigError(
             f"no data set {name!r}: expected a folder, or one of {', '.join(NAMED)} with FACEWARDEN_DATA set to the "

@@ -13,6 +13,7 @@ from rich.markup import escape
 from engines import FacewardenError
 from pipeline.jail.machine import missing
 from pipeline.jail.protocol import readable
+from pipeline.private.names import scrubbed
 from pipeline.sealing import Refused
 
 WIDE = None if sys.stdout.isatty() else 140
@@ -37,11 +38,14 @@ REFUSED = 1
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """A user's mistake is one sentence, not a traceback."""
+    """A user's mistake is one sentence, not a traceback; so is a file or folder that cannot be used."""
     try:
         yield
-    except FacewardenError as error:
-        errors.print(f"[red]error:[/red] {escape(readable(str(error)))}", highlight=False, soft_wrap=True)
+    except (FacewardenError, OSError) as error:
+        words = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            words = f"{error.filename}: {error.strerror}"
+        errors.print(f"[red]error:[/red] {escape(readable(scrubbed(words)))}", highlight=False, soft_wrap=True)
         raise typer.Exit(REFUSED if isinstance(error, Refused) else WRONG) from error
 
 

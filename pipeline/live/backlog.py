@@ -52,15 +52,20 @@ class Backlog:
         return f"the workers are {self._next - self._settled} packets behind"
 
     def has_room(self) -> bool:
-        """Whether more may be written now."""
+        """Whether more may be written now. Workers are looked at only where there may be little room."""
+        if self._fits(self._max_packets // 2, self._max_bytes // 2):
+            return True
         self._look()
         while self._sizes and self._sizes[0][0] <= self._settled:
             self._sizes.popleft()
-        if self._unsettled_bytes > MOST_UNSETTLED * self._max_bytes:
-            return False
+        within = self._unsettled_bytes <= MOST_UNSETTLED * self._max_bytes
+        return within and self._fits(self._max_packets, self._max_bytes)
+
+    def _fits(self, packets: int, size: int) -> bool:
+        """Whether no more than that is ahead of the workers; a single batch of large packets always may be."""
         taken = max(self._settled, self._reached)
-        waiting = [size for number, size in self._sizes if number > taken]
-        return self._next - taken <= self._max_packets and (len(waiting) < 2 or sum(waiting) <= self._max_bytes)
+        waiting = [written for number, written in self._sizes if number > taken]
+        return self._next - taken <= packets and (len(waiting) < 2 or sum(waiting) <= size)
 
     def wait(self) -> None:
         """Until there is room, for as long as it takes; says so now and then.

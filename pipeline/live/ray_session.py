@@ -40,6 +40,7 @@ LONGEST_FOLDER = 38
 FOREIGN = ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_TMPDIR", "RAY_NAMESPACE", "RAY_JOB_CONFIG_JSON_ENV_VAR")
 """Of another Ray; none of it is for a session of one's own."""
 WARDEN_S = 15.0
+"""So long the end of a session is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +115,17 @@ def stop_ray() -> None:
     while _sessions:
         session = _sessions.pop()
         if session.warden is not None:
-            session.warden.communicate()  # its input ends here, and it with all that is left
+            try:
+                session.warden.communicate(timeout=WARDEN_S)  # its input ends here, and it with all that is left
+            except subprocess.TimeoutExpired:
+                log.warning("%s: not all of Ray has ended yet", session.folder)
         _set_environment(session.before)
 
 
 def _open_private_session() -> Path:
     """Folder, token and warden of a session of one's own, and the environment that leads Ray there."""
     folder = _private_folder()
+    warden = _warden_of(folder)
     token = folder / "token"
     with open(create_new(token), "w") as file:  # noqa: PTH123
         file.write(secrets.token_hex(32))
@@ -138,20 +143,27 @@ def _open_private_session() -> Path:
     if not os.environ.get("HOME"):
         changes["HOME"] = str(folder)  # an account without a home, as containers have them
     before = _set_environment(changes)
-    warden = Path(__file__).with_name("ray_warden.py")
-    process = subprocess.Popen(
-        [sys.executable, "-P", str(warden), str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # what ends the run's group is not for it
-        env={name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
-    )
-    _sessions.append(_Session(before, folder, process))
+    _sessions.append(_Session(before, folder, warden))
     _read_environment()
     if _CORE.get_authentication_mode() != _CORE.AuthenticationMode.TOKEN:
         raise RuntimeError("its token authentication cannot be turned on; anybody could take part in the run")
     return folder
+
+
+def _warden_of(folder: Path) -> subprocess.Popen[bytes]:
+    """Started before there is anything to lose: it removes the folder however this ends."""
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("ray_warden.py")), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # what ends the run's group is not for it
+            env={name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ},
+        )
+    except OSError:
+        folder.rmdir()
+        raise
 
 
 def _private_folder() -> Path:

@@ -4,7 +4,6 @@ links not followed, owner and mode seen on what was opened."""
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from engines import ConfigError
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-TRIES = 16
 
 
 def create_new(name: Path | str, *, mode: int = 0o600, folder: int | None = None) -> int:
@@ -23,33 +21,6 @@ def create_new(name: Path | str, *, mode: int = 0o600, folder: int | None = None
         OSError: it cannot be made.
     """
     return os.open(name, _NEW, mode, dir_fd=folder)
-
-
-def create_part(path: Path, *, mode: int = 0o666) -> tuple[Path, int]:
-    """A new file next to `path` under a name that nobody can foresee, `.NAME.RANDOM.part`, and its descriptor.
-    Until it is renamed, reach it by the descriptor (`/proc/self/fd/N` where a name is wanted): names may be exchanged.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    for _ in range(TRIES):
-        kept = path.name.encode()[:200].decode(errors="ignore")  # a name has 255 bytes at most
-        part = path.with_name(f".{kept}.{secrets.token_hex(4)}.part")
-        try:
-            return part, create_new(part, mode=mode)
-        except FileExistsError:
-            continue
-    raise FileExistsError(f"{path}: no free name for its part")
-
-
-def is_at(path: Path, descriptor: int) -> bool:
-    """Whether that very file still has this name."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return False
-    opened = os.fstat(descriptor)
-    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
 
 
 def own_folder(base: Path, *names: str) -> int:

@@ -23,8 +23,25 @@ from pipeline.provenance import command, commit, machine
         ("pipeline.__main__", ["train", "--json", "/tmp/x.json", "--epochs", "2"], "facewarden train --epochs 2"),
         ("pipeline.__main__", ["train", "--json", "out.json"], "facewarden train"),
         ("pipeline.__main__", ["run", f"{Path.home()}/films/a.mp4"], "facewarden run '~/films/a.mp4'"),
+        ("pipeline.__main__", ["train", "--json=/tmp/x.json", "--seed=2"], "facewarden train --seed=2"),
+        ("pipeline.__main__", ["run", "rtsp://me:s3cret@cam/live?token=s3cret"], "facewarden run rtsp://cam/live"),
+        (
+            "pipeline.__main__",
+            ["run", "--broker-option=sasl_plain_password=s3cret"],
+            "facewarden run '--broker-option=sasl_plain_password=…'",
+        ),
     ],
-    ids=["a command", "a bench", "a script", "a report in the middle", "a report at the end", "a home"],
+    ids=[
+        "a command",
+        "a bench",
+        "a script",
+        "a report in the middle",
+        "a report at the end",
+        "a home",
+        "a report by =",
+        "a camera's login",
+        "a broker's",
+    ],
 )
 def test_the_command_is_what_a_reader_would_type(
     monkeypatch: pytest.MonkeyPatch, module: str | None, arguments: list[str], shown: str

@@ -304,3 +304,11 @@ def test_named_sets_are_found(data_dir: Path) -> None:
     assert len(find_set("fairface", data_dir).clips) == 21_000
     assert len({clip.group for clip in find_set("side_by_side", data_dir).clips}) == 13
     assert len(find_set("deepfake/stylegan2_vs_photo", data_dir).clips) == 645
+
+
+def test_a_set_is_named_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clips are read by workers, which are in another folder."""
+    trees.faceforensics(tmp_path / "set", PAIRS)
+    monkeypatch.chdir(tmp_path)
+
+    assert find_set("set", kinds=["Deepfakes"]).folder == tmp_path / "set"

@@ -61,6 +61,12 @@ def test_what_goes_well_is_let_through() -> None:
     assert ended.value.exit_code == 3
 
 
+def test_a_file_that_cannot_be_used_is_one_sentence() -> None:
+    done = raising(PermissionError(13, "Permission denied", "/srv/[x]/rtsp://me:secret@cam/a"))
+
+    assert (done.exit_code, done.stderr) == (2, "error: /srv/[x]/rtsp://cam/a: Permission denied\n")
+
+
 @pytest.mark.parametrize("lacking", ["", "the jail is weaker here. files: [none]"])
 def test_what_the_jail_lacks_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], lacking: str

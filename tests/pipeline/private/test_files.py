@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engines import ConfigError
-from pipeline.private.files import create_new, create_part, is_at, own_folder, require_own_file
+from pipeline.private.files import create_new, own_folder, require_own_file
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root may hand a file to another user")
 STRANGER = 12345
@@ -34,20 +34,6 @@ def test_what_is_there_is_never_opened(tmp_path: Path, plant: Callable[[Path], N
         create_new(tmp_path / "new")
 
     assert (tmp_path / "victim").read_text() == "whole" and not (tmp_path / "nowhere").exists()
-
-
-def test_parts_have_names_that_nobody_foresees(tmp_path: Path) -> None:
-    video = tmp_path / ("n" * 251 + ".mp4")
-
-    (first, one), (second, two) = create_part(video), create_part(video)
-
-    assert first != second and first.parent == tmp_path and first.name.startswith(".nnn")
-    assert is_at(first, one) and not is_at(first, two)
-    first.unlink()
-    first.symlink_to(second)
-    assert not is_at(first, one)
-    os.close(one)
-    os.close(two)
 
 
 def test_folders_are_made_for_their_owner(tmp_path: Path) -> None:
