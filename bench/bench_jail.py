@@ -30,12 +30,15 @@ KINDS = ("with", "without")
 @contextmanager
 def unfiltered() -> Iterator[None]:
     """Children that are started meanwhile have limits alone, as on a kernel without filters and Landlock."""
-    kept = parent.filters_calls, landlock.version
-    parent.filters_calls, landlock.version = (lambda: False), (lambda: 0)
+    lacking = ((parent, "filters_calls", bool), (landlock, "version", int))  # called, they give False and 0
+    kept = [getattr(module, name) for module, name, _ in lacking]
+    for module, name, nothing in lacking:
+        setattr(module, name, nothing)
     try:
         yield
     finally:
-        parent.filters_calls, landlock.version = kept
+        for (module, name, _), function in zip(lacking, kept, strict=True):
+            setattr(module, name, function)
 
 
 def read(path: Path, most: int) -> tuple[Head, list[Packet]]:
