@@ -30,15 +30,15 @@ KINDS = ("with", "without")
 @contextmanager
 def unfiltered() -> Iterator[None]:
     """Children that are started meanwhile have limits alone, as on a kernel without filters and Landlock."""
-    changed = (vars(parent), "filters_calls", lambda: False), (vars(landlock), "version", lambda: 0)
-    kept = [names[name] for names, name, _ in changed]
-    for names, name, without in changed:
-        names[name] = without
+    lacking = ((parent, "filters_calls", bool), (landlock, "version", int))  # called, they give False and 0
+    kept = [getattr(module, name) for module, name, _ in lacking]
+    for module, name, nothing in lacking:
+        setattr(module, name, nothing)
     try:
         yield
     finally:
-        for (names, name, _), before in zip(changed, kept, strict=True):
-            names[name] = before
+        for (module, name, _), function in zip(lacking, kept, strict=True):
+            setattr(module, name, function)
 
 
 def read(path: Path, most: int) -> tuple[Head, list[Packet]]:
