@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.bench_pass import SIZES
+from bench.clips import SIZES
 from bench.data import data_folder
 from pipeline.jail import landlock, parent
 from pipeline.media import Decoded, Decoder, Demuxer
@@ -30,12 +30,15 @@ KINDS = ("with", "without")
 @contextmanager
 def unfiltered() -> Iterator[None]:
     """Children that are started meanwhile have limits alone, as on a kernel without filters and Landlock."""
-    kept = parent.filters_calls, landlock.version
-    parent.filters_calls, landlock.version = (lambda: False), (lambda: 0)
+    changed = (vars(parent), "filters_calls", lambda: False), (vars(landlock), "version", lambda: 0)
+    kept = [names[name] for names, name, _ in changed]
+    for names, name, without in changed:
+        names[name] = without
     try:
         yield
     finally:
-        parent.filters_calls, landlock.version = kept
+        for (names, name, _), before in zip(changed, kept, strict=True):
+            names[name] = before
 
 
 def read(path: Path, most: int) -> tuple[Head, list[Packet]]:

@@ -54,7 +54,7 @@ class Bars:
         """
         key = what if key is None else key
         if key not in self._tasks:
-            self._tasks[key] = self._progress.add_task(what, note="")
+            self._tasks[key] = self._progress.add_task(what, total=None, note="")
         note = note or " ".join(f"{name} {value:.4g}" for name, value in figures.items())
         self._progress.update(self._tasks[key], description=what, completed=done, total=total, note=note)
 

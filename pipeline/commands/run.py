@@ -20,7 +20,7 @@ from pipeline.commands.photos import mask_photos, planned_photos
 from pipeline.commands.progress import Bars
 from pipeline.commands.stops import Stopped, StopSignals
 from pipeline.config import Config, load
-from pipeline.live.events import EventKind
+from pipeline.live.events import EventKind, public_line
 from pipeline.live.outputs import UnfinishedRun
 
 STEP_FLAGS = ("style", "shape", "image", "scale", "cells", "threshold", "max_px")
@@ -204,7 +204,7 @@ def _draw(started: Any, signals: StopSignals) -> None:
             for item in progress:
                 total = max(item.expected, item.shown) if item.expected else None
                 note = note_of(item, bars.speed(item.number))
-                bars.show(item.name, item.shown, total, note=note, key=item.number)
+                bars.show(public_line(item.name), item.shown, total, note=note, key=item.number)
 
 
 def _print_outcomes(started: Any) -> bool:

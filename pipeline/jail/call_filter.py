@@ -19,17 +19,18 @@ Profile: TypeAlias = Literal["closed", "network", "device"]
 MISSING = "libseccomp or pyseccomp is missing (Debian, Ubuntu: apt install libseccomp2; pip install pyseccomp)"
 
 _ALWAYS = """
-    read readv pread64 write writev lseek close fstat fstat64 newfstatat stat lstat statx getdents64 getcwd
-    readlink munmap mremap brk madvise futex rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack
-    restart_syscall poll ppoll select pselect6 sched_yield clock_gettime clock_getres clock_nanosleep nanosleep
-    gettimeofday time getpid gettid getppid getuid geteuid getgid getegid getrandom getrusage times sysinfo
-    uname sched_getaffinity getcpu sendto recvfrom recvmsg exit exit_group
+    read readv pread64 write writev lseek close fstat fstat64 newfstatat munmap mremap brk madvise futex
+    rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack restart_syscall poll ppoll select pselect6 sched_yield
+    clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time getpid gettid getppid getuid geteuid
+    getgid getegid getrandom getrusage times sysinfo uname sched_getaffinity getcpu sendto recvfrom recvmsg exit
+    exit_group
 """
 _NETWORK = """
     connect getsockname getpeername getsockopt setsockopt bind sendmsg sendmmsg recvmmsg shutdown access
     faccessat
 """
 _PR_GET_SECCOMP = 21
+_FILES = "stat lstat statx getdents64 getcwd readlink readlinkat"
 _PROT_WRITE, _PROT_EXEC = 2, 4
 _WRITES = 0o3 | 0o100 | 0o1000 | 0o2000 | 0o20000000
 """Flags of `open` that change anything: write, create, truncate, append, a file without a name (its upper bit)."""
@@ -89,6 +90,8 @@ def _common(made: Any, seccomp: Any) -> None:
 
 def _opens(made: Any, seccomp: Any, forbidden: int) -> None:
     """Files may be opened and libraries loaded: the resolver does, and so does whoever opens a device by its name."""
+    for name in _FILES.split():
+        _allow(made, seccomp, name)
     _allow(made, seccomp, "open", seccomp.Arg(1, seccomp.MASKED_EQ, forbidden, 0))
     _allow(made, seccomp, "openat", seccomp.Arg(2, seccomp.MASKED_EQ, forbidden, 0))
     both = _PROT_WRITE | _PROT_EXEC

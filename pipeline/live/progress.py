@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from engines import StreamError
 from pipeline.brokers import INGEST, STATE, Broker, BrokerError
 from pipeline.live.events import Emit, Event, EventKind, of_broker_error
 from pipeline.live.outputs import PlannedStream
@@ -15,6 +16,8 @@ from pipeline.wire import IngestState, Ledger, StreamState
 TICK_S = 0.2
 SLOW_S = 3.0
 """A broker that takes longer for one answer is away."""
+MOST_AWAY_S = 3600.0
+"""So long a run waits for a broker that is away."""
 CLOSE_S = 35.0
 """Calls to a broker end within about half a minute."""
 
@@ -72,7 +75,7 @@ class ProgressWatch:
         self._latest: list[StreamProgress] = []
         self._ledgers: dict[int, Ledger] = {}
         self._asked_since: float | None = None
-        self._away = False
+        self._away_since: float | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -85,11 +88,20 @@ class ProgressWatch:
         self._thread.join(CLOSE_S)
 
     def progress(self, numbers: Iterable[int]) -> list[StreamProgress]:
-        """The newest that is known of these streams; says that the broker is away where it does not answer."""
+        """The newest that is known of these streams; says that the broker is away where it does not answer.
+
+        Raises:
+            StreamError: it has been away for longer than a run waits.
+        """
         self._numbers = tuple(numbers)
         since = self._asked_since
         if since is not None and time.monotonic() - since > SLOW_S:
             self._report(Event(EventKind.BROKER, f"no answer for {SLOW_S:g} s; waiting for it"))
+        if self._away_since is not None and time.monotonic() - self._away_since > MOST_AWAY_S:
+            limit_min = MOST_AWAY_S / 60
+            raise StreamError(
+                f"the broker was away for {limit_min:g} minutes; the same command goes on when it is back"
+            )
         return [item for item in self._latest if item.number in self._numbers]
 
     def look(self) -> None:
@@ -102,8 +114,8 @@ class ProgressWatch:
             return
         finally:
             self._asked_since = None
-        if self._away:
-            self._away = False
+        if self._away_since is not None:
+            self._away_since = None
             self._emit(Event(EventKind.BROKER_BACK, "it answers again"))
 
     def _watch(self) -> None:
@@ -111,8 +123,8 @@ class ProgressWatch:
             self.look()
 
     def _report(self, event: Event) -> None:
-        if not self._away:
-            self._away = True
+        if self._away_since is None:
+            self._away_since = time.monotonic()
             self._emit(event)
 
     def _ask(self, number: int) -> StreamProgress:

@@ -159,16 +159,7 @@ class Run:
         self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
         if self.verdicts.is_symlink():
             raise ConfigError(f"{self.verdicts}: expected a file for the reports, found a link; name another")
-        self._options = dict(broker_options or {})
-        self._alone = broker is None or (
-            broker.startswith("kafka://") and "topic_prefix" not in f"{broker}{self._options}"
-        )
-        if broker is None:
-            broker = f"sqlite://{self.folder.path.resolve()}/facewarden.db"
-        elif broker.startswith("kafka://"):
-            # A topic set of its own keeps runs apart, and can be deleted as a whole when the run is done.
-            self._options.setdefault("topic_prefix", f"facewarden.{self.folder.run_id}.")
-        self._url = broker
+        self._url, self._options, self._alone = broker_for(self.folder, broker, broker_options or {})
         self._ray_address = ray_address
         self._stopping = False
         self._stall = StallWatch(live=any(job.source.live for job in self.jobs))
@@ -316,6 +307,17 @@ class Run:
             ended = outcome.fail(kind, cause)
         if ended:
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
+
+
+def broker_for(folder: WorkFolder, broker: str | None, options: Mapping[str, str]) -> tuple[str, dict[str, str], bool]:
+    """URL and options of a run's broker, and whether nobody else uses it, or its topics."""
+    if broker is None:
+        return f"sqlite://{folder.path.resolve()}/facewarden.db", dict(options), True
+    if not broker.startswith("kafka://"):
+        return broker, dict(options), False
+    alone = "topic_prefix" not in f"{broker}{options}"
+    # A topic set of its own keeps runs apart, and can be deleted as a whole when the run is done.
+    return broker, {"topic_prefix": f"facewarden.{folder.run_id}.", **options}, alone
 
 
 def calls_for(io_actor: Any, job: PlannedStream, part: str, *, overwrite: bool) -> dict[str, Any]:

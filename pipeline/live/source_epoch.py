@@ -68,6 +68,7 @@ class SourceEpoch:
         self.marks.add(DecodeMark(offset, packet.number, self.head), key=packet.key, size=len(packet.data))
         if self.blind:
             return None if settled else PacketLost(packet.number, "undecodable", "its keyframe is no longer stored")
+        self._clock.expect(packet)
         return self.intake.send(packet, settled=settled)
 
     def arrive(self, came: PictureCame) -> None:

@@ -26,7 +26,7 @@ from pipeline.live.resume import DecodeMark, ResumePoint
 from pipeline.live.source_epoch import SourceEpoch
 from pipeline.live.stream_commits import StreamCommits
 from pipeline.media.intake import NeverShown, PacketLost, PacketOutcome, PictureCame
-from pipeline.wire import Head, StreamRecord
+from pipeline.wire import StreamRecord
 
 
 class StreamWork:
@@ -60,8 +60,8 @@ class StreamWork:
         self._lookahead = LookAhead(stream, operators, self._ledger.timed)
         self._output = MaskedOutput(config.encode, point)
         self._release = Release(self._lookahead, self._output, config.on_failure, self._ledger.timed)
-        copy_audio = config.audio == "copy"
-        self._commits = StreamCommits(stream, member, point, self._output, self._ledger, copy_audio=copy_audio)
+        copies = config.audio == "copy"
+        self._commits = StreamCommits(stream, member, point, self._output, self._ledger, copy_audio=copies)
         self._source: SourceEpoch | None = None
         self._hunger = Hunger(config.backlog // 2)
         with ExitStack() as undo:
@@ -145,8 +145,8 @@ class StreamWork:
             kind = record.body.WhichOneof("body")
             if kind == "packet":
                 self._take_packet(record)
-            elif kind == "head" and self._is_known(record.body.head):
-                self._epoch.blind = False
+            elif kind == "head" and self._source is not None and record.body.head.epoch == self._source.head.epoch:
+                self._source.blind = False  # a takeover begins at the head that it already has from its state
             else:
                 self._queue.closing = record
                 if self._source is not None:
@@ -166,14 +166,9 @@ class StreamWork:
             self._commits.pass_audio()
             return
         with self._ledger.timed("transport"):
-            settled = self._ledger.is_settled(packet.number)
-            lost = self._epoch.send(packet, record.offset, settled=settled)
+            lost = self._epoch.send(packet, record.offset, settled=self._ledger.is_settled(packet.number))
         if lost is not None:
             self._commits.lose(lost)
-
-    def _is_known(self, head: Head) -> bool:
-        """A takeover begins at the head that it already has from its state."""
-        return self._source is not None and head.epoch == self._source.head.epoch
 
     @property
     def _epoch(self) -> SourceEpoch:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
+from heapq import heappop, heappush
 
 from pipeline.wire import Head, Packet, fraction
 
@@ -115,6 +116,7 @@ class FrameClock:
         self._timed, self._may_jump = head.timed, head.clock_may_jump
         self._tick = 1 / (fraction(head.rate) or USUAL_RATE) / self.base
         self._last_pts = last_pts
+        self._slots: list[int] = []
         before_s = None if last_pts is None else self.seconds(last_pts)
         before = None if before_s is None else (before_s, before_s if scene_s is None else scene_s)
         self._scene = SceneClock(fraction(head.rate), before)
@@ -124,7 +126,7 @@ class FrameClock:
         tick, before = max(1, round(self._tick)), self._last_pts
         index, self.index = self.index, self.index + 1
         if not self._timed:
-            self._last_pts = round(index * self._tick)
+            self._last_pts = self._slot(before, round(index * self._tick))
             return FrameStamp(self._last_pts, tick, False, self._scene.at(self.seconds(self._last_pts)))
         pts = packet.pts if packet.HasField("pts") else (before + tick if before is not None else 0)
         jumped = False
@@ -135,6 +137,24 @@ class FrameClock:
                 pts = before + 1  # two pictures at one instant: the later one shows a tick later
         self._last_pts = pts
         return FrameStamp(pts, packet.duration or tick, jumped, self._scene.at(self.seconds(pts), jumped=jumped))
+
+    def expect(self, packet: Packet) -> None:
+        """A packet is decoded: of a source that states only when, its pictures are shown at these times, in order.
+
+        >>> clock = FrameClock(Head(timed=False))
+        >>> for dts in (0, 7200, 10800):
+        ...     clock.expect(Packet(dts=dts))
+        >>> [clock.stamp(Packet()).pts for _ in range(3)]
+        [0, 7200, 10800]
+        """
+        if not self._timed and packet.HasField("dts"):
+            heappush(self._slots, packet.dts)
+
+    def _slot(self, before: int | None, counted: int) -> int:
+        """When a picture is shown that has no time of its own: the earliest that is free, else as it is counted."""
+        while self._slots and before is not None and self._slots[0] <= before:
+            heappop(self._slots)
+        return heappop(self._slots) if self._slots else counted if before is None else max(counted, before + 1)
 
     def seconds(self, pts: int) -> float:
         """A time of this clock in seconds."""

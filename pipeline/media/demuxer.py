@@ -18,7 +18,7 @@ from engines import StreamError
 from pipeline.jail.call_filter import Profile
 from pipeline.jail.parent import DEFAULT_LIMITS, Jail, JailLimits
 from pipeline.jail.protocol import Received, printable
-from pipeline.media.demuxer_child import DENIED, ENDED, RECORD
+from pipeline.media.demuxer_child import DENIED, ENDED, PERCENT_ENCODE, RECORD
 from pipeline.media.formats import VIDEO_CODECS, is_pixel_format
 from pipeline.media.shown import is_plausible
 from pipeline.media.sound import is_plausible_track
@@ -26,6 +26,7 @@ from pipeline.private.names import public_name, scrubbed
 from pipeline.wire import StreamRecord, fraction
 
 _PROTOCOLS = ("rtsp://", "rtsps://")
+_DEVICES = "/dev/video"
 _PORTS = {"rtsp": 554, "rtsps": 322}
 _MOST_NOTES = 20
 SILENT_S = 4.0
@@ -218,7 +219,10 @@ def _way_to(source: str) -> _Way:
     if path.is_file() and path.stat().st_size == 0:
         raise StreamError(f"{source}: is empty")
     if path.is_char_device():
-        return _Way(str(path.absolute()), "device", str(path.resolve()))
+        device = str(path.resolve())
+        if not device.startswith(_DEVICES):
+            raise StreamError(f"{source}: is a device that is not read; expected a file or {_DEVICES}N")
+        return _Way(device, "device", device)
     try:
         # A pipe that nobody writes to yet is waited for by the child, whose time is limited.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -232,4 +236,5 @@ def _port_of(url: str) -> int:
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         return parts.port or _PORTS[parts.scheme]
-    raise StreamError(f"{public_name(url)}: expected a port between 0 and 65535 after the host's name")
+    words = f"expected a port between 0 and 65535 after the host's name; {PERCENT_ENCODE}"
+    raise SourceDenied(f"{public_name(url)}: {words}")

@@ -45,6 +45,8 @@ decoded."""
 _TOP_FIRST, _BOTTOM_FIRST = 1, 2
 _FIELD_ORDERS = {2: _TOP_FIRST, 5: _TOP_FIRST, 3: _BOTTOM_FIRST, 4: _BOTTOM_FIRST}
 """FFmpeg's orders, which distinguish coding from showing, by which field is shown first."""
+_REORDERED = frozenset({"mpeg4", "mpeg2video", "mpeg1video", "h263"})
+"""Codecs whose times of showing FFmpeg works out where a container states only those of decoding."""
 _FIELDS_APART = frozenset({"hevc"})
 """Codecs whose interlaced streams decode to fields instead of frames."""
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -52,7 +54,7 @@ _READ_BYTES = 1 << 17
 _LIVE_LOOK_AHEAD_S = 60.0
 """So long a camera may send sound before its first picture."""
 _ANALYZE_US = "1000000"
-_ENCODE = "signs such as / # ? % @ in a user or password must be percent-encoded, as %2F %23 %3F %25 %40"
+PERCENT_ENCODE = "signs such as / # ? % @ in a user or password must be percent-encoded, as %2F %23 %3F %25 %40"
 _BYTES_A_PIXEL = 3
 """Of the largest pictures; ten bits with colour at half the resolution have as many. A worker holds over a dozen of
 them."""
@@ -125,13 +127,18 @@ def _open_camera(source: str, options: Mapping[str, str], timeout_s: float) -> I
     try:
         return av.open(source, format="rtsp", options=options, timeout=timeout_s, metadata_errors="replace")
     except (av.HTTPUnauthorizedError, av.HTTPForbiddenError) as error:
-        raise Denied(f"refuses the login ({words(error)}): check user and password; {_ENCODE}") from error
+        raise Denied(f"refuses the login ({words(error)}): check user and password; {PERCENT_ENCODE}") from error
     except av.HTTPNotFoundError as error:
         raise Denied("has nothing at this path (404 not found): check the part after the host") from error
     except av.ArgumentError as error:
-        raise Denied(f"is no address that can be opened; {_ENCODE}") from error
+        raise Denied(f"is no address that can be opened; {PERCENT_ENCODE}") from error
     except (av.InvalidDataError, av.ExitError) as error:
         raise Refused(f"gave no video within {timeout_s:g} s") from error
+    except av.FFmpegError as error:
+        path = source.partition("://")[2].partition("/")[2]
+        if "@" in path:  # which may be the rest of a password, whose beginning was then taken for the host
+            raise Refused(f"cannot be opened ({words(error)}); {PERCENT_ENCODE}") from error
+        raise
 
 
 class _OpenFile:
@@ -192,7 +199,10 @@ def _records(container: InputContainer, settings: Mapping[str, Any]) -> Iterator
         head.timed = head.timed and all(packet.pts is not None for packet in shown)
         head.first_pts = _first_pts(shown, frame) if head.timed else 0
     yield StreamRecord(head=head)
+    made_up = container.format.name in RAW_CONTAINERS
     for packet in chain(waiting, packets):
+        if made_up:
+            packet.dts = None
         if packet.stream_index == video.index:
             yield _record(0, packet, bytes(packet), alpha_of(packet))
         else:
@@ -341,7 +351,7 @@ def _head(container: InputContainer, video: VideoStream, frame: VideoFrame | Non
             matrix=stated.colorspace,
         ),
         shown=_shown(video, frame),
-        timed=not raw and not (name == "avi" and reorders),
+        timed=not raw and not (name == "avi" and reorders and codec not in _REORDERED),
         frames_expected=video.frames or round(duration * rate),
         clock_may_jump=name in JUMPY_CONTAINERS,
     )

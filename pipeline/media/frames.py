@@ -59,6 +59,7 @@ class VideoFrames:
         number = 0
         while (packet := self._next(demuxer)) is not None:
             packet.number, number = number, number + 1
+            clock.expect(packet)
             intake.send(packet)
             yield from self._shown(intake.outcomes(0), intake, clock)
             while intake.full:
@@ -115,6 +116,10 @@ class ShownTime:
         self._stamped = False
         self._time_s = self.scene_s = 0.0
         self._scene = SceneClock(fraction(head.rate))
+
+    def expect(self, packet: Packet) -> None:
+        """As `FrameClock.expect`."""
+        self._clock.expect(packet)
 
     def at(self, packet: Packet) -> float:
         """Of the next frame in the order of showing."""

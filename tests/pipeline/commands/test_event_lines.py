@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import time
+from collections.abc import Iterator
+
 import pytest
+from rich.console import Console
 
 from pipeline.commands.event_lines import StatusLines, note_of, print_event
+from pipeline.commands.run import _draw
 from pipeline.live.events import EventKind
 from pipeline.live.progress import StreamProgress
 
@@ -45,3 +51,25 @@ def test_an_event_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> N
     print_event(EventKind.LOST, line)
 
     assert capsys.readouterr() == ("", f"{line}\n")
+
+
+def test_on_a_terminal_bars_show_rate_and_loss_and_events_stand_above(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Console(file=io.StringIO(), force_terminal=True, width=150)
+    monkeypatch.setattr("pipeline.commands.progress.errors", screen)
+    monkeypatch.setattr("pipeline.commands.event_lines.errors", screen)
+
+    class Started:
+        def drive(self) -> Iterator[list[StreamProgress]]:
+            for shown in (10, 40, 90):
+                yield [StreamProgress(0, "door", shown, 0, "", withheld=7, late=4)]
+                print_event(EventKind.LATE, f"late {shown}")
+                print_event(EventKind.STATUS, "not for a terminal")
+                time.sleep(0.6)  # bars are drawn twice a second
+
+    _draw(Started())
+
+    drawn = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "fps, 90 shown, 7 withheld (4 late)" in drawn
+    assert "90/?" in drawn  # a camera has no end
+    assert "late 40" in drawn
+    assert "not for a terminal" not in drawn

@@ -27,6 +27,7 @@ REFUSED = (errno.EPERM, errno.EACCES, errno.EMFILE)
 Deed = Callable[[], Any]
 
 KERNEL = """
+    stat lstat statx getdents64 getcwd readlink readlinkat
     io_uring_setup io_uring_enter io_uring_register userfaultfd bpf keyctl add_key request_key perf_event_open
     kexec_load kexec_file_load init_module finit_module delete_module unshare setns mount umount2 pivot_root
     chroot open_tree move_mount fsopen fsconfig fsmount fspick mount_setattr open_by_handle_at name_to_handle_at

@@ -15,6 +15,7 @@ import pytest
 
 from tests.clips import Clips, shown
 from tests.pipeline.live.test_run import config, facewarden
+from tests.raw_camera import Faults, RawCamera
 from tests.rtsp_server import RtspServer
 
 pytestmark = pytest.mark.usefixtures("rtsp_available")
@@ -30,6 +31,7 @@ def running(*arguments: str | Path) -> Iterator[subprocess.Popen[bytes]]:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors.decode()[-2000:]
+        assert b": start: " in errors and b": end: " in errors
     finally:
         process.kill()
         process.communicate()
@@ -45,6 +47,21 @@ def wait_for_frames(folder: Path, count: int) -> None:
     while frames(folder) < count:
         assert time.monotonic() < deadline, f"only {frames(folder)} of {count} frames came into {folder}"
         time.sleep(0.1)
+
+
+def test_a_camera_that_refuses_the_password_is_asked_once(clips: Clips, tmp_path: Path) -> None:
+    with RawCamera(clips("h264_long_gop").path, Faults(status="401 Unauthorized")) as camera:
+        url = camera.url("me:secret@")
+        done = facewarden("run", url, "-o", tmp_path / "out", "--config", config(tmp_path))
+
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert any(": start: 1 streams" in line for line in lines)
+    assert any(": refused: " in line and "check user and password" in line for line in lines)
+    assert lines[-1].startswith("error: ") and "refuses the login" in lines[-1]
+    assert camera.described <= 2
+    assert "secret" not in done.stderr + done.stdout
+    assert not list(tmp_path.rglob("verdicts.jsonl"))
 
 
 def test_a_lost_camera_comes_back_in_a_new_epoch(clips: Clips, tmp_path: Path) -> None:

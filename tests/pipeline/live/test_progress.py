@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from engines import StreamError
 from pipeline.brokers import STATE, BrokerError
 from pipeline.live.events import Event, EventKind
 from pipeline.live.outputs import PlannedStream
-from pipeline.live.progress import SLOW_S, ProgressWatch, changes
+from pipeline.live.progress import MOST_AWAY_S, SLOW_S, ProgressWatch, changes
 from pipeline.live.sources import VideoSource
 from pipeline.wire import Head, IngestState, Ledger, StreamState
 
@@ -87,6 +88,21 @@ def test_a_broker_that_fails_is_told_once_and_when_it_is_back() -> None:
 
     assert [event.kind for event in events] == [EventKind.BROKER, EventKind.BROKER_BACK]
     assert "no answer from kafka.local" in events[0].reason
+
+
+def test_a_broker_is_not_waited_for_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, broker = [100.0], Answers()
+    monkeypatch.setattr("pipeline.live.progress.time.monotonic", lambda: now[0])
+    watch, _ = watching(broker)
+    broker.away = True
+
+    watch.look()
+    now[0] += MOST_AWAY_S
+    watch.progress([0])
+    now[0] += 1
+
+    with pytest.raises(StreamError, match="the broker was away for 60 minutes"):
+        watch.progress([0])
 
 
 def test_a_broker_that_says_nothing_is_told_before_its_call_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,11 @@ def test_a_raw_sign_in_a_password_is_named(clip: Path, login: str) -> None:
     assert "cret" not in str(caught.value)
 
 
+def test_a_raw_sign_that_makes_another_host_of_a_password_is_named() -> None:
+    with pytest.raises(StreamError, match="percent-encoded"):
+        records("rtsp://127.0.0.1:1/secret@10.0.0.5/door", 1)
+
+
 @pytest.mark.parametrize("only_udp", [False, True])
 def test_udp_is_taken_where_tcp_is_refused(clip: Path, only_udp: bool) -> None:
     with RawCamera(clip, Faults(only_udp=only_udp)) as camera:

@@ -17,6 +17,7 @@ from engines import StreamError
 from pipeline.jail.parent import JailLimits
 from pipeline.jail.protocol import FAILED, Received
 from pipeline.media import Demuxer
+from pipeline.media.demuxer import _port_of
 from pipeline.media.demuxer_child import ENDED, RECORD
 from pipeline.wire import AudioTrack, End, Head, Packet, Rational, StreamRecord, fraction
 from tests.clips import Clips
@@ -278,3 +279,37 @@ def test_a_camera_is_read_until_it_is_gone(clips: Clips) -> None:
     assert (head.codec, head.width, head.clock_may_jump, head.timed) == ("h264", 192, True, True)
     assert packets[0].key
     assert time.monotonic() - began < 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("socket", r"x: cannot be read \(No such device or address\)"),
+        ("device", r"x: is a device that is not read; expected a file or /dev/videoN"),
+    ],
+)
+def test_what_is_no_file_is_named(tmp_path: Path, kind: str, message: str) -> None:
+    path = tmp_path / "x"
+    with socket.socket(socket.AF_UNIX) as bound:
+        if kind == "socket":
+            bound.bind(str(path))
+        else:
+            path.symlink_to("/dev/null")
+
+        with pytest.raises(StreamError, match=message):
+            Demuxer(str(path))
+
+
+@pytest.mark.parametrize("url", ["rtsp://me:secret@camera:99999/door", "rtsp://me:secret@camera:door/x"])
+def test_an_address_without_a_port_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(StreamError, match="expected a port between 0 and 65535") as raised:
+        Demuxer(url)
+
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("rtsp://cam/x", 554), ("rtsps://cam/x", 322), ("rtsp://me:p@[::1]:8554/x", 8554)]
+)
+def test_the_port_that_a_camera_may_be_reached_at(url: str, port: int) -> None:
+    assert _port_of(url) == port

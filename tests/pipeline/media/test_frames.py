@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from operators.shown import Shown
 from pipeline.jail.parent import JailLimits
 from pipeline.media.frames import ShownTime, VideoFrames
 from pipeline.wire import Head, Packet, Rational
-from tests.clips import FPS, Clips, read_index
+from tests.clips import FPS, Clips, h264, read_index, write
 from tests.hostile import HostileFiles
 
 SHOWN_WHOLE = [
@@ -151,3 +153,18 @@ def test_a_clock_that_crawls_makes_no_look_rarer(ticks: int) -> None:
             looks, next_s = looks + 1, clock.scene_s + 0.2
 
     assert looks >= 30
+
+
+def test_pictures_that_a_recorder_left_out_leave_their_time(tmp_path: Path) -> None:
+    """An AVI states no times of showing: what is shown takes the times of decoding, in their order."""
+
+    def dropped(packets: list[Any]) -> list[Any]:
+        for packet in packets[10:]:
+            packet.dts, packet.pts = packet.dts + 5, packet.pts + 5
+        return packets
+
+    clip = write(tmp_path / "gap.avi", None, edit=dropped, **h264(24, bframes=2, b_adapt=0))
+
+    video = VideoFrames(clip.path, "video", JailLimits())
+
+    assert [round(frame.source_s * 25) for frame in video] == [*range(10), *range(15, 29)]

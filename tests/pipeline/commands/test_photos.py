@@ -1,0 +1,58 @@
+"""Photos among what `facewarden run` is given: one by one, and each with a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from engines import ConfigError
+from pipeline.commands.photos import mask_photos, planned_photos
+from pipeline.config import Config, Step
+from pipeline.live.sources import find_files
+
+CONFIG = Config(
+    steps=[
+        Step(use="detect.zones", options={"boxes": [[0, 0, 0.5, 1]]}),
+        Step(use="deidentify.cover", options={"zone_style": "solid"}),
+    ]
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    inside = tmp_path / "in"
+    inside.mkdir()
+    Image.new("RGB", (64, 48), "white").save(inside / "a.png")
+    Image.new("RGB", (64, 48), "white").save(inside / "[red]b.jpg")
+    (inside / "broken.jpg").write_bytes(b"no photo")
+    return inside
+
+
+def test_each_photo_is_masked_or_named(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = planned_photos(find_files([str(folder)]), str(tmp_path / "out"), CONFIG)
+
+    complete = mask_photos(planned, CONFIG)
+    again = mask_photos([photo for photo in planned if photo.source.name == "a.png"], CONFIG)
+
+    printed = "".join(capsys.readouterr().out.split())
+    assert not complete and not again
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["[red]b_anonymized.jpg", "a_anonymized.png"]
+    assert "[red]b.jpg" in printed and "notwritten:" in printed and "isthere" in printed
+    with Image.open(tmp_path / "out" / "a_anonymized.png") as photo:
+        assert photo.getpixel((10, 10)) == (0, 0, 0)
+        assert photo.getpixel((50, 10)) == (255, 255, 255)
+
+
+def test_photos_and_videos_do_not_share_one_file(folder: Path) -> None:
+    (folder / "c.mp4").touch()
+
+    with pytest.raises(ConfigError, match="one output for 4 sources; give a folder"):
+        planned_photos(find_files([str(folder)]), "out.mp4", CONFIG)
+
+
+def test_without_photos_nothing_is_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "c.mp4").touch()
+
+    assert planned_photos(find_files([str(tmp_path)]), None, Config(steps=[])) == []
