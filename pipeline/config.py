@@ -76,6 +76,14 @@ class JailSection(Section):
         return JailLimits(memory_bytes=self.memory_mb << 20, timeout_s=self.timeout_s, max_pixels=self.max_pixels)
 
 
+class SealSection(Section):
+    """What covers hide is encrypted first, for whoever has key and keyring; see reversible.md."""
+
+    keyring: str = Field(default="", description="The keyring's file; nothing is sealed without one.")
+    key_file: str = Field(default="", description="The master key's file, which only its owner may read.")
+    key_command: str = Field(default="", description="Or a program that prints it, such as a secret store's.")
+
+
 class Config(Section):
     """A whole run."""
 
@@ -83,6 +91,7 @@ class Config(Section):
     engines: EnginesSection = Field(default=EnginesSection(), description="Where networks run.")
     encode: EncodeSection = Field(default=EncodeSection(), description="How masked video is encoded.")
     jail: JailSection = Field(default=JailSection(), description="Limits of child processes.")
+    seal: SealSection = Field(default=SealSection(), description="Whether hidden faces can be got back, and by whom.")
     delivery: Delivery = Field(
         default="auto", description="`auto` is `transactional` for files and `low_latency` for cameras."
     )

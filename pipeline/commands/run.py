@@ -65,6 +65,9 @@ def run(
     overwrite: Annotated[bool, typer.Option(help="Results may replace files that have their names.")] = False,
     preview: Annotated[bool, typer.Option(help="Show the first stream's masked video in a window.")] = False,
     verdicts: Annotated[str | None, typer.Option(help="Where the reports go (JSON lines).")] = None,
+    keyring: Annotated[str | None, typer.Option(help="Seal what is hidden, with this keyring.")] = None,
+    key_file: Annotated[str | None, typer.Option(help="The master key: a file that only you may read.")] = None,
+    key_command: Annotated[str | None, typer.Option(help="The master key: a program that prints it.")] = None,
 ) -> None:
     """Hides the faces in videos and photos."""
     from pipeline.live.run import Run
@@ -135,7 +138,15 @@ def _overrides(flags: dict[str, Any], config: Config) -> dict[str, Any]:
             encode[key] = value
         else:
             encode["options"] = {**encode["options"], key: value}
-    return {**top, "steps": steps, "encode": encode}
+    return {**top, "steps": steps, "encode": encode, "seal": _seal(flags, config)}
+
+
+def _seal(flags: dict[str, Any], config: Config) -> dict[str, str]:
+    """Where key and keyring are; a key that is named here stands in place of the config's."""
+    seal: dict[str, str] = config.seal.model_dump()
+    if flags["key_file"] or flags["key_command"]:
+        seal |= {"key_file": flags["key_file"] or "", "key_command": flags["key_command"] or ""}
+    return seal | ({"keyring": flags["keyring"]} if flags["keyring"] else {})
 
 
 def _takes(use: str, option: str) -> bool:

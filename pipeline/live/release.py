@@ -16,7 +16,8 @@ from operators.paint.cpu import cover_whole, paint, plain
 from pipeline.config import OnFailure
 from pipeline.live.lookahead import LAGS_S, LookAhead, PendingFrame
 from pipeline.live.masked_output import MaskedOutput
-from pipeline.wire import FATE_COVERED_WHOLE, FATE_MASKED, FATE_WITHHELD, Fate, Head
+from pipeline.live.sealer import Sealer
+from pipeline.wire import FATE_COVERED_WHOLE, FATE_MASKED, FATE_WITHHELD, Fate, Head, Seal
 
 
 def fate_of(failure: str, *, live: bool, policy: OnFailure) -> Fate.ValueType:
@@ -55,12 +56,14 @@ class Released:
         cause: of another fate than masked: `late`, `not_examined` or `unencodable`.
         reason: the same in a sentence.
         rejects: cause and reason of each thing that failed on the way.
+        seals: of what is hidden in a masked frame, where faces are sealed.
     """
 
     fate: Fate.ValueType
     cause: str = ""
     reason: str = ""
     rejects: tuple[tuple[str, str], ...] = ()
+    seals: tuple[Seal, ...] = ()
 
 
 class Release:
@@ -71,6 +74,7 @@ class Release:
         output: where they go.
         policy: see `fate_of`.
         timed: counts the time within it for a stage of that name.
+        sealer: seals what is covered; None seals nothing.
     """
 
     def __init__(
@@ -79,8 +83,11 @@ class Release:
         output: MaskedOutput,
         policy: OnFailure,
         timed: Callable[[str], AbstractContextManager[None]],
+        sealer: Sealer | None = None,
     ) -> None:
         self._lookahead, self._output, self._policy, self._timed = lookahead, output, policy, timed
+        self._sealer = sealer
+        self._seals: tuple[Seal, ...] = ()
 
     def __call__(self, pending: PendingFrame, head: Head, *, lag_s: float) -> Released:
         """Lets go of the frame that waited longest.
@@ -93,6 +100,7 @@ class Release:
             StreamError: the encoder failed and took frames with it that count as shown; only a new life of the stream
                 brings them back.
         """
+        self._seals = ()
         if not pending.failed:
             attempt(pending, lambda frame: self._cover(frame, lag_s=lag_s))
         cause = "late" if pending.late else "not_examined" if pending.failed else ""
@@ -107,7 +115,7 @@ class Release:
                 refused = "unencodable", str(error)
                 return Released(FATE_WITHHELD, cause or refused[0], refused[1], (*rejects, refused))
             self._encode(pending, received_us=pending.utc_us if head.live else 0)
-        return Released(fate, cause, pending.failed, rejects)
+        return Released(fate, cause, pending.failed, rejects, self._seals if fate == FATE_MASKED else ())
 
     def _cover(self, pending: PendingFrame, *, lag_s: float) -> None:
         pending.frame = self._lookahead.settle(pending.frame)
@@ -115,6 +123,9 @@ class Release:
             raise FrameError("no detector has looked at this frame")
         if lag_s > LAGS_S:
             pending.frame = replace(pending.frame, covers=tuple(map(plain, pending.frame.covers)))
+        if self._sealer is not None:
+            with self._timed("seal"):  # no mask without its seals: what cannot be sealed is covered whole, or withheld
+                self._seals = self._sealer(pending.frame, epoch=self._output.epoch, pts=pending.stamp.pts)
         with self._timed("paint"):
             paint(pending.frame)
 

@@ -39,6 +39,7 @@ from pipeline.live.outputs import (
 from pipeline.live.preview import PreviewWindow
 from pipeline.live.progress import TICK_S, ProgressWatch, StreamProgress
 from pipeline.live.ray_session import start_ray, stop_ray
+from pipeline.live.sealer import require_sealable
 from pipeline.live.sink_state import state_names
 from pipeline.live.sources import LIVE, absolute, filled, shown_name
 from pipeline.live.stall import StallWatch
@@ -150,6 +151,7 @@ class Run:
         target = None if output is None else filled(output)
         plan(sources, target, "", overwrite=True)
         self.config = config = with_absolute_files(config)
+        require_sealable(config, sources, target)
         folder = output_folder(sources, target)
         self.folder = WorkFolder(folder, named, output, config)
         planned = self.folder.path / PLAN

@@ -61,7 +61,8 @@ def with_absolute_files(config: Config) -> Config:
         )
         for step in config.steps
     ]
-    return config.model_copy(update={"steps": steps})
+    files = {name: _from_root(value) for name in ("keyring", "key_file") if (value := getattr(config.seal, name))}
+    return config.model_copy(update={"steps": steps, "seal": config.seal.model_copy(update=files)})
 
 
 def _absolute_model(model: str) -> str:

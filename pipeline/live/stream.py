@@ -23,6 +23,7 @@ from pipeline.live.masked_output import MaskedOutput
 from pipeline.live.record_queue import Hunger, QueuedRecord, RecordQueue
 from pipeline.live.release import Release
 from pipeline.live.resume import DecodeMark, ResumePoint
+from pipeline.live.sealer import sealer_for
 from pipeline.live.source_epoch import SourceEpoch
 from pipeline.live.stream_commits import StreamCommits
 from pipeline.media.intake import NeverShown, PacketLost, PacketOutcome, PictureCame
@@ -59,7 +60,8 @@ class StreamWork:
         self._ledger = PacketLedger(point)
         self._lookahead = LookAhead(stream, operators, self._ledger.timed)
         self._output = MaskedOutput(config.encode, point)
-        self._release = Release(self._lookahead, self._output, config.on_failure, self._ledger.timed)
+        sealer = sealer_for(config.seal, stream)
+        self._release = Release(self._lookahead, self._output, config.on_failure, self._ledger.timed, sealer)
         copies = config.audio == "copy"
         self._commits = StreamCommits(stream, member, point, self._output, self._ledger, copy_audio=copies)
         self._source: SourceEpoch | None = None

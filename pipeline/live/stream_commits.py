@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from operators.frame import Verdict
-from pipeline.brokers import Member
+from pipeline.brokers import SEALED, Member, Message
 from pipeline.live import frame_report
 from pipeline.live.frame_report import StreamReports
 from pipeline.live.ledger import PacketLedger
@@ -47,6 +47,7 @@ class StreamCommits:
         self._stream, self._member = stream, member
         self._output, self._ledger, self._copy_audio = output, ledger, copy_audio
         self._reports = StreamReports()
+        self._seals: list[Message] = []
 
     def lose(self, lost: PacketLost) -> None:
         """Accounts for a packet of which no picture came."""
@@ -75,6 +76,7 @@ class StreamCommits:
             last_pts=pts,
             scene_s=frame.time_s,
         )
+        self._seals += [Message(SEALED, seal.SerializeToString(deterministic=True)) for seal in released.seals]
         self._ledger.show(pending.number, released.fate, frame.faces, released.cause)
         self.pass_audio()
         self._send_now()
@@ -115,7 +117,7 @@ class StreamCommits:
             output=self._output.point(),
             ended=ended_at is not None,
         )
-        messages = [*self._output.take(), *self._reports.take()]
+        messages = [*self._take_seals(), *self._output.take(), *self._reports.take()]
         resume, ended = self.point.resume_offset, self.point.ended
         self._member.commit(self._stream, messages, self.point.to_bytes(), resume_offset=resume, ended=ended)
         self._stored = self.point
@@ -155,4 +157,9 @@ class StreamCommits:
     def _send_now(self) -> None:
         """Lets masked packets go ahead of their commit."""
         if self._output.low_latency and (messages := self._output.take()):
-            self._member.send(self._stream, messages)
+            self._member.send(self._stream, [*self._take_seals(), *messages])
+
+    def _take_seals(self) -> list[Message]:
+        """Those of the frames that are sent now: none leaves without them."""
+        seals, self._seals = self._seals, []
+        return seals
