@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from engines import FacewardenError
 from pipeline.jail.protocol import readable
-from pipeline.sealing import Refused
+from pipeline.sealing import RecoveryRefused
 
 WIDE = None if sys.stdout.isatty() else 140
 console = Console(width=WIDE)
@@ -31,4 +31,4 @@ def plain_errors() -> Iterator[None]:
         yield
     except FacewardenError as error:
         errors.print(f"[red]error:[/red] {escape(readable(str(error)))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(REFUSED if isinstance(error, Refused) else WRONG) from error
+        raise typer.Exit(REFUSED if isinstance(error, RecoveryRefused) else WRONG) from error
