@@ -6,7 +6,7 @@ Errors of the whole project, each with one fate:
      ├── ConfigError   what the user wrote cannot be meant: nothing starts
      ├── EngineError   a network cannot be opened or run: the actor does not start
      ├── FrameError    one frame failed: it is covered whole or withheld, and reported; the stream goes on
-     ├── Refused       a key, a seal or a log is not what is needed (pipeline.sealing): no picture comes out
+     ├── RecoveryRefused   (pipeline.sealing) a key, a seal or a log is not what is needed: no picture comes out
      └── StreamError   a stream, a source or the broker failed: the process ends and is restarted
 """
 

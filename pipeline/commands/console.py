@@ -14,7 +14,7 @@ from engines import FacewardenError
 from pipeline.jail.machine import missing
 from pipeline.jail.protocol import readable
 from pipeline.private.names import scrubbed
-from pipeline.sealing import Refused
+from pipeline.sealing import RecoveryRefused
 
 WIDE = None if sys.stdout.isatty() else 140
 console = Console(width=WIDE)
@@ -46,7 +46,7 @@ def plain_errors() -> Iterator[None]:
         if isinstance(error, OSError) and error.filename is not None:
             words = f"{error.filename}: {error.strerror}"
         errors.print(f"[red]error:[/red] {escape(readable(scrubbed(words)))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(REFUSED if isinstance(error, Refused) else WRONG) from error
+        raise typer.Exit(REFUSED if isinstance(error, RecoveryRefused) else WRONG) from error
 
 
 def say_what_is_missing() -> None:

@@ -35,7 +35,7 @@ def write_seals(broker: Broker, stream: str, video: Path, source: str, settings:
 
     Raises:
         StreamError: they cannot be written, or another file has their name.
-        Refused, ConfigError: the keys are gone.
+        RecoveryRefused, ConfigError: the keys are gone.
     """
     target = seal_file_of(video)
     if os.path.lexists(target):

@@ -26,7 +26,7 @@ class Sealer:
 
     Raises:
         ConfigError: key or keyring cannot be read.
-        Refused: they do not belong together, or the newest period was destroyed.
+        RecoveryRefused: they do not belong together, or the newest period was destroyed.
     """
 
     def __init__(self, settings: SealSection, stream: str) -> None:
@@ -73,7 +73,7 @@ def require_sealable(config: Config, sources: Sequence[str], output: str | None)
 
     Raises:
         ConfigError: key or keyring cannot be read, or this run is of a kind that is not sealed.
-        Refused: they do not belong together.
+        RecoveryRefused: they do not belong together.
     """
     settings = config.seal
     if not settings.keyring:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from engines import FacewardenError
 
 
-class Refused(FacewardenError):
+class RecoveryRefused(FacewardenError):
     """A key, a seal, a share or a log is not what is needed: no picture comes out, and the refusal is written down."""
 
 
-class NotAuthentic(Refused):
+class NotAuthentic(RecoveryRefused):
     """Something was changed since whoever has the key made it, or the key is another one: which, nobody can tell."""

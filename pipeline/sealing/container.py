@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from engines import ConfigError, StreamError
-from pipeline.sealing import NotAuthentic, Refused
+from pipeline.sealing import NotAuthentic, RecoveryRefused
 from pipeline.sealing.keys import StreamKeys
 from pipeline.sealing.private import OWNER_ONLY, lock, opened_private
 from pipeline.sealing.seal import about, parsed
@@ -96,8 +96,10 @@ class SealWriter:
     def resume(cls, path: Path) -> Self:
         """Goes on with a file whose writer was killed: what it left unfinished at the end is cut off.
 
+        Seals are to be added from the one numbered `count` on.
+
         Raises:
-            Refused: the file is finished.
+            RecoveryRefused: the file is finished.
             NotAuthentic: it was changed.
             ConfigError: it cannot be opened, or somebody else writes it.
         """
@@ -116,7 +118,7 @@ class SealWriter:
         end = 0
         for record in _records(self._file, self.path, torn=True):
             if record.kind == END:
-                raise Refused(f"{self.path}: is finished; nothing is added to it")
+                raise RecoveryRefused(f"{self.path}: is finished; nothing is added to it")
             if record.kind == HEAD:
                 self._stream = parsed(SealFileHead, record.payload).stream
             self.count += record.kind == SEAL

@@ -29,7 +29,7 @@ LONGEST_LOG = 1 << 30
 _ANCHOR_BYTES = 4096
 
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Outcome = Literal["opened", "recovered", "refused", "interrupted"]
+RecoveryOutcome = Literal["opened", "recovered", "refused", "interrupted"]
 
 
 class JournalEntry(Section):
@@ -40,7 +40,7 @@ class JournalEntry(Section):
     utc: str = Field(default="", description="When it was written.")
     user: str = Field(default="", description="Name of the user of the operating system.")
     uid: int = Field(default=0, description="Number of that user.")
-    outcome: Outcome = Field(description="`opened`: the log begins.")
+    outcome: RecoveryOutcome = Field(description="`opened`: the log begins.")
     reason: str = Field(default="", description="Why the user asked.")
     detail: str = Field(default="", description="Of a refusal: why. Of the first line: where the anchor is.")
     video_sha256: str = Field(default="", description="Of the masked video.")

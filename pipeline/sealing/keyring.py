@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from engines import ConfigError
 from engines.section import Section
-from pipeline.sealing import NotAuthentic, Refused
+from pipeline.sealing import NotAuthentic, RecoveryRefused
 from pipeline.sealing.keys import KEY_BYTES, NONCE_BYTES, MasterKey, StreamKeys, joined
 from pipeline.sealing.private import create_private, locked, opened_private, read_private, replace_private
 
@@ -85,7 +85,7 @@ class Keyring:
         """The period that is sealed with.
 
         Raises:
-            Refused: it was destroyed.
+            RecoveryRefused: it was destroyed.
         """
         return self._living(self.file.periods[-1].period)
 
@@ -93,7 +93,7 @@ class Keyring:
         """The keys of a stream in a period: to seal with in the newest, to open with in any that lives.
 
         Raises:
-            Refused: the master key is another one, or the period was destroyed or never was.
+            RecoveryRefused: the master key is another one, or the period was destroyed or never was.
             NotAuthentic: the period's entry was changed.
         """
         self.require(master)
@@ -103,16 +103,16 @@ class Keyring:
         return StreamKeys(root, stream=stream, key_id=master.id, keyring=self.file.id, period=entry.period)
 
     def require(self, master: MasterKey) -> None:
-        """Raises Refused: the keyring needs another master key."""
+        """Raises RecoveryRefused: the keyring needs another master key."""
         if master.id != self.file.key_id:
-            raise Refused(f"{self.path}: needs the master key {self.file.key_id}; this is {master.id}")
+            raise RecoveryRefused(f"{self.path}: needs the master key {self.file.key_id}; this is {master.id}")
 
     def _living(self, period: int) -> KeyPeriod:
         entry = next((each for each in self.file.periods if each.period == period), None)
         if entry is None:
-            raise Refused(f"{self.path}: has no key period {period}; it belongs to other seals")
+            raise RecoveryRefused(f"{self.path}: has no key period {period}; it belongs to other seals")
         if entry.destroyed:
-            raise Refused(
+            raise RecoveryRefused(
                 f"{self.path}: key period {period} was destroyed on {entry.destroyed} ({entry.reason}); "
                 "nothing that was sealed in it comes back, and new seals need `facewarden keys rotate`"
             )
@@ -158,7 +158,7 @@ def rotate(path: Path, master: MasterKey) -> Keyring:
 
     Raises:
         ConfigError: the file cannot be read or written.
-        Refused: it needs another master key.
+        RecoveryRefused: it needs another master key.
     """
     with locked(path):
         keyring = read_keyring(path)
@@ -173,7 +173,7 @@ def destroy(path: Path, period: int, reason: str) -> Keyring:
 
     Raises:
         ConfigError: the file cannot be read or written, or no reason is given.
-        Refused: there is no such period any more.
+        RecoveryRefused: there is no such period any more.
     """
     reason = reason_of(reason)
     with locked(path):

@@ -22,7 +22,7 @@ from pipeline.jail.parent import DEFAULT_LIMITS, JailLimits
 from pipeline.media import FileMuxer
 from pipeline.media.frames import VideoFrames
 from pipeline.media.lossless import LosslessEncoder
-from pipeline.sealing import Refused
+from pipeline.sealing import RecoveryRefused
 from pipeline.sealing.container import SealEntry, SealFile, open_seals, sha256_of_file
 from pipeline.sealing.journal import Journal, JournalEntry
 from pipeline.sealing.keyring import Keyring, reason_of
@@ -124,9 +124,9 @@ def recover(
         return Recovery(faces, frames, logged)
     except FacewardenError as error:
         journal.append(entry.model_copy(update={"outcome": "refused", "detail": str(error)}))
-        if isinstance(error, Refused | ConfigError):
+        if isinstance(error, RecoveryRefused | ConfigError):
             raise
-        raise Refused(str(error)) from error
+        raise RecoveryRefused(str(error)) from error
     except BaseException:
         journal.append(entry.model_copy(update={"outcome": "interrupted"}))
         raise
@@ -138,7 +138,7 @@ class _OpenedSeals:
     """Seals whose file was authenticated, and the keys they need.
 
     Raises:
-        Refused: the file is not authentic, is of another video, or its keys are gone or others.
+        RecoveryRefused: the file is not authentic, is of another video, or its keys are gone or others.
     """
 
     def __init__(self, seals: SealFile, master: MasterKey, keyring: Keyring, video_sha256: bytes) -> None:
@@ -147,7 +147,7 @@ class _OpenedSeals:
         end = seals.end
         keyring.require(master)
         if (end.key_id, end.keyring) != (master.id, keyring.file.id):
-            raise Refused(f"{seals.path}: was sealed with another key or keyring (key {end.key_id[:8]})")
+            raise RecoveryRefused(f"{seals.path}: was sealed with another key or keyring (key {end.key_id[:8]})")
         seals.require(self._of(end.period), video_sha256)
         self.by_frame: dict[int, list[SealEntry]] = defaultdict(list)
         for entry in seals.entries:
@@ -180,7 +180,7 @@ class _Clocks:
     def compare(self, entry: SealEntry, pts: int) -> None:
         apart = pts * self.video - entry.pts * self.seals
         if abs(apart - self.apart.setdefault(entry.epoch, apart)) > CLOCKS_APART_S:
-            raise Refused(
+            raise RecoveryRefused(
                 f"frame {entry.frame} is shown at another time than its seal says; expected the video as it was"
             )
 
@@ -200,7 +200,7 @@ def _write(
         for frame in video:
             index = next(indices, None)
             if index is None or not video.packet.HasField("pts"):
-                raise Refused(f"{request.masked}: shows other frames than its seals say")
+                raise RecoveryRefused(f"{request.masked}: shows other frames than its seals say")
             if encoder is None or muxer is None or clocks is None:
                 encoder = LosslessEncoder(video.head, frame.picture)
                 muxer = FileMuxer(part, encoder.head)
@@ -215,7 +215,7 @@ def _write(
             moved(frame.index + 1, expected)
         _check_whole(video, expected, request.masked)
         if not faces:
-            raise Refused("no seal of these tracks lies in this span; nothing was recovered")
+            raise RecoveryRefused("no seal of these tracks lies in this span; nothing was recovered")
         if muxer is not None:
             muxer.close()
             muxer = None
@@ -230,7 +230,7 @@ def _chosen(tracks: Sequence[int] | None, entries: Sequence[SealEntry], path: Pa
     missing = sorted(set(tracks or ()) - known)
     if missing:
         there = ", ".join(map(str, sorted(known))) or "none"
-        raise Refused(f"{path}: has no seal of track {', '.join(map(str, missing))}; there are: {there}")
+        raise RecoveryRefused(f"{path}: has no seal of track {', '.join(map(str, missing))}; there are: {there}")
     return known if tracks is None else set(tracks)
 
 
@@ -261,7 +261,7 @@ def _check_whole(video: VideoFrames, expected: int, path: Path) -> None:
     lost: Mapping[str, int] = video.lost
     if video.reason or lost or video.shown != expected:
         why = video.reason or f"{video.shown} of {expected} frames came out of it"
-        raise Refused(f"{path}: could not be decoded as it was written: {why}")
+        raise RecoveryRefused(f"{path}: could not be decoded as it was written: {why}")
 
 
 def _publish(part: Path, output: Path) -> None:

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from engines import ConfigError
 from engines.section import Section
-from pipeline.sealing import Refused
+from pipeline.sealing import RecoveryRefused
 from pipeline.sealing.keys import KEY_BYTES, MasterKey, joined
 from pipeline.sealing.private import create_private, read_private
 
@@ -79,19 +79,23 @@ def combine(shares: Sequence[KeyShare]) -> MasterKey:
     """The key that shares were made of.
 
     Raises:
-        Refused: they are damaged, of different keys, too few, or do not give the key.
+        RecoveryRefused: they are damaged, of different keys, too few, or do not give the key.
     """
     by_number: dict[int, KeyShare] = {}
     for share in shares:
         if not share.is_whole:
-            raise Refused(f"share {share.number} is damaged: its checksum does not fit; use another copy or share")
+            raise RecoveryRefused(
+                f"share {share.number} is damaged: its checksum does not fit; use another copy or share"
+            )
         if by_number.setdefault(share.number, share).value != share.value:
-            raise Refused(f"there are two different shares {share.number}; expected shares of one splitting")
+            raise RecoveryRefused(f"there are two different shares {share.number}; expected shares of one splitting")
     if len({(share.set, share.key_id, share.threshold, share.check) for share in shares}) > 1:
-        raise Refused("these shares are of different keys, or of different splittings of one; bring those of one")
+        raise RecoveryRefused(
+            "these shares are of different keys, or of different splittings of one; bring those of one"
+        )
     needed = shares[0].threshold if shares else FEWEST
     if len(by_number) < needed:
-        raise Refused(
+        raise RecoveryRefused(
             f"{needed} different shares are needed, {len(by_number)} came; bring {needed - len(by_number)} more"
         )
     chosen = list(by_number.values())[:needed]
@@ -101,7 +105,7 @@ def combine(shares: Sequence[KeyShare]) -> MasterKey:
         for at in range(0, KEY_BYTES, _HALF)
     )
     if not hmac.compare_digest(_check(chosen[0].set, secret), chosen[0].check):
-        raise Refused("these shares do not give the key that was split: one of them was changed; try others")
+        raise RecoveryRefused("these shares do not give the key that was split: one of them was changed; try others")
     return MasterKey(secret)
 
 

@@ -18,7 +18,7 @@ from pipeline.live.seal_files import seal_file_of, write_seals
 from pipeline.live.sealer import Sealer, require_sealable, tracks_of
 from pipeline.live.sources import VideoSource
 from pipeline.live.worker import Worker
-from pipeline.sealing import Refused
+from pipeline.sealing import RecoveryRefused
 from pipeline.sealing.container import open_seals
 from pipeline.sealing.journal import opened_journal
 from pipeline.sealing.keyring import destroy, new_keyring, read_keyring, rotate
@@ -122,7 +122,7 @@ def test_a_new_key_period_is_taken_up_and_a_destroyed_one_stops_it(seal: SealSec
     destroy(keyring, second, "a test")
 
     assert second == first + 1
-    with pytest.raises(Refused, match="was destroyed"):
+    with pytest.raises(RecoveryRefused, match="was destroyed"):
         sealer.keys()
 
 

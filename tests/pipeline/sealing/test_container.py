@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engines import ConfigError, StreamError
-from pipeline.sealing import NotAuthentic, Refused, private
+from pipeline.sealing import NotAuthentic, RecoveryRefused, private
 from pipeline.sealing.container import MAGIC, SealWriter, open_seals, sha256_of_file
 from pipeline.sealing.keys import StreamKeys
 from pipeline.sealing.seal import SealedFace, open_seal, seal_face
@@ -160,7 +160,7 @@ def test_another_video(tmp_path: Path) -> None:
 def test_a_finished_file_is_not_added_to(tmp_path: Path) -> None:
     path = written(tmp_path)
 
-    with pytest.raises(Refused, match="is finished"):
+    with pytest.raises(RecoveryRefused, match="is finished"):
         SealWriter.resume(path)
     with pytest.raises(ConfigError, match="is there already"):
         SealWriter(path, HEAD)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engines import ConfigError
-from pipeline.sealing import NotAuthentic, Refused, private
+from pipeline.sealing import NotAuthentic, RecoveryRefused, private
 from pipeline.sealing.keyring import Keyring, destroy, new_keyring, read_keyring, rotate
 from pipeline.sealing.keys import MasterKey
 from pipeline.sealing.seal import SealedFace, open_seal, seal_face
@@ -48,7 +48,7 @@ def test_a_destroyed_period_decrypts_nothing_any_more(master: MasterKey, keyring
     assert wrapped not in content and keyring.file.periods[0].nonce not in content
     left = json.loads(content)["periods"][0]
     assert left["destroyed"] > "2026" and left["reason"] == "order of the court"
-    with pytest.raises(Refused, match=r"key period 1 was destroyed on .* \(order of the court\)"):
+    with pytest.raises(RecoveryRefused, match=r"key period 1 was destroyed on .* \(order of the court\)"):
         read_keyring(keyring.path).stream_keys(master, "cam", 1)
     forged = {"period": 1, "created": left["created"], "nonce": "00" * 12, "wrapped": "00" * 48}
     keyring.path.write_text(json.dumps(json.loads(content) | {"periods": [forged]}))
@@ -79,11 +79,11 @@ def test_what_a_killed_process_left_is_wiped(master: MasterKey, keyring: Keyring
 
 def test_numbers_are_never_used_again(master: MasterKey, keyring: Keyring) -> None:
     destroy(keyring.path, 1, "it is over")
-    with pytest.raises(Refused, match="facewarden keys rotate"):
+    with pytest.raises(RecoveryRefused, match="facewarden keys rotate"):
         read_keyring(keyring.path).stream_keys(master, "cam")
-    with pytest.raises(Refused, match="was destroyed"):
+    with pytest.raises(RecoveryRefused, match="was destroyed"):
         destroy(keyring.path, 1, "again")
-    with pytest.raises(Refused, match="no key period 9"):
+    with pytest.raises(RecoveryRefused, match="no key period 9"):
         destroy(keyring.path, 9, "it never was")
 
     assert rotate(keyring.path, master).newest.period == 2
@@ -103,7 +103,7 @@ def test_another_master_key(keyring: Keyring) -> None:
     stranger = MasterKey.new()
 
     for work in (lambda: keyring.stream_keys(stranger, "cam"), lambda: rotate(keyring.path, stranger)):
-        with pytest.raises(Refused, match=f"needs the master key {keyring.file.key_id}; this is {stranger.id}"):
+        with pytest.raises(RecoveryRefused, match=f"needs the master key {keyring.file.key_id}; this is {stranger.id}"):
             work()
 
 

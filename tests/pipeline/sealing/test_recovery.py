@@ -15,7 +15,7 @@ from operators.arrays import Array
 from operators.frame import Cover, Picture
 from operators.paint.geometry import region_of, steps_of, window
 from operators.shown import Shown
-from pipeline.sealing import NotAuthentic, Refused
+from pipeline.sealing import NotAuthentic, RecoveryRefused
 from pipeline.sealing.container import SealWriter, open_seals
 from pipeline.sealing.journal import Journal, JournalEntry
 from pipeline.sealing.keyring import Keyring, destroy, new_keyring, read_keyring, rotate
@@ -170,7 +170,7 @@ def test_periods_follow_one_another(
 
     compare(clip, tmp_path / "out.mkv", "yuv420p", lambda *_: True)
     destroy(keyring.path, 1, "it is over")
-    with pytest.raises(Refused, match="key period 1 was destroyed"):
+    with pytest.raises(RecoveryRefused, match="key period 1 was destroyed"):
         ask(clip, output=tmp_path / "second.mkv")
     ask(clip, output=tmp_path / "second.mkv", from_s=0.24)
     compare(clip, tmp_path / "second.mkv", "yuv420p", lambda number, _: number >= 6)
@@ -235,7 +235,7 @@ def test_a_refusal_is_a_sentence_in_the_log_and_no_picture(
     arguments = spoil(clip)
     before = sorted(tmp_path.iterdir())
 
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(RecoveryRefused, match=words):
         ask(clip, **arguments)
 
     assert sorted(tmp_path.iterdir()) == before

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines import ConfigError
-from pipeline.sealing import Refused
+from pipeline.sealing import RecoveryRefused
 from pipeline.sealing.keys import MasterKey
 from pipeline.sealing.shares import KeyShare, combine, read_share, split, write_share
 
@@ -27,7 +27,7 @@ def test_any_k_of_n_give_the_key_back(data: st.DataObject, secret: bytes) -> Non
     brought = data.draw(st.permutations(made).map(lambda order: order[: data.draw(st.integers(k, n))]))
 
     assert combine(brought).reveal() == secret
-    with pytest.raises(Refused, match="bring 1 more"):
+    with pytest.raises(RecoveryRefused, match="bring 1 more"):
         combine(brought[: k - 1])
 
 
@@ -56,7 +56,7 @@ def test_a_damaged_share_is_named(digit: int, change: int) -> None:
     first, second, _ = split(MASTER, 2, 3)
     value = second.value[:digit] + f"{int(second.value[digit], 16) ^ change:x}" + second.value[digit + 1 :]
 
-    with pytest.raises(Refused, match="share 2 is damaged"):
+    with pytest.raises(RecoveryRefused, match="share 2 is damaged"):
         combine([first, second.model_copy(update={"value": value})])
 
 
@@ -64,7 +64,7 @@ def test_a_share_that_was_changed_with_its_checksum() -> None:
     first, second, _ = split(MASTER, 2, 3)
     forged = second.model_copy(update={"value": "00" * 32}).summed()
 
-    with pytest.raises(Refused, match="do not give the key"):
+    with pytest.raises(RecoveryRefused, match="do not give the key"):
         combine([first, forged])
 
 
@@ -72,13 +72,13 @@ def test_shares_that_do_not_belong_together() -> None:
     one, other, third = split(MASTER, 2, 3), split(MASTER, 2, 3), split(MasterKey.new(), 2, 3)
 
     for stranger in (other[1], third[1]):
-        with pytest.raises(Refused, match="of different keys, or of different splittings"):
+        with pytest.raises(RecoveryRefused, match="of different keys, or of different splittings"):
             combine([one[0], stranger])
-    with pytest.raises(Refused, match="two different shares 1"):
+    with pytest.raises(RecoveryRefused, match="two different shares 1"):
         combine([one[0], other[0]])
-    with pytest.raises(Refused, match="2 different shares are needed, 1 came"):
+    with pytest.raises(RecoveryRefused, match="2 different shares are needed, 1 came"):
         combine([one[0], one[0]])
-    with pytest.raises(Refused, match="are needed, 0 came"):
+    with pytest.raises(RecoveryRefused, match="are needed, 0 came"):
         combine([])
 
 
