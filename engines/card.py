@@ -132,6 +132,7 @@ class Card(Section):
         plan: how its plan is built, None if it never is.
         calibration: how int8 is made of it, None if it never is.
         made_from: SHA-256 of the model that this one was quantised or rounded from.
+        weights: SHA-256 of the trained weights that it was exported from: networks that share it belong together.
     """
 
     name: str
@@ -150,6 +151,7 @@ class Card(Section):
     plan: Plan | None = None
     calibration: Int8Calibration | None = None
     made_from: Sha256 | Literal[""] = ""
+    weights: Sha256 | Literal[""] = ""
 
     @property
     def usual_shapes(self) -> dict[str, tuple[int, ...]]:

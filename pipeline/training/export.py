@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from engines import ConfigError
@@ -15,7 +18,10 @@ from pipeline.training.recipe import Recipe, load_module, options_of_trained
 from pipeline.training.summaries import card_metrics
 
 SHA256_TO_COME = "0" * 64
-MADE_OF_FAIRFACE = "FairFace (Karkkainen and Joo 2021, CC BY 4.0), genuine faces alone; forgeries were made of them: "
+FAIRFACE = "FairFace (Karkkainen and Joo 2021, CC BY 4.0), genuine faces alone"
+MADE_OF_FAIRFACE = f"{FAIRFACE}; forgeries were made of them: "
+TASK = "forgery of a face"
+"""Of networks whose recipe does not say otherwise by a `TASK` of its own."""
 SHIPPED_LICENCE = "Apache-2.0"
 UNKNOWN_LICENCE = "as the data it was trained on allows"
 
@@ -55,10 +61,10 @@ def export_run(
         trained = load_module(recipe.use, "train").networks(weights, **options_of_trained(recipe))
     except RuntimeError as error:
         raise ConfigError(f"{run}: its weights are not those of its recipe here ({error}); train again") from error
-    written = []
+    digest, written = digest_of(weights), []
     for name, network in trained.items():
         file = (to or run) / f"{recipe.variant}_{name}.onnx"
-        export(network, file, _card(recipe, name, {**figures, **(metrics or {})}))
+        export(network, file, _card(recipe, name, {**figures, **(metrics or {})}, digest))
         written.append(file)
     return written
 
@@ -75,20 +81,40 @@ def networks(stem: Path) -> dict[str, Path]:
     return found
 
 
-def _card(recipe: Recipe, network: str, metrics: Mapping[str, CardMetric | float]) -> Card:
+def digest_of(weights: Mapping[str, Any]) -> str:
+    """SHA-256 of named tensors: the same for the same numbers, however a file keeps them."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        array = np.ascontiguousarray(weights[name].numpy())
+        digest.update(f"{name} {array.dtype} {array.shape};".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _card(recipe: Recipe, network: str, metrics: Mapping[str, CardMetric | float], weights: str = "") -> Card:
     fairface, forged = recipe.data.set == "fairface", _forged(recipe)
+    module = load_module(recipe.use, "train")
+    own: str | None = getattr(module, "TASK", None)
     return Card(
         name=f"{recipe.use}/{recipe.variant}_{network}",
-        task="forgery of a face",
+        task=own or TASK,
         licence=SHIPPED_LICENCE if fairface else UNKNOWN_LICENCE,
         sha256=SHA256_TO_COME,
         source=f"facewarden train {recipe.use.split('.')[-1]}-{recipe.variant} --seed {recipe.seed}",
-        data=f"{MADE_OF_FAIRFACE}{forged or 'none'}" if fairface else f"{recipe.data.set} {forged}".rstrip(),
+        data=_data(recipe, forged, judges=own is None),
         recipe=recipe.model_dump_json(),
         commit=commit(),
         seed=recipe.seed,
         metrics=dict(metrics),
+        failures=list(getattr(module, "FAILURES", ())),
+        weights=weights,
     )
+
+
+def _data(recipe: Recipe, forged: str, *, judges: bool) -> str:
+    """What was learned from; of systems that judge forgeries also what those were."""
+    if recipe.data.set != "fairface":
+        return f"{recipe.data.set} {forged}".rstrip()
+    return f"{MADE_OF_FAIRFACE}{forged or 'none'}" if judges else FAIRFACE
 
 
 def _forged(recipe: Recipe) -> str:

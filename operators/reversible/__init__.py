@@ -1,0 +1,1 @@
+"""Hiding people so that who is entitled to can undo it."""
