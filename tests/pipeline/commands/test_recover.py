@@ -148,11 +148,13 @@ def test_a_log_that_was_changed_is_found_and_nothing_is_recovered(folder: Path) 
     assert facewarden("log", "verify", "none.log").exit_code == 2
 
 
+OWN_PROCESSES = 2
+"""So many of these run as processes: all that Python itself might print is seen there."""
 LINES = (
     "keys rotate --keyring ring --key-env A_KEY",
+    "recover --masked masked.mp4 --sealed masked.mp4.seal --keyring ring --reason x --key-command 'cat key'",
     "keys split --key-file key --needed 2 --shares 3 -o shares",
     "keys list --keyring ring",
-    "recover --masked masked.mp4 --sealed masked.mp4.seal --keyring ring --reason x --key-command 'cat key'",
     "recover --masked masked.mp4 --sealed key --keyring ring --reason x --key-file key -o no.mkv",
     "recover --masked key --sealed masked.mp4.seal --keyring ring --reason x --key-file key -o no.mkv",
     "keys list --keyring key",
@@ -178,14 +180,17 @@ def failures(folder: Path) -> Iterator[str]:
 
 
 def test_the_key_is_seen_nowhere_but_in_its_file(folder: Path) -> None:
-    """Commands that work and commands that fail, in processes of their own, with what they print and write."""
+    """Commands that work and commands that fail, with what they print and write."""
     (folder / "shares").mkdir()
     env = {**os.environ, "PYTHONPATH": str(ROOT), "A_KEY": KEY.reveal().hex()}
     seen = [text.encode() for text in failures(folder)]
-    for line in LINES:
-        command = [sys.executable, "-m", "pipeline", *shlex.split(line)]
-        done = subprocess.run(command, env=env, capture_output=True, check=False)
-        seen += [done.stdout, done.stderr]
+    for number, line in enumerate(LINES):
+        if number < OWN_PROCESSES:
+            command = [sys.executable, "-m", "pipeline", *shlex.split(line)]
+            done = subprocess.run(command, env=env, capture_output=True, check=False)
+            seen += [done.stdout, done.stderr]
+        else:
+            seen.append(facewarden(*shlex.split(line)).output_bytes)
     files = [path for path in folder.parent.rglob("*") if path.is_file() and path.name != "key"]
     assert len(files) > 8 and (folder / "masked.recovered.mkv") in files
     seen += [path.read_bytes() for path in files] + [repr([KEY, read_keyring(folder / "ring")]).encode()]
