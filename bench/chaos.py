@@ -3,14 +3,16 @@
 A run anonymizes clips with the default config. Every frame carries its number in a bar code, and somebody wanders
 about, comes and goes, whose place no config names (`bench.numbered`). While it runs, one of its processes after the
 other is killed with SIGKILL: workers and I/O actors, jailed children, the driver itself (then the same command is given
-again) and, with `--broker kafka`, the broker's node. At the end every output is decoded: each number exactly once, in
-order, and the face, by pixels and by `facewarden verify`, to be seen nowhere. Prints the seed; the same seed kills at
-the same instants, as far as the machine repeats itself.
+again) and, with Kafka, the broker's node. Between these the driver is ended by SIGTERM and started again, the disk is
+full for a while, where one can be mounted, and Kafka's node says nothing. At the end every output is decoded: each
+number exactly once, in order, and the face, by pixels and by `facewarden verify`, to be seen nowhere. Prints the seed;
+the same seed kills at the same instants, as far as the machine repeats itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import random
@@ -49,6 +51,11 @@ SQUARE = (104, 64, 152, 112)
 """x1 y1 x2 y2 of the white square in clips that show nobody, for tests that have no detector."""
 GOPS = (12, 48, 250)
 MODELS = ("centerface", "yunet")
+UNFINISHED = 1
+TERMINATED = 128 + signal.SIGTERM
+"""How a run ends that was asked to; the same command goes on."""
+DISK_MB, FAULT_S = 512, 4.0
+"""Of the disk with work folder and results, where one can be mounted; and how long it is full, or a broker silent."""
 
 
 def make_clip(path: Path, frames: int, gop: int) -> None:
@@ -166,11 +173,20 @@ class Chaos:
     pause_s: float
     kafka_home: Path | None = None
     judges: bool = False
+    small_disk: bool = False
+    was_full: bool = False
     killed: dict[str, int] = field(default_factory=dict)
 
     def go(self) -> Seen:
+        with contextlib.ExitStack() as ends:
+            return self._go(ends)
+
+    def _go(self, ends: contextlib.ExitStack) -> Seen:
         sources, out = self.folder / "in", self.folder / "out"
         sources.mkdir(parents=True)
+        self.small_disk = mounted(out)
+        if self.small_disk:
+            ends.callback(unmounted, out)
         pull(MODELS)
         people = [somebody(number) for number in range(self.clips)]
         for number, who in enumerate(people):
@@ -205,7 +221,9 @@ class Chaos:
         due = time.monotonic() + 4
         while True:
             code = driver.poll()
-            if code is not None and code != -signal.SIGKILL:
+            if code == UNFINISHED and self.was_full:
+                code, self.was_full = TERMINATED, False  # it says so, keeps what it has, and goes on when asked again
+            if code is not None and code not in (-signal.SIGKILL, TERMINATED):
                 if code != 0:
                     words = (self.folder / "log").read_text(errors="replace")[-6000:]
                     raise SystemExit(f"the run ended with {code} after kills of {self.killed}:\n{words}")
@@ -229,15 +247,25 @@ class Chaos:
             by_kind.setdefault(_kind(process), []).append(process)
         if "worker" not in by_kind:
             return False  # still starting: or the driver would be killed again and again, and never come to work
-        weights = {"worker": 6, "io_actor": 4, "jail": 4, "driver": 1, "broker": 4 if node is not None else 0}
+        weights = {"worker": 6, "io_actor": 4, "jail": 4, "driver": 1, "stop": 1}
+        weights |= {"disk": 1} if self.small_disk else {}
+        weights |= {"broker": 3, "silence": 1} if node is not None else {}
         kind = self.rng.choices(list(weights), list(weights.values()))[0]
         if kind == "driver":
             driver.kill()
             driver.wait()
+        elif kind == "stop":
+            driver.terminate()
+            driver.wait()
+        elif kind == "disk":
+            self.was_full = True
+            fill(self.folder / "out", FAULT_S)
         elif kind == "broker" and node is not None:
             node.kill()
             time.sleep(1)
             node.start()
+        elif kind == "silence" and node is not None:
+            node.pause(FAULT_S)
         else:
             if kind not in by_kind:
                 return False
@@ -248,6 +276,32 @@ class Chaos:
                 return False
         self.killed[kind] = self.killed.get(kind, 0) + 1
         return True
+
+
+def mounted(folder: Path) -> bool:
+    """Puts a small disk of its own under a folder; false where nobody may."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "chaos", str(folder)]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def unmounted(folder: Path) -> None:
+    subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, check=False)
+
+
+def fill(folder: Path, seconds: float) -> None:
+    """Leaves nobody room on a disk for so long."""
+    ballast = folder / "ballast"
+    try:
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(1 << 20)) == 1 << 20:
+                pass
+        time.sleep(seconds)
+    finally:
+        ballast.unlink(missing_ok=True)
 
 
 def _descendants(pid: int) -> list[psutil.Process]:
