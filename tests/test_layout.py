@@ -54,7 +54,7 @@ HOMES = {
         "pipeline/training/recipe.py",
     ),
     "pipeline.facewarden_pb2": ("pipeline/wire.py",),
-    "cryptography": ("pipeline/sealing/*.py",),
+    "cryptography": ("pipeline/sealing/*.py", "pipeline/private/key_chains.py"),
     "Crypto": ("pipeline/sealing/shares.py",),
     "onnxruntime": ("engines/ort.py", "engines/precision.py", "engines/int8.py"),
 }

@@ -16,7 +16,7 @@ from typing import Any
 from engines import ConfigError, StreamError
 from pipeline.brokers import PACKETS, BrokerError, Message, Record
 from pipeline.private.files import create_new, require_own_file
-from pipeline.private.seals import KeyChains, Unreadable, number_of
+from pipeline.private.key_chains import KeyChains, Unreadable, number_of
 
 VERSION = 2
 SCHEMA = """

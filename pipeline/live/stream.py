@@ -56,14 +56,13 @@ class StreamWork:
         self.ended = self.decodes = False
         self._config, self._deaths = config, deaths
         point = ResumePoint.from_bytes(member.state(stream))
-        self._queue = RecordQueue(stream)
-        self._ledger = PacketLedger(point)
+        self._queue, self._ledger = RecordQueue(stream), PacketLedger(point)
         self._lookahead = LookAhead(stream, operators, self._ledger.timed)
         self._output = MaskedOutput(config.encode, point)
         sealer = sealer_for(config.seal, stream)
         self._release = Release(self._lookahead, self._output, config.on_failure, self._ledger.timed, sealer)
-        copies = config.audio == "copy"
-        self._commits = StreamCommits(stream, member, point, self._output, self._ledger, copy_audio=copies)
+        copied = config.audio == "copy"
+        self._commits = StreamCommits(stream, member, point, self._output, self._ledger, copy_audio=copied)
         self._source: SourceEpoch | None = None
         self._hunger = Hunger(config.backlog // 2)
         with ExitStack() as undo:

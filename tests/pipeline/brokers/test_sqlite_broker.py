@@ -15,7 +15,7 @@ import pytest
 
 from engines import ConfigError, StreamError
 from pipeline.brokers import MASKED, PACKETS, STATE, BrokerError, open_broker
-from pipeline.private.seals import KeyChains, Unreadable
+from pipeline.private.key_chains import KeyChains, Unreadable
 from tests.pipeline.brokers.conftest import collect, messages, values
 
 

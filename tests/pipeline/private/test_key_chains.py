@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.private.seals import KeyChains, Unreadable, number_of
+from pipeline.private.key_chains import KeyChains, Unreadable, number_of
 
 
 @pytest.fixture
