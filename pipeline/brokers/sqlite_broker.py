@@ -6,10 +6,9 @@ Each call that stores something is one SQL transaction, so a process may be kill
 survives a killed process, and with `synchronous=full` also a power cut. Values are stored whole whatever their size:
 SQLite accepts blobs of up to 1 GB. Folder and files are accessible to their owner only. Packets, which are clear, are
 encrypted, each with a key of its own; after the commit that deletes them their keys are destroyed, so that what the
-write-ahead log or the disk keep of them cannot be read (`private.key_chains`). The keys lie in `facewarden.db.keys` next to
-it. After a power cut they may be ahead of a file with `synchronous=normal`, which then has to be deleted.
-
-A member renews its leases from a thread of its own. A lease has a generation that increases with every claim and is
+write-ahead log or the disk keep of them cannot be read (`private.key_chains`). The keys lie in `facewarden.db.keys`
+next to it. After a power cut they may be ahead of a file with `synchronous=normal`, which then has to be deleted. A
+member renews its leases from a thread of its own. A lease has a generation that increases with every claim and is
 checked inside the committing transaction: a member that was suspended beyond the end of its lease is fenced there.
 """
 

@@ -128,6 +128,40 @@ def test_a_card_says_what_was_learned_from(about: dict[str, Any], licence: str, 
     assert (card.licence, card.data) == (licence, data)
 
 
+def test_a_system_with_a_task_of_its_own_says_so_and_where_it_fails() -> None:
+    recipe = Recipe(use="reversible.proface_s", data=Data(set="fairface"))
+
+    card = export._card(recipe, "protect", {}, "a" * 64)
+
+    assert card.task == "a face hidden in its cover, and given back by a key"
+    assert card.data == export.FAIRFACE and "forger" not in card.data
+    assert "without any key" in card.failures[0]
+    assert card.weights == "a" * 64
+
+
+def test_weights_are_known_by_their_numbers_names_and_shapes() -> None:
+    weights = {"a": torch.ones(2, 3), "b": torch.zeros(1)}
+    others = (
+        {"a": torch.ones(3, 2), "b": torch.zeros(1)},
+        {"a": torch.ones(2, 3), "c": torch.zeros(1)},
+        {"a": torch.ones(2, 3), "b": torch.zeros(1) + 1e-7},
+        {"a": torch.ones(2, 3).double(), "b": torch.zeros(1)},
+    )
+
+    known = export.digest_of(weights)
+
+    assert known == export.digest_of(dict(reversed(weights.items()))) and len(known) == 64
+    assert len({known, *map(export.digest_of, others)}) == 5
+
+
+@pytest.mark.usefixtures("twin")
+def test_networks_of_one_training_share_the_digest_of_its_weights(tmp_path: Path) -> None:
+    weights = {"factor": torch.tensor([0.5])}
+    (file,) = export_run(write_run(tmp_path, TWIN, weights))
+
+    assert read_card(file).weights == export.digest_of(weights)
+
+
 # -- reports ---------------------------------------------------------------------------------------
 
 

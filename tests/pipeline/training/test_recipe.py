@@ -33,7 +33,8 @@ PACKAGED = sorted(file.stem for file in (config_folder() / "train").glob("*.yaml
 
 def test_there_are_some() -> None:
     assert {"acmf-small", "acmf-paper", "gazeforensics-small", "gazeforensics-paper"} <= set(PACKAGED)
-    assert {"deepfake.acmf", "deepfake.gazeforensics"} <= set(systems())
+    assert {"proface_s-small", "proface_s-paper"} <= set(PACKAGED)
+    assert {"deepfake.acmf", "deepfake.gazeforensics", "reversible.proface_s"} <= set(systems())
 
 
 @pytest.mark.parametrize("name", PACKAGED)
@@ -73,7 +74,7 @@ def test_what_cannot_be_meant(written: str, message: str, tmp_path: Path) -> Non
 
 def test_models_that_a_training_begins_from() -> None:
     assert models_of(load_recipe("acmf-small")) == models_of(load_recipe("gazeforensics-small")) == ["mobilenet_v2"]
-    assert models_of(load_recipe("acmf-paper")) == []
+    assert models_of(load_recipe("acmf-paper")) == models_of(load_recipe("proface_s")) == []
 
 
 def test_what_was_trained_needs_no_model_to_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
