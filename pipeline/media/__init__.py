@@ -10,10 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipeline.media.containers import CONTAINERS_BY_SUFFIX, container_for
     from pipeline.media.decoder import Decoded, Decoder, Undecodable, slot_count
     from pipeline.media.demuxer import Demuxer, SourceDenied
     from pipeline.media.encoder import Encoder, EncoderClock, masked_head, working_encoder
-    from pipeline.media.formats import CONTAINERS_BY_SUFFIX, container_for
     from pipeline.media.mux import DiskError, FileMuxer, RtspPusher
     from pipeline.media.recording import Recording, cut_recording, is_finished
 
@@ -28,8 +28,8 @@ _HOMES = {
     "Encoder": "encoder",
     "masked_head": "encoder",
     "working_encoder": "encoder",
-    "CONTAINERS_BY_SUFFIX": "formats",
-    "container_for": "formats",
+    "CONTAINERS_BY_SUFFIX": "containers",
+    "container_for": "containers",
     "DiskError": "mux",
     "FileMuxer": "mux",
     "Recording": "recording",

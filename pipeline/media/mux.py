@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from engines import StreamError
 from pipeline.media.buffers import packet_of, words
-from pipeline.media.formats import container_for
+from pipeline.media.containers import container_for
 from pipeline.media.matroska import PLACEHOLDER, display_size, state_display_size
 from pipeline.media.new_file import NewFile, create_part, publish
 from pipeline.media.sound import has_header, is_plausible_track

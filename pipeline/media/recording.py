@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from engines import StreamError
-from pipeline.media.formats import container_for
+from pipeline.media.containers import container_for
 from pipeline.media.matroska import state_display_size
 from pipeline.media.mux import DiskError, Muxer, matroska_display, options_for, sync_folder
 from pipeline.media.new_file import NewFile, create_free
