@@ -58,7 +58,7 @@ def block(kind: int, content: bytes, *, last: bool = False) -> bytes:
         (
             "vorbis",
             laced(VORBIS_HEAD, comments(NAME * 30), BOOKS),
-            laced(VORBIS_HEAD, comments(b"")[:15] + b"\x01", BOOKS),
+            laced(VORBIS_HEAD, b"\x03vorbis" + bytes(8) + b"\x01", BOOKS),
         ),
         ("mp3", b"ID3" + NAME, b""),
         ("ac3", NAME, b""),

