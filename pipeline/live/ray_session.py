@@ -94,8 +94,10 @@ def start_ray(address: str | None, *, for_jobs: bool = False) -> None:
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         stop_ray()
         raise StreamError(_words(address, error)) from error
-    except BaseException:
+    except BaseException as error:
         stop_ray()
+        if type(error) is Exception:  # what Ray raises where its own processes do not start in half a minute
+            raise StreamError(_words(address, error)) from error
         raise
 
 

@@ -89,9 +89,12 @@ def test_a_killed_driver_leaves_nothing() -> None:
         time.sleep(0.1)
 
 
-def test_a_start_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [RuntimeError, Exception])
+def test_a_start_that_fails_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: type[Exception]
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path)[:0] or "/dev/shm")
-    monkeypatch.setattr(ray, "init", lambda **_: (_ for _ in ()).throw(RuntimeError("no room\nand more")))
+    monkeypatch.setattr(ray, "init", lambda **_: (_ for _ in ()).throw(kind("no room\nand more")))
     before = set(Path("/dev/shm").glob("fw-*"))
 
     with pytest.raises(StreamError, match=r"Ray cannot be started or reached at this machine: no room$"):
