@@ -71,13 +71,21 @@ def _remove_former(values: dict[str, Any]) -> None:
     """What a former life has left of a file, or was about to give its name; of others of that name nothing."""
     for part in values.get("parts", []):
         Path(part).unlink(missing_ok=True)
-    for target, identity in values.get("published", []):
-        for name in numbered(Path(target)):
-            if not os.path.lexists(name):
-                break
-            if list(_identity(name)) == identity:
-                name.unlink()
-                break
+    # Found before any of them goes: the name of one may have made way for another's number.
+    found = [_of_identity(Path(target), identity) for target, identity in values.get("published", [])]
+    for name in found:
+        if name is not None:
+            name.unlink()
+
+
+def _of_identity(target: Path, identity: list[int]) -> Path | None:
+    """Under which of the names that `target` may have got this very file lies."""
+    for name in numbered(target):
+        if not os.path.lexists(name):
+            return None
+        if list(_identity(name)) == identity:
+            return name
+    return None
 
 
 def _identity(path: Path) -> tuple[int, ...]:

@@ -203,11 +203,11 @@ def test_faults_that_have_nothing_to_do_with_each_other_are_forgiven(
     """A camera that runs for weeks meets more of them than one that cannot be worked on at all."""
     encode, failed = MaskedOutput.encode, set[int]()
 
-    def fail_once(self: MaskedOutput, picture: Any, index: int, *times: Any) -> None:
+    def fail_once(self: MaskedOutput, picture: Any, index: int, *times: Any, **more: Any) -> None:
         if index % 2 and index not in failed:
             failed.add(index)
             raise ZeroDivisionError("made to fail")
-        encode(self, picture, index, *times)
+        encode(self, picture, index, *times, **more)
 
     monkeypatch.setattr(MaskedOutput, "encode", fail_once)
     units = [packet(number, SHOWN, key=True) for number in range(3 * MAX_FAILURES)]
