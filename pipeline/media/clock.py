@@ -14,9 +14,10 @@ from heapq import heappop, heappush
 
 from pipeline.wire import Head, Packet, fraction
 
-JUMP_S, BACK_S, LOST_S = 10.0, 1.0, 86_400.0
-"""A clock that may jump has jumped when it steps further forward, any clock when it steps further back, or forward by a
-day: no recording rests for so long, but broken files say so."""
+JUMP_S, PAUSE_S, BACK_S, LOST_S = 10.0, 300.0, 1.0, 86_400.0
+"""The clock of a camera has jumped when it steps further forward than the first. In a file whose clock may jump, a step
+up to the second is a pause: a time-lapse, or a recorder that was off. Any clock has jumped when it steps further back
+than the third, or forward by a day: no recording rests for so long, but broken files say so."""
 USUAL_RATE = Fraction(25)
 USUAL_BASE = Fraction(1, 90_000)
 """Of a source that states no rate, or no time base."""
@@ -113,7 +114,8 @@ class FrameClock:
     ) -> None:
         self.base = fraction(head.time_base) or USUAL_BASE
         self.index = index
-        self._timed, self._may_jump = head.timed, head.clock_may_jump
+        self._timed = head.timed
+        self._longest_s = (JUMP_S if head.live else PAUSE_S) if head.clock_may_jump else LOST_S
         self._tick = 1 / (fraction(head.rate) or USUAL_RATE) / self.base
         self._last_pts = last_pts
         self._slots: list[int] = []
@@ -132,7 +134,7 @@ class FrameClock:
         jumped = False
         if before is not None:
             step_s = float((pts - before) * self.base)
-            jumped = step_s < -BACK_S or step_s > (JUMP_S if self._may_jump else LOST_S)
+            jumped = step_s < -BACK_S or step_s > self._longest_s
             if step_s <= 0 and not jumped:
                 pts = before + 1  # two pictures at one instant: the later one shows a tick later
         self._last_pts = pts

@@ -14,6 +14,7 @@ from pipeline.media.clock import (
     BACK_S,
     JUMP_S,
     NOMINAL_STEP_S,
+    PAUSE_S,
     SHORTEST_STEP_S,
     STEPS,
     FrameClock,
@@ -26,9 +27,11 @@ BASE, TICK = 1000, 40
 """Ticks a second, and a picture's share of them at 25 pictures a second."""
 
 
-def head(*, timed: bool = True, may_jump: bool = False, base: int = BASE, rate: tuple[int, int] = (25, 1)) -> Head:
-    time_base = Rational(num=1, den=base)
-    return Head(time_base=time_base, rate=Rational(num=rate[0], den=rate[1]), timed=timed, clock_may_jump=may_jump)
+def head(
+    *, timed: bool = True, may_jump: bool = False, live: bool = False, base: int = BASE, rate: tuple[int, int] = (25, 1)
+) -> Head:
+    time_base, stated = Rational(num=1, den=base), Rational(num=rate[0], den=rate[1])
+    return Head(time_base=time_base, rate=stated, timed=timed, clock_may_jump=may_jump, live=live)
 
 
 def packet(pts: int | None, duration: int = 0) -> Packet:
@@ -50,7 +53,8 @@ def stamps(clock: FrameClock, times: Sequence[int | None]) -> list[FrameStamp]:
         pytest.param(3999, False, 3999, True, id="more than one second back"),
         pytest.param(3000, True, 3000, True, id="two seconds back"),
         pytest.param(15000, True, 15000, False, id="ten seconds ahead"),
-        pytest.param(16000, True, 16000, True, id="eleven seconds ahead where clocks jump"),
+        pytest.param(305_000, True, 305_000, False, id="five minutes ahead where clocks jump: a pause"),
+        pytest.param(306_000, True, 306_000, True, id="more than that"),
         pytest.param(16000, False, 16000, False, id="eleven seconds ahead where they do not: a gap"),
     ],
 )
@@ -59,8 +63,15 @@ def test_the_picture_after_one_at_five_seconds(pts: int | None, may_jump: bool, 
 
     _, stamp = stamps(clock, [5000, pts])
 
-    assert (BACK_S, JUMP_S) == (1, 10)
+    assert (BACK_S, PAUSE_S) == (1, 300)
     assert stamp == FrameStamp(stamped, TICK, jumped)
+
+
+@pytest.mark.parametrize(("pts", "jumped"), [(15000, False), (15001, True)])
+def test_the_clock_of_a_camera_jumps_sooner(pts: int, jumped: bool) -> None:
+    _, stamp = stamps(FrameClock(head(may_jump=True, live=True)), [5000, pts])
+
+    assert (JUMP_S, stamp.jumped) == (10, jumped)
 
 
 @pytest.mark.parametrize(

@@ -114,13 +114,14 @@ TWENTY = Rational(num=20, den=1)
         (Head(timed=False, rate=TWENTY), [None, None, None], [0, 0.05, 0.1]),
         (Head(timed=True, time_base=Rational(num=1, den=1000)), [5, 5005], [0, 5]),
         (Head(timed=True, time_base=Rational(num=1, den=1000)), [0, 60000], [0, 60]),
-        (Head(timed=True, time_base=Rational(num=1, den=1000), clock_may_jump=True), [0, 60000], [0, 0.04]),
+        (Head(timed=True, time_base=Rational(num=1, den=1000), clock_may_jump=True), [0, 60000], [0, 60]),
+        (Head(timed=True, time_base=Rational(num=1, den=1000), clock_may_jump=True), [0, 600_000], [0, 0.04]),
         (Head(timed=True, time_base=Rational(num=1, den=1000)), [2000, 1000, 1040], [0, 0.001, 0.002]),
         (Head(timed=True, time_base=Rational(num=1, den=1000)), [2000, 999, 1040], [0, 0.04, 0.081]),
     ],
     ids=[
-        "without times", "a rate alone", "one frame in five seconds", "a long pause", "a jump where it may",
-        "a second back", "more than a second back",
+        "without times", "a rate alone", "one frame in five seconds", "a long pause", "a pause where it may jump",
+        "a jump",        "a second back", "more than a second back",
     ],
 )  # fmt: skip
 def test_clocks_of_other_containers(head: Head, stamps: list[int | None], shown: list[float]) -> None:
