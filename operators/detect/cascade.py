@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from engines import ConfigError, Engine
 from operators.arrays import Array
 from operators.boxes import iou
-from operators.detect.evidence import TILE, Change, Evidence, counts_of, span, tiles_of
+from operators.detect.evidence import TILE, Change, Evidence, counts_of, samples_of, span, tiles_of
 from operators.detect.finders import CenterFaceFinder, InputSide, YuNetFinder
 from operators.detect.pair import LIT, SAME, AskedRegion, NetworkPair, same_face
 from operators.detect.regions import Region, regions_of
@@ -51,6 +51,11 @@ QUIET_FRAMES = {"fine": 12, "thorough": 25, "turned": 50}
 """A tile in which nothing has changed for longer does not keep changing."""
 SIZEABLE_PX = 28
 """What has newly changed in less than this squared is looked at by the quick network alone."""
+SETTLED_FRAMES = 5
+"""A tile that has not changed for so many frames has come to rest."""
+LYING_FRAMES = 12
+"""So long a face that does not stand upright stays where its pixels go without being found again: networks see such
+faces less reliably."""
 REFUTED_FRAMES = 12
 """So long it is remembered what was no face."""
 ROUNDING_S = 0.002
@@ -111,12 +116,24 @@ class _CascadeState:
                 self.seen_at[way][window] = index
         self.evidence.looked_at(*asked.region)
 
-    def note_lost(self, box: Sequence[float], unexplained: NDArray[np.bool_]) -> None:
-        """A face is not found any more in crops: it is looked for where it was, whenever that was seen last."""
+    def note_lost(self, box: Sequence[float], unexplained: NDArray[np.bool_], *, lay: bool) -> None:
+        """A face is not found any more in crops: it is looked for where it was, in the way in which it was found,
+        whenever that was seen last.
+
+        Args:
+            lay: it did not stand upright.
+        """
         x1, y1, x2, y2 = box
         scale = self.evidence.scale
         unexplained[span(y1, y2, scale), span(x1, x2, scale)] = True
-        self.seen_at["thorough"][span(y1, y2, scale * TILE), span(x1, x2, scale * TILE)] = NEVER
+        for way in ("thorough", "turned") if lay else ("thorough",):
+            self.seen_at[way][span(y1, y2, scale * TILE), span(x1, x2, scale * TILE)] = NEVER
+
+    def settled(self, index: int) -> NDArray[np.bool_]:
+        """Tiles that have come to rest, and that the thorough network has not seen since they last changed: what came
+        there slowly, or is small, was shown to the quick one alone."""
+        rests = (self.changed_at > NEVER) & (index - self.changed_at >= SETTLED_FRAMES)
+        return np.asarray(rests & (self.seen_at["thorough"] < self.changed_at))
 
 
 class Cascade:
@@ -180,11 +197,15 @@ class Cascade:
         if change.share >= CUT:
             return self._over_cut(frame, state, plane, change)
         state.rested = False
-        state.known = self._look_again(frame, _carried(state.known, change, state.evidence), change)
+        state.known, dropped = self._look_again(frame, _carried(state.known, change, state.evidence), change)
         unexplained = _unexplained(change, state.evidence.labels, state.known)
         state.note_changed(tiles_of(unexplained), frame.index)
-        for box in state.known.boxes[state.known.data["missed_s"] == frame.time_s].tolist():
-            state.note_lost(box, unexplained)
+        lost = state.known[state.known.data["missed_s"] == frame.time_s]
+        for box, turn in zip(lost.boxes.tolist(), lost.data["turn"].tolist(), strict=True):
+            state.note_lost(box, unexplained, lay=turn != 0)
+        for box in dropped.boxes.tolist():  # what was like a face for one look may be one that lies
+            state.note_lost(box, unexplained, lay=True)
+        unexplained |= samples_of(state.settled(frame.index), unexplained.shape)
         self._look_at(frame, state, regions_of(unexplained, change.scale, size), change.light, unexplained)
         return self._done(frame, state, change)
 
@@ -205,7 +226,7 @@ class Cascade:
         if before is not None and frame.index - before.index <= RETURN_FRAMES:
             returned = state.evidence.differs_from(before.plane, change.light) < CUT
         if returned and before is not None:
-            state.known, state.before_cut = self._look_again(frame, before.known, None), None
+            (state.known, _), state.before_cut = self._look_again(frame, before.known, None), None
         else:
             state.before_cut = _BeforeCut(frame.index, plane, state.known)
             state.known = state.known[:0]
@@ -236,31 +257,34 @@ class Cascade:
         for each in asked:
             state.note_looked(each, frame.index)
 
-    def _look_again(self, frame: Frame, known: Faces, change: Change | None) -> Faces:
-        """Known faces, those found again that had to be looked at: what changed, moved, is doubtful, or missing."""
+    def _look_again(self, frame: Frame, known: Faces, change: Change | None) -> tuple[Faces, Faces]:
+        """Known faces, those found again that had to be looked at: what changed, moved, is doubtful, or missing. And
+        those that were too weak to be believed without being found again."""
         rows = np.flatnonzero(np.ones(len(known), np.bool_) if change is None else self._is_due(frame, known, change))
         if not len(rows):
-            return known
+            return known, known[:0]
         lights = [LIT if change is None else _brightness(change.light, box, change.scale) for box in known.boxes[rows]]
         looked = self._pair.closely(frame, known.boxes[rows], known.data["turn"][rows], lights)
         stirred = np.ones(len(known), np.bool_) if change is None else _stirred(known, change)
-        kept, again = np.ones(len(known), np.bool_), []
+        kept, again, weak = np.ones(len(known), np.bool_), [], []
         for row, face in zip(rows.tolist(), looked, strict=True):
             if face is not None:
                 again.append(_found_again(face, known[row], frame))
                 kept[row] = False
             elif known.data["best"][row] < WEAK and known.data["looks"][row] < CONFIRMED:
                 kept[row] = False
+                weak.append(row)
             else:
                 known.data["looked_s"][row] = frame.time_s
-                if stirred[row] and np.isnan(known.data["missed_s"][row]):
+                lies = known.data["turn"][row] != 0 and frame.index - known.data["looked_at"][row] < LYING_FRAMES
+                if stirred[row] and not lies and np.isnan(known.data["missed_s"][row]):
                     known.data["missed_s"][row] = frame.time_s
                     known.data["looked_at"][row] = frame.index
-        known = known[kept]
+        known, dropped = known[kept], known[weak]
         for face in sorted(again, key=lambda face: -float(face.scores[0])):
             if not (same_face(known.boxes, face.boxes)[:, 0] & (known.data["looked_at"] == frame.index)).any():
                 known += face
-        return known
+        return known, dropped
 
     def _is_due(self, frame: Frame, known: Faces, change: Change) -> NDArray[np.bool_]:
         data = known.data
@@ -335,6 +359,7 @@ def _asked(
         for way, period in PERIODS.items()
     }
     thoroughly, turning = (bool(due[way] >= SIZEABLE_PX**2) for way in ("thorough", "turned"))
+    thoroughly |= changed is not None and bool(state.settled(frame.index)[window].any())
     fine = bool(due["fine"] > 0) or thoroughly or turning
     return AskedRegion(region, _brightness(light, region, scale), fine, thoroughly or turning, turning)
 

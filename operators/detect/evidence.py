@@ -269,6 +269,16 @@ def tiles_of(changed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(counts_of(changed) > 0)
 
 
+def samples_of(tiles: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """All samples of tiles that are set, in a plane of that shape.
+
+    >>> samples_of(np.array([[True, False]]), (3, 10)).sum(axis=1).tolist()
+    [8, 8, 8]
+    """
+    whole = tiles.repeat(TILE, axis=0).repeat(TILE, axis=1)
+    return np.asarray(whole[: shape[0], : shape[1]])
+
+
 def span(low: float, high: float, scale: int) -> slice:
     """The samples that pixels from `low` to `high` touch.
 
