@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,9 @@ def rtsp_available() -> None:
     missing = RtspServer.missing()
     if missing:
         pytest.skip(missing)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def answer_sighup() -> None:
+    """As from a terminal: under `nohup` it is ignored, which the programs that are tested respect."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
