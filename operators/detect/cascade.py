@@ -116,18 +116,20 @@ class _CascadeState:
                 self.seen_at[way][window] = index
         self.evidence.looked_at(*asked.region)
 
-    def note_lost(self, box: Sequence[float], unexplained: NDArray[np.bool_], *, lay: bool) -> None:
-        """A face is not found any more in crops: it is looked for where it was, in the way in which it was found,
-        whenever that was seen last.
+    def note_lost(self, lost: Faces, dropped: Faces, unexplained: NDArray[np.bool_]) -> None:
+        """Faces are not found any more in crops: they are looked for where they were, in the way in which they were
+        found, whenever that was seen last.
 
         Args:
-            lay: it did not stand upright.
+            dropped: what was weakly like an upright face, and may be one that lies.
+            unexplained: gets where they were.
         """
-        x1, y1, x2, y2 = box
         scale = self.evidence.scale
-        unexplained[span(y1, y2, scale), span(x1, x2, scale)] = True
-        for way in ("thorough", "turned") if lay else ("thorough",):
-            self.seen_at[way][span(y1, y2, scale * TILE), span(x1, x2, scale * TILE)] = NEVER
+        lay = np.concatenate([lost.data["turn"] != 0, np.ones(len(dropped), np.bool_)])
+        for (x1, y1, x2, y2), turned in zip((lost + dropped).boxes.tolist(), lay.tolist(), strict=True):
+            unexplained[span(y1, y2, scale), span(x1, x2, scale)] = True
+            for way in ("thorough", "turned") if turned else ("thorough",):
+                self.seen_at[way][span(y1, y2, scale * TILE), span(x1, x2, scale * TILE)] = NEVER
 
     def settled(self, index: int) -> NDArray[np.bool_]:
         """Tiles that have come to rest, and that the thorough network has not seen since they last changed: what came
@@ -200,11 +202,7 @@ class Cascade:
         state.known, dropped = self._look_again(frame, _carried(state.known, change, state.evidence), change)
         unexplained = _unexplained(change, state.evidence.labels, state.known)
         state.note_changed(tiles_of(unexplained), frame.index)
-        lost = state.known[state.known.data["missed_s"] == frame.time_s]
-        for box, turn in zip(lost.boxes.tolist(), lost.data["turn"].tolist(), strict=True):
-            state.note_lost(box, unexplained, lay=turn != 0)
-        for box in dropped.boxes.tolist():  # what was like a face for one look may be one that lies
-            state.note_lost(box, unexplained, lay=True)
+        state.note_lost(state.known[state.known.data["missed_s"] == frame.time_s], dropped, unexplained)
         unexplained |= samples_of(state.settled(frame.index), unexplained.shape)
         self._look_at(frame, state, regions_of(unexplained, change.scale, size), change.light, unexplained)
         return self._done(frame, state, change)
