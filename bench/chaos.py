@@ -3,10 +3,11 @@
 A run anonymizes clips with the default config. Every frame carries its number in a bar code, and somebody wanders
 about, comes and goes, whose place no config names (`bench.numbered`). While it runs, one of its processes after the
 other is killed with SIGKILL: workers and I/O actors, jailed children, the driver itself (then the same command is given
-again) and, with Kafka, the broker's node. Between these the driver is ended by SIGTERM and started again, the disk is
-full for a while, where one can be mounted, and Kafka's node says nothing. At the end every output is decoded: each
-number exactly once, in order, and the face, by pixels and by `facewarden verify`, to be seen nowhere. Prints the seed;
-the same seed kills at the same instants, as far as the machine repeats itself.
+again) and, with Kafka, the broker's node. Between these the driver is ended by SIGTERM and started again, the wall
+clock is set, the disk is full for a while, Kafka's node says nothing, or the wire to it is cut, one way or both, as far
+as the machine lets us (`bench.faults`). At the end every output is decoded: each number exactly once, in order,
+and the face, by pixels and by `facewarden verify`, to be seen nowhere; what lay in the folder before lies there still.
+Prints the seed; the same seed kills at the same instants, as far as the machine repeats itself.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from bench.faults import WallClock, Wire, fill, mounted, unmounted
 from bench.numbered import CODE_HEIGHT, Wanderer, draw_number, encode, is_legible, lumas, read_number
 from bench.report import PASS
 from bench.rooms import SensorNoise, room
@@ -56,6 +58,11 @@ TERMINATED = 128 + signal.SIGTERM
 """How a run ends that was asked to; the same command goes on."""
 DISK_MB, FAULT_S = 512, 4.0
 """Of the disk with work folder and results, where one can be mounted; and how long it is full, or a broker silent."""
+CLOCK_S = (-86_400, -3_600, -60, 5, 3_600, 86_400)
+"""How far the wall clock is set from the true one."""
+CUT_S = (1.0, 12.0)
+"""How long the wire to Kafka is cut: from less to more than what its clients wait for."""
+BYSTANDER = b"what lay here before"
 
 
 def make_clip(path: Path, frames: int, gop: int) -> None:
@@ -121,6 +128,7 @@ class Seen:
     unmasked: int = 0
     judged: int = 0  # face-frames that `facewarden verify` sees in an original
     leaking: int = 0  # of these, in clear or reversible in the output
+    replaced: int = 0  # files that lay where an output might be written
 
 
 def shows_the_square(luma: Array, number: int) -> bool:  # noqa: ARG001
@@ -175,6 +183,8 @@ class Chaos:
     judges: bool = False
     small_disk: bool = False
     was_full: bool = False
+    clock: WallClock | None = None
+    wire: Wire | None = None
     killed: dict[str, int] = field(default_factory=dict)
 
     def go(self) -> Seen:
@@ -184,7 +194,7 @@ class Chaos:
     def _go(self, ends: contextlib.ExitStack) -> Seen:
         sources, out = self.folder / "in", self.folder / "out"
         sources.mkdir(parents=True)
-        self.small_disk = mounted(out)
+        self.small_disk = mounted(out, DISK_MB)
         if self.small_disk:
             ends.callback(unmounted, out)
         pull(MODELS)
@@ -194,21 +204,25 @@ class Chaos:
         config = self.folder / "chaos.yaml"
         config.write_text(yaml.safe_dump({**load().model_dump(exclude_unset=True), "delivery": self.delivery}))
         command = [sys.executable, "-m", "pipeline", "run", str(sources), "-o", str(out), "--config", str(config)]
+        self.clock = WallClock(self.folder)
+        bystander = out / "clip0_anonymized.mp4"
+        bystander.write_bytes(BYSTANDER)
         if self.kafka_home is None:
             self._fire(command, None)
         else:
             (self.folder / "kafka").mkdir()
             node = KafkaNode(self.kafka_home, self.folder / "kafka")
+            self.wire = Wire(int(node.servers.rsplit(":", 1)[1])) if Wire.is_possible() else None
             try:
                 self._fire([*command, "--broker", f"kafka://{node.servers}"], node)
             finally:
                 node.kill()
-        seen = Seen()
+        seen = Seen(replaced=int(bystander.read_bytes() != BYSTANDER))
+        results = [out / f"clip{number}{'' if number else '_2'}_anonymized.mp4" for number in range(self.clips)]
         for number, who in enumerate(people):
-            look(out / f"clip{number}_anonymized.mp4", self.frames, seen, who.is_shown)
-        if self.judges:
-            for number in range(self.clips):
-                verify(sources / f"clip{number}.mp4", out / f"clip{number}_anonymized.mp4", seen)
+            look(results[number], self.frames, seen, who.is_shown)
+            if self.judges:
+                verify(sources / f"clip{number}.mp4", results[number], seen)
         return seen
 
     def _fire(self, command: list[str], node: KafkaNode | None) -> None:
@@ -239,7 +253,8 @@ class Chaos:
             time.sleep(0.01)
 
     def _start(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command, stdout=log, stderr=log)
+        environment = None if self.clock is None else self.clock.environment
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     def _kill(self, driver: subprocess.Popen[bytes], node: KafkaNode | None) -> bool:
         by_kind: dict[str, list[psutil.Process]] = {}
@@ -249,7 +264,9 @@ class Chaos:
             return False  # still starting: or the driver would be killed again and again, and never come to work
         weights = {"worker": 6, "io_actor": 4, "jail": 4, "driver": 1, "stop": 1}
         weights |= {"disk": 1} if self.small_disk else {}
+        weights |= {"clock": 2} if self.clock is not None and self.clock.is_possible else {}
         weights |= {"broker": 3, "silence": 1} if node is not None else {}
+        weights |= {"wire": 2} if self.wire is not None else {}
         kind = self.rng.choices(list(weights), list(weights.values()))[0]
         if kind == "driver":
             driver.kill()
@@ -260,6 +277,10 @@ class Chaos:
         elif kind == "disk":
             self.was_full = True
             fill(self.folder / "out", FAULT_S)
+        elif kind == "clock" and self.clock is not None:
+            self.clock.set(self.rng.choice(CLOCK_S))
+        elif kind == "wire" and self.wire is not None:
+            self.wire.cut(self.rng.uniform(*CUT_S), self.rng.choice(Wire.DIRECTIONS))
         elif kind == "broker" and node is not None:
             node.kill()
             time.sleep(1)
@@ -276,32 +297,6 @@ class Chaos:
                 return False
         self.killed[kind] = self.killed.get(kind, 0) + 1
         return True
-
-
-def mounted(folder: Path) -> bool:
-    """Puts a small disk of its own under a folder; false where nobody may."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "chaos", str(folder)]
-    try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
-
-
-def unmounted(folder: Path) -> None:
-    subprocess.run(["umount", "--lazy", str(folder)], capture_output=True, check=False)
-
-
-def fill(folder: Path, seconds: float) -> None:
-    """Leaves nobody room on a disk for so long."""
-    ballast = folder / "ballast"
-    try:
-        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while file.write(bytes(1 << 20)) == 1 << 20:
-                pass
-        time.sleep(seconds)
-    finally:
-        ballast.unlink(missing_ok=True)
 
 
 def _descendants(pid: int) -> list[psutil.Process]:
@@ -349,6 +344,7 @@ def main() -> None:
         "unmasked",
         "judged",
         "leaking",
+        "replaced",
         "minutes",
     )
     rows: list[dict[str, object]] = []
@@ -381,9 +377,9 @@ def main() -> None:
             table.add_row(*(f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()))
     console.print(table)
     if given.json:
-        code = ("bench/chaos.py", "bench/numbered.py", *PASS)
+        code = ("bench/chaos.py", "bench/faults.py", "bench/wall_clock.c", "bench/numbered.py", *PASS)
         write_report(given.json, {"kills": kills, **vars(total)}, rows, seed=seed, code=code)
-    if total.lost or total.doubled or total.disordered or total.unmasked or total.leaking:
+    if total.lost or total.doubled or total.disordered or total.unmasked or total.leaking or total.replaced:
         raise SystemExit(f"failed with seed {seed}")
     console.print(f"{kills} kills over {total.frames} frames: nothing lost, doubled or unmasked (seed {seed})")
 

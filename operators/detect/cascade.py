@@ -53,9 +53,6 @@ SIZEABLE_PX = 28
 """What has newly changed in less than this squared is looked at by the quick network alone."""
 SETTLED_FRAMES = 5
 """A tile that has not changed for so many frames has come to rest."""
-LYING_FRAMES = 12
-"""So long a face that does not stand upright stays where its pixels go without being found again: networks see such
-faces less reliably."""
 REFUTED_FRAMES = 12
 """So long it is remembered what was no face."""
 ROUNDING_S = 0.002
@@ -68,6 +65,10 @@ UNKNOWN = 0.01
 """The score of what was not looked at."""
 WEAK, CONFIRMED = 0.3, 3
 """A face of a lower score is looked at again in the frames to come until it was found so many times."""
+
+
+Demands = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""What demands a look: samples that changed, or have come to rest; and tiles that have, without a thorough look."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,8 +204,8 @@ class Cascade:
         unexplained = _unexplained(change, state.evidence.labels, state.known)
         state.note_changed(tiles_of(unexplained), frame.index)
         state.note_lost(state.known[state.known.data["missed_s"] == frame.time_s], dropped, unexplained)
-        unexplained |= samples_of(state.settled(frame.index), unexplained.shape)
-        self._look_at(frame, state, regions_of(unexplained, change.scale, size), change.light, unexplained)
+        demands = unexplained | samples_of(settled := state.settled(frame.index), unexplained.shape), settled
+        self._look_at(frame, state, regions_of(demands[0], change.scale, size), change.light, demands)
         return self._done(frame, state, change)
 
     def _begin(self, frame: Frame, size: tuple[int, int]) -> Frame:
@@ -243,12 +244,12 @@ class Cascade:
         state: _CascadeState,
         regions: Sequence[Region],
         light: NDArray[np.float32],
-        changed: NDArray[np.bool_] | None = None,
+        demands: Demands | None = None,
     ) -> None:
-        """Looks for faces in regions: thoroughly, unless all that changed there was seen so a few frames ago."""
+        """Looks for faces in regions: thoroughly, unless all that demands it there was seen so a few frames ago."""
         if not regions:
             return
-        asked = [_asked(frame, state, region, light, changed) for region in regions]
+        asked = [_asked(frame, state, region, light, demands) for region in regions]
         found, wrong = self._pair.look(frame, asked, state.refuted)
         state.known = _joined(state.known, _known(found, frame))
         state.refuted += _refuted(wrong, frame.index)
@@ -274,8 +275,7 @@ class Cascade:
                 weak.append(row)
             else:
                 known.data["looked_s"][row] = frame.time_s
-                lies = known.data["turn"][row] != 0 and frame.index - known.data["looked_at"][row] < LYING_FRAMES
-                if stirred[row] and not lies and np.isnan(known.data["missed_s"][row]):
+                if stirred[row] and np.isnan(known.data["missed_s"][row]):
                     known.data["missed_s"][row] = frame.time_s
                     known.data["looked_at"][row] = frame.index
         known, dropped = known[kept], known[weak]
@@ -345,19 +345,19 @@ def _asked(
     state: _CascadeState,
     region: Region,
     light: NDArray[np.float32],
-    changed: NDArray[np.bool_] | None,
+    demands: Demands | None,
 ) -> AskedRegion:
     x1, y1, x2, y2 = region
     scale = state.evidence.scale
     window = span(y1, y2, scale * TILE), span(x1, x2, scale * TILE)
-    counts = np.full(state.changed_at.shape, TILE**2) if changed is None else counts_of(changed)
+    counts = np.full(state.changed_at.shape, TILE**2) if demands is None else counts_of(demands[0])
     # Of how much that changed it is too long ago, in pixels.
     due = {
         way: scale**2 * counts[window][state.seen_at[way][window] <= frame.index - period].sum()
         for way, period in PERIODS.items()
     }
     thoroughly, turning = (bool(due[way] >= SIZEABLE_PX**2) for way in ("thorough", "turned"))
-    thoroughly |= changed is not None and bool(state.settled(frame.index)[window].any())
+    thoroughly |= demands is not None and bool(demands[1][window].any())
     fine = bool(due["fine"] > 0) or thoroughly or turning
     return AskedRegion(region, _brightness(light, region, scale), fine, thoroughly or turning, turning)
 

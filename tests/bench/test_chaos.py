@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -14,14 +12,11 @@ from bench.chaos import (
     MODELS,
     Chaos,
     Seen,
-    fill,
     look,
     make_clip,
     make_inhabited_clip,
-    mounted,
     number_in,
     somebody,
-    unmounted,
     verify,
 )
 from bench.numbered import lumas
@@ -60,23 +55,6 @@ def test_the_square_is_seen_in_every_frame(tmp_path: Path) -> None:
     look(tmp_path / "clip.mp4", 31, seen := Seen())
 
     assert seen == Seen(frames=30, lost=1, unmasked=30)
-
-
-def test_a_disk_is_full_for_a_while(tmp_path: Path) -> None:
-    disk = tmp_path / "small"
-    if not mounted(disk):
-        pytest.skip("no disk can be mounted here")
-    try:
-        filling = Thread(target=fill, args=(disk, 1.0))
-        filling.start()
-        while os.statvfs(disk).f_bavail and filling.is_alive():
-            time.sleep(0.01)
-        with pytest.raises(OSError, match="No space left"):
-            (disk / "file").write_bytes(b"no room")
-        filling.join()
-        (disk / "file").write_bytes(b"room")
-    finally:
-        unmounted(disk)
 
 
 @pytest.mark.parametrize("delivery", ["transactional", "low_latency"])
