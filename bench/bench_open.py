@@ -76,7 +76,7 @@ class KindTally:
 def frames_of(scene: HardScene) -> Iterator[Frame]:
     """A scene's frames as a decoder gives them."""
     stacked = ((n / scene.rate, _stacked(image)) for n, (image, _) in enumerate(scene.shots))
-    for index, (time_s, shown) in enumerate(coded(stacked)):
+    for index, (time_s, shown) in enumerate(coded(stacked, crf=scene.crf)):
         yield Frame("scene", index, time_s, planar(shown), shown=scene.shown)
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from bench.people import Box, turned, with_head
-from bench.rooms import room
+from bench.rooms import CRF, room
 from operators.arrays import Image
 from operators.shown import Shown
 
@@ -29,12 +29,14 @@ class HardScene:
     Attributes:
         rate: frames per second.
         px: height of its faces.
+        crf: what x264 codes it with.
     """
 
     shots: Sequence[Staged]
     rate: float
     px: float
     shown: Shown = field(default_factory=Shown)
+    crf: int = CRF
 
 
 class Director:
@@ -178,6 +180,116 @@ def _squeezed(make: Director) -> HardScene:
     return HardScene(shots, 25, px, Shown(sample_aspect=Fraction(across, down)))
 
 
+def _zooming(make: Director) -> HardScene:
+    """The camera goes closer until a face is large, that was too small to be told."""
+    px = make.px(50)
+    image, ((x1, y1, x2, y2),) = make.standing(px)
+    centre, shots = np.array([(x1 + x2) / 2, (y1 + y2) / 2]), []
+    for part in np.linspace(14 / px, 1, 24):
+        scene = np.array([[part, 0, 0], [0, part, 0]], np.float64)
+        scene[:, 2] = centre - part * centre
+        seen = np.asarray(cv2.warpAffine(image, scene, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT), np.uint8)
+        box = (*(centre + part * (np.array([x1, y1]) - centre)), *(centre + part * (np.array([x2, y2]) - centre)))
+        shots.append((seen, (box,) if part * px >= 24 else ()))
+    return HardScene(shots, 25, px)
+
+
+def _lights_go_on(make: Director) -> HardScene:
+    px, frames = make.px(30), int(make.rng.integers(2, 30))
+    shots = []
+    for number, (image, boxes) in enumerate(make.walking(px, 0.03 * px, frames + 4)):
+        light = min(1.0, 0.02 + number / frames)
+        noisy = np.clip(image * light + make.rng.normal(2.5, 2, image.shape), 0, 255).astype(np.uint8)
+        shots.append((noisy, boxes if light >= 0.08 else ()))
+    return HardScene(shots, 25, px)
+
+
+def _night_camera(make: Director) -> HardScene:
+    """Infrared: grey, little contrast, much noise."""
+    px, noise, light = make.px(30), float(make.rng.uniform(5, 12)), float(make.rng.uniform(0.3, 0.6))
+    shots = []
+    for image, boxes in [*make.nobody(), *make.walking(px, 0.08 * px, 14)]:
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None].repeat(3, 2) * light + 30
+        shots.append((np.clip(grey + make.rng.normal(0, noise, (HEIGHT, WIDTH, 1)), 0, 255).astype(np.uint8), boxes))
+    return HardScene(shots, 15, px)
+
+
+def _wipe(make: Director) -> HardScene:
+    """Another shot is pushed over the first one, from one side or out of the middle."""
+    px, other = make.px(30), room(WIDTH, HEIGHT, int(make.rng.integers(1000)))
+    x, y = make.place(px)
+    other, box = with_head(other, make.head(), x, y, px)
+    frames, from_side, shots = int(make.rng.integers(4, 24)), bool(make.rng.integers(2)), []
+    across, down = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+    for number in range(1, frames + 1):
+        reach = number / frames
+        over = across < reach * WIDTH if from_side else np.hypot(across - WIDTH / 2, down - HEIGHT / 2) < reach * 740
+        mixed = np.where(over[..., None], other, make.empty)
+        x1, y1, x2, y2 = (round(side) for side in box)
+        shots.append((mixed, (box,) if over[y1:y2, x1:x2].mean() > 0.9 else ()))
+    return HardScene([*make.nobody(3), *shots], 25, px)
+
+
+def _screen(make: Director) -> HardScene:
+    """A screen hangs in a room, and shows one shot after the other."""
+    width, height = int(make.rng.integers(240, 480)), int(make.rng.integers(160, 300))
+    left, top = int(make.rng.integers(20, WIDTH - width - 20)), int(make.rng.integers(20, HEIGHT - height - 20))
+    px, shots = make.px(26, 0.6 * height), []
+    for _ in range(int(make.rng.integers(3, 6))):
+        shown = room(width, height, int(make.rng.integers(1000)))
+        shown, (x1, y1, x2, y2) = with_head(
+            shown, make.head(), float(make.rng.uniform(px / 2, width - px / 2)), height / 2, px
+        )
+        image = make.empty.copy()
+        image[top : top + height, left : left + width] = shown
+        shots += [(image, ((x1 + left, y1 + top, x2 + left, y2 + top),))] * int(make.rng.integers(1, 9))
+    return HardScene(shots, 30, px)
+
+
+def _strobe(make: Director) -> HardScene:
+    px, on, dark = make.px(30), int(make.rng.integers(1, 4)), float(make.rng.uniform(0.1, 0.4))
+    shots = [
+        ((image * (1.0 if number // on % 2 else dark)).astype(np.uint8), boxes)
+        for number, (image, boxes) in enumerate([*make.nobody(), *make.walking(px, 0.08 * px, 14)])
+    ]
+    return HardScene(shots, 25, px)
+
+
+def _shaking(make: Director) -> HardScene:
+    """A camera in a hand, before which somebody comes."""
+    px, reach, shots = make.px(30), float(make.rng.uniform(2, 14)), []
+    for image, boxes in [*make.nobody(), *make.walking(px, 0.05 * px, 14)]:
+        x, y = (float(by) for by in make.rng.normal(0, reach, 2))
+        moved = cv2.warpAffine(
+            image, np.array([[1, 0, x], [0, 1, y]], np.float64), (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT
+        )
+        places = tuple((x1 + x, y1 + y, x2 + x, y2 + y) for x1, y1, x2, y2 in boxes)
+        shots.append((np.asarray(moved, np.uint8), places))
+    return HardScene(shots, 30, px)
+
+
+def _uncovered(make: Director) -> HardScene:
+    """Something large goes by before somebody who stands there."""
+    px = make.px(30)
+    image, boxes = make.standing(px)
+    (x1, _, x2, _), width, step = boxes[0], int(3 * px), int(make.rng.uniform(0.1, 0.6) * px) + 1
+    shots, other = [], room(WIDTH, HEIGHT, int(make.rng.integers(1000)))[:, ::-1]
+    for left in range(round(x1 - px), round(x2 + px), step):
+        hidden = image.copy()
+        start, end = max(left, 0), min(max(left + width, 0), WIDTH)
+        hidden[:, start:end] = other[:, start:end] // 2 + 20
+        shots.append((hidden, boxes if start >= x2 else ()))
+        if left + width <= x1:
+            break
+    return HardScene(shots, 25, px)
+
+
+def _coarse(make: Director) -> HardScene:
+    """So few bits that the codec lets things rest which move."""
+    px = make.px(30)
+    return HardScene([*make.nobody(), *make.walking(px, 0.06 * px, 20)], 25, px, crf=38)
+
+
 KINDS: dict[str, Callable[[Director], HardScene]] = {
     "there for 1 to 5 frames": _brief,
     "time-lapse": _time_lapse,
@@ -193,6 +305,15 @@ KINDS: dict[str, Callable[[Director], HardScene]] = {
     "lying": _turned((1, 3)),
     "upside down": _turned((2,)),
     "samples that are not square": _squeezed,
+    "zooming camera": _zooming,
+    "lights go on": _lights_go_on,
+    "infrared camera at night": _night_camera,
+    "wipe to another shot": _wipe,
+    "screen in a room": _screen,
+    "strobe light": _strobe,
+    "shaking camera": _shaking,
+    "somebody behind what goes by": _uncovered,
+    "coarsely coded": _coarse,
 }
 
 
