@@ -69,7 +69,7 @@ class LookAhead:
         last_ahead = max((i for i, op in enumerate(operators.values()) if isinstance(op, LooksAhead)), default=-1)
         self._arrival = list(operators.items())[: last_ahead + 1]
         self._release = list(operators.items())[last_ahead + 1 :]
-        self._choosing = any(isinstance(op, MayRest) for op in operators.values())
+        self._resting = {name: op for name, op in operators.items() if isinstance(op, MayRest)}
         self._looking_ahead = [(name, op) for name, op in self._arrival if isinstance(op, LooksAhead)]
 
     # -- what operators remember -------------------------------------------------------------------
@@ -133,11 +133,11 @@ class LookAhead:
         """The frame as that step hands it on. Where a detector may leave frames out, only such say that one was
         examined: fixed places are known in every frame, which says nothing of faces."""
         with self._timed(name):
-            if rest and isinstance(operator, MayRest):
-                frame = operator.rest(before)
+            if rest and name in self._resting:
+                frame = self._resting[name].rest(before)
             else:
                 (frame,) = operator([before])
-        if self._choosing and not isinstance(operator, MayRest) and frame.examined != before.examined:
+        if self._resting and name not in self._resting and frame.examined != before.examined:
             frame = replace(frame, examined=before.examined)
         return frame
 
