@@ -284,6 +284,17 @@ def _uncovered(make: Director) -> HardScene:
     return HardScene(shots, 25, px)
 
 
+def _before_black(make: Director) -> HardScene:
+    """A stage, a call, an inset: only faces are lit, each differently, and all around is nearly black."""
+    px, black = make.px(36), int(make.rng.integers(0, 14))
+    empty, boxes = np.full_like(make.empty, black), []
+    for x in (WIDTH // 4, 3 * WIDTH // 4)[: int(make.rng.integers(1, 3))]:
+        face = (make.head() * float(make.rng.uniform(0.12, 1))).astype(np.uint8)
+        empty, box = with_head(empty, face, x, float(make.rng.uniform(px, HEIGHT - px)), px)
+        boxes.append(box)
+    return HardScene([(empty, tuple(boxes))] * 4, 25, px)
+
+
 def _coarse(make: Director) -> HardScene:
     """So few bits that the codec lets things rest which move."""
     px = make.px(30)
@@ -314,6 +325,7 @@ KINDS: dict[str, Callable[[Director], HardScene]] = {
     "shaking camera": _shaking,
     "somebody behind what goes by": _uncovered,
     "coarsely coded": _coarse,
+    "lit faces before black": _before_black,
 }
 
 

@@ -89,6 +89,7 @@ class _CascadeState:
 
     time_s: float
     size: tuple[int, int]
+    shape: tuple[object, ...]  # how its pictures are turned and stretched when they are shown
     evidence: Evidence
     known: Faces
     seen_at: dict[str, NDArray[np.int64]]  # for each way of `PERIODS` and tile, in which frame it was last seen so
@@ -101,6 +102,11 @@ class _CascadeState:
 
     def __post_init__(self) -> None:
         self.changed_at = np.full_like(self.seen_at["fine"], NEVER)
+
+    def goes_on(self, frame: Frame) -> bool:
+        """The frame is a later one, of the same shape: the same pixels shown in another one are other faces."""
+        size = frame.picture.width, frame.picture.height
+        return self.size == size and self.shape == _shape(frame) and frame.time_s >= self.time_s
 
     def note_changed(self, tiles: NDArray[np.bool_], index: int) -> None:
         """Something of these tiles is unexplained in this frame. Where nothing was for a while, no look counts."""
@@ -151,7 +157,7 @@ class Cascade:
         refresh_ms: how often a known face is looked at again even if nothing of it has changed.
         pace_ms: frames that follow sooner after the one examined last are not examined, for screening, which needs an
             even pace. A run covers them whole.
-        max_px: the longer side of the picture that networks see, at most.
+        max_px: the longer side of the picture that networks see, at most; of strips, as of 2.4 : 1 of their area.
         threshold: the lowest score of a face for the thorough one.
         sure: the score from which on the quick one is believed.
         weak: the score from which on it is looked at closely what it reports.
@@ -191,7 +197,7 @@ class Cascade:
     def _attend(self, frame: Frame) -> Frame:
         size = (frame.picture.width, frame.picture.height)
         state = self._streams.get(frame.stream)
-        if state is None or state.size != size or frame.time_s < state.time_s:
+        if state is None or not state.goes_on(frame):
             return self._begin(frame, size)
         if frame.time_s - state.time_s < self._pace_s:
             return frame
@@ -211,7 +217,9 @@ class Cascade:
     def _begin(self, frame: Frame, size: tuple[int, int]) -> Frame:
         evidence = Evidence(frame.picture)
         tiles = tiles_of(np.zeros(evidence.plane.shape, np.bool_))
-        state = _CascadeState(frame.time_s, size, evidence, _known(Faces.of(), frame), _never(tiles.shape))
+        state = _CascadeState(
+            frame.time_s, size, _shape(frame), evidence, _known(Faces.of(), frame), _never(tiles.shape)
+        )
         state.named = (frame.index + 1) << NAMES  # no number of another life of the stream
         self._streams[frame.stream] = state
         light = np.maximum(evidence.plane - (0 if frame.picture.full_range else 16), 0)
@@ -262,8 +270,7 @@ class Cascade:
         rows = np.flatnonzero(np.ones(len(known), np.bool_) if change is None else self._is_due(frame, known, change))
         if not len(rows):
             return known, known[:0]
-        lights = [LIT if change is None else _brightness(change.light, box, change.scale) for box in known.boxes[rows]]
-        looked = self._pair.closely(frame, known.boxes[rows], known.data["turn"][rows], lights)
+        looked = self._pair.closely(frame, known.boxes[rows], known.data["turn"][rows])
         stirred = np.ones(len(known), np.bool_) if change is None else _stirred(known, change)
         kept, again, weak = np.ones(len(known), np.bool_), [], []
         for row, face in zip(rows.tolist(), looked, strict=True):
@@ -318,7 +325,7 @@ class Cascade:
         """The frame without a look, for a stream that lags: where it has changed, everything counts as a face."""
         size = (frame.picture.width, frame.picture.height)
         state = self._streams.get(frame.stream)
-        if state is None or state.size != size or frame.time_s < state.time_s:
+        if state is None or not state.goes_on(frame):
             return self._begin(frame, size)
         state.time_s = frame.time_s
         change = state.evidence.compare(frame.picture)
@@ -338,6 +345,10 @@ class Cascade:
 
     def forget(self, stream: str) -> None:
         self._streams.pop(stream, None)
+
+
+def _shape(frame: Frame) -> tuple[object, ...]:
+    return frame.shown.matrix, frame.shown.sample_aspect
 
 
 def _asked(

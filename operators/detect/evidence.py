@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from operators.arrays import Array
+from operators.detect.looks import extent
 from operators.frame import Picture
 
 LONGEST = 512
@@ -217,7 +218,7 @@ def scale_of(picture: Picture) -> int:
     >>> scale_of(picture_of(np.zeros((720, 1280, 3), np.uint8)))
     4
     """
-    longest, scale = max(picture.width, picture.height), 1
+    longest, scale = extent(picture.width, picture.height), 1
     while longest / scale > LONGEST:
         scale *= 2
     return scale

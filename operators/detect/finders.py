@@ -13,7 +13,7 @@ from pydantic import Field
 
 from engines import Engine, FrameError
 from operators.arrays import Array
-from operators.detect.looks import left_first, on_grid, seen_upright, suppress, to_faces, upright_size
+from operators.detect.looks import extent, left_first, on_grid, seen_upright, suppress, to_faces, upright_size
 from operators.frame import Faces, Frame
 
 STRIDE = 32
@@ -81,11 +81,10 @@ class CenterFaceFinder:
 
     def _input_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height that the network sees: stretched up to multiples of STRIDE, as by its authors."""
-        longest = max(width, height)
-        if longest > self.max_px:
-            scale = self.max_px / longest
+        if (size := extent(width, height)) > self.max_px:
+            scale = self.max_px / size
         else:
-            scale = max(1.0, min(self.min_px / longest, MAX_ENLARGEMENT))
+            scale = max(1.0, min(self.min_px / max(width, height), MAX_ENLARGEMENT))
         return on_grid(width * scale, height * scale, STRIDE)
 
     def _decode(self, maps: Mapping[str, Array]) -> tuple[Array, Array, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import cv2
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from operators.arrays import Array
 from operators.frame import Faces, Frame, to_bgr_of_size
 from operators.upright import boxes_to_coded, points_to_coded, upright
+
+WIDE = 2.4
 
 
 def upright_size(frame: Frame) -> tuple[int, int]:
@@ -22,6 +25,16 @@ def upright_size(frame: Frame) -> tuple[int, int]:
     (480, 640)
     """
     return frame.shown.size(frame.picture.width, frame.picture.height)
+
+
+def extent(width: float, height: float) -> float:
+    """The longer side of a picture, or of one of 2.4 : 1 with as many pixels if that is less: a panorama or a strip is
+    not seen smaller for its shape.
+
+    >>> extent(1280, 720), extent(640, 480), round(extent(60000, 300))
+    (1280.0, 640.0, 6573)
+    """
+    return min(float(max(width, height)), math.sqrt(width * height * WIDE))
 
 
 def on_grid(width: float, height: float, stride: int) -> tuple[int, int]:

@@ -3,7 +3,7 @@ faces. Where and when they look is the cascade's business."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,6 +42,11 @@ EDGE_PX = 4
 """A face that comes so near to the edge of what was looked at may reach beyond."""
 DIM, LIT, MAX_GAIN = 40.0, 90.0, 12.0
 """Where the mean light is below the first, of 255, networks see it raised to the second, by this factor at most."""
+EXPOSURES, BURNT_PX = 3.5, 12
+"""What is burnt out by that in more than the second squared is seen raised by the first less as well: a lit face before
+a dark background, and one in half-light between both."""
+LIGHT_SAMPLES = 32
+"""Of so many rows of a face its light is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +119,10 @@ class NetworkPair:
         Raises:
             FrameError: a network's output is not finite.
         """
-        parts = [_Part.of(frame, each, self.thorough) for each in asked]
+        parts = [_Part.of(frame, each, self.thorough) for region in asked for each in exposures(frame, region)]
         quick = self._quickly(parts)
+        if len(parts) > len(asked):
+            quick = apart(quick[np.argsort(-quick.scores, kind="stable")], quick[:0])
         sure = quick[quick.scores >= self.sure]
         doubtful = quick[quick.scores < self.sure]
         doubtful = doubtful[~_is_refuted(doubtful, refuted)]
@@ -154,8 +161,7 @@ class NetworkPair:
         pieces, sure = sure[~whole], sure[whole]
         doubtful = apart(doubtful[np.argsort(-doubtful.scores)], sure)
         again = pieces + doubtful
-        lights = [parts[int(part)].asked.light for part in again.data["part"]]
-        found = self.closely(frame, again.boxes, np.zeros(len(again), np.int64), lights, CROP_FACES[:1])
+        found = self.closely(frame, again.boxes, np.zeros(len(again), np.int64), CROP_FACES[:1])
         found = [None if face is None or face.scores[0] < CONFIRMED else face for face in found]
         kept = [pieces[row] if face is None else face for row, face in enumerate(found) if face or row < len(pieces)]
         sure = _upright(sure)
@@ -177,8 +183,7 @@ class NetworkPair:
             found += lain.with_data(turn=np.full(len(lain), quarters))
         found = found[np.argsort(-found.scores)]
         found = apart(found, found[:0])
-        light = float(np.mean([part.asked.light for part in parts])) if parts else LIT
-        closer = self.closely(frame, found.boxes, found.data["turn"], [light] * len(found))
+        closer = self.closely(frame, found.boxes, found.data["turn"])
         return found[[row for row, face in enumerate(closer) if face is not None and face.scores[0] >= CONFIRMED]]
 
     def closely(
@@ -186,13 +191,12 @@ class NetworkPair:
         frame: Frame,
         boxes: Array,
         turns: Array,
-        lights: Sequence[float],
         widths: Sequence[float] = CROP_FACES,
     ) -> list[Faces | None]:
-        """For each of the boxes `(n, 4)`, which stand upright after so many quarters `(n,)`, with so much light on
-        them, the face there as the thorough network sees it in a crop of the first of so many face sizes that shows
-        one, or None."""
+        """For each of the boxes `(n, 4)`, which stand upright after so many quarters `(n,)`, the face there as the
+        thorough network sees it in a crop of the first of so many face sizes that shows one, or None."""
         found: list[Faces | None] = [None] * len(boxes)
+        lights = [light_within(frame, box) for box in boxes]
         for faces_wide in widths:
             rows = [row for row, face in enumerate(found) if face is None]
             crops = [square_around(frame, boxes[row], sizes=faces_wide, least_px=CROP_LEAST_PX) for row in rows]
@@ -215,6 +219,38 @@ def coarse(size: tuple[int, int]) -> tuple[int, int]:
     return size if max(size) <= COARSE_PX else on_grid(size[0] / 2, size[1] / 2, STRIDE)
 
 
+def exposures(frame: Frame, asked: AskedRegion) -> Iterator[AskedRegion]:
+    """The region, and where it is dim, the same for lighter parts of it that would be burnt out."""
+    yield asked
+    if asked.light >= DIM:
+        return
+    x1, y1, x2, y2 = asked.region
+    above = _above_black(frame, slice(y1, y2), slice(x1, x2))
+    light = asked.light
+    while light < DIM and np.count_nonzero(above > 255 / _gain(light)) >= BURNT_PX**2:
+        light = LIT * EXPOSURES / _gain(light)
+        yield replace(asked, light=light)
+
+
+def light_within(frame: Frame, box: Array) -> float:
+    """The mean light in a box, in pixels, above black, of 255."""
+    x1, y1, x2, y2 = (max(0, int(side)) for side in box)
+    step = max(1, (y2 - y1) // LIGHT_SAMPLES)
+    within = _above_black(frame, slice(y1, y2, step), slice(x1, x2, step))
+    return float(within.mean()) if within.size else LIT
+
+
+def _above_black(frame: Frame, rows: slice, columns: slice) -> NDArray[np.float32]:
+    """The luma of a piece of the picture above black, of 255."""
+    picture = frame.picture
+    luma = picture.planes[0][rows, columns].astype(np.float32) / (1 << (picture.format.bits - 8))
+    return np.asarray(luma - (0 if picture.full_range else 16), np.float32)
+
+
+def _gain(light: float) -> float:
+    return min(LIT / max(light, 1.0), MAX_GAIN)
+
+
 def lit(frame: Frame, light: float) -> Frame:
     """The frame, raised to usual light where it is dim: by `light`, its mean above black, of 255.
 
@@ -225,7 +261,7 @@ def lit(frame: Frame, light: float) -> Frame:
     """
     if light >= DIM:
         return frame
-    gain = min(LIT / max(light, 1.0), MAX_GAIN)
+    gain = _gain(light)
     unit = 1 << (frame.picture.format.bits - 8)
     top, black = 256 * unit - 1, 0 if frame.picture.full_range else 16 * unit
     y, u, v = (plane.astype(np.float32) for plane in frame.picture.planes)

@@ -76,7 +76,8 @@ def test_sizes_may_change_within_a_call() -> None:
         pytest.param((320, 240), (640, 480), id="not more than twice"),
         pytest.param((3840, 2160), (1920, 1088), id="reduced"),
         pytest.param((2, 2), (32, 32), id="tiny"),
-        pytest.param((8192, 2), (1920, 32), id="a line"),
+        pytest.param((8192, 2), (8192, 32), id="a line"),
+        pytest.param((16000, 1600), (3936, 416), id="a panorama"),
     ],
 )
 def test_what_the_network_sees(size: tuple[int, int], seen: tuple[int, int]) -> None:

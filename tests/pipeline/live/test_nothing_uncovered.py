@@ -137,6 +137,53 @@ def test_people_walk_in_the_dark(light: float) -> None:
     assert in_clear(dim) == []
 
 
+@few
+@given(
+    who=st.integers(0, 11),
+    px=st.integers(40, 190),
+    light=st.floats(0.1, 1),
+    black=st.integers(0, 12),
+    x=st.integers(2, 8),
+)
+def test_somebody_stands_before_black(who: int, px: int, light: float, black: int, x: int) -> None:
+    empty = np.full_like(EMPTY, black)
+    image, box = with_head(empty, (head(who) * light).astype(np.uint8), 128 * x, 360, px)
+
+    assert in_clear([(image, [box]), (image, [box])]) == []
+
+
+@few
+@given(lit=st.integers(0, 11), dim=st.integers(0, 11), light=st.floats(0.09, 1))
+def test_one_stands_in_the_light_and_one_does_not(lit: int, dim: int, light: float) -> None:
+    dark = (EMPTY * 0.05).astype(np.uint8)
+    image, box = with_head(dark, head(lit), 300, 330, 120)
+    image, other = with_head(image, (head(dim) * light).astype(np.uint8), 900, 400, 100)
+
+    assert in_clear([(dark, ()), (image, [box, other]), (image, [box, other])]) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(6000, 200), (200, 4000)])
+def test_somebody_stands_in_a_strip(width: int, height: int) -> None:
+    strip = np.asarray(cv2.resize(EMPTY, (width, height)), np.uint8)
+    image, box = with_head(strip, head(1), width / 2, height / 2, 120)
+
+    assert in_clear([(strip, ()), (strip, ()), (image, [box]), (image, [box])]) == []
+
+
+def test_what_stays_the_same_is_looked_at_again_where_it_is_shown_in_another_shape() -> None:
+    image, (x1, y1, x2, y2) = with_head(EMPTY, head(2), 600, 360, 160)
+    stored = np.asarray(cv2.resize(image, (WIDTH // 4, HEIGHT)), np.uint8)
+    frames = [
+        Frame("still", n, n / RATE, frame_of(stored).picture, shown=Shown(sample_aspect=Fraction(4 if n > 3 else 1)))
+        for n in range(8)
+    ]
+
+    done = list(released(frames))
+
+    box = np.array([[x1 / 4, y1, x2 / 4, y2]])
+    assert all(hidden(box, frame.covers)[0] > 0.5 for frame in done[4:])
+
+
 def test_a_dark_scene_is_cut_to_another() -> None:
     crowd, boxes = np.ascontiguousarray(EMPTY[:, ::-1]), []
     for number in range(6):
