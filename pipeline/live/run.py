@@ -26,7 +26,7 @@ from pipeline.live.actors import Actors, here, wanted_workers
 from pipeline.live.claims import NameClaims
 from pipeline.live.cluster import require_answer
 from pipeline.live.event_report import insert_events
-from pipeline.live.events import Event, EventKind, EventLog, Show, unseen
+from pipeline.live.events import Event, EventKind, EventLog, Show, how_many, unseen
 from pipeline.live.outputs import (
     PlannedStream,
     UnfinishedRun,
@@ -183,7 +183,7 @@ class Run:
         opened = working = False
         try:
             with contextlib.ExitStack() as ends:
-                self.events.add(Event(EventKind.START, f"{len(self.jobs)} streams"))
+                self.events.add(Event(EventKind.START, how_many(len(self.jobs), "stream")))
                 for words in shortcomings([step.use for step in self.config.steps]):
                     self.events.add(Event(EventKind.NOTE, words))
                 ends.callback(stop_ray)

@@ -56,7 +56,7 @@ def test_a_camera_that_refuses_the_password_is_asked_once(clips: Clips, tmp_path
 
     lines = done.stderr.splitlines()
     assert done.returncode == 2
-    assert any(": start: 1 streams" in line for line in lines)
+    assert any(line.endswith(": start: 1 stream") for line in lines)
     assert any(": refused: " in line and "check user and password" in line for line in lines)
     assert lines[-1].startswith("error: ") and "refuses the login" in lines[-1]
     assert camera.described <= 2

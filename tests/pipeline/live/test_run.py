@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from fractions import Fraction
@@ -21,7 +23,7 @@ from pipeline.live.sources import VideoSource
 from pipeline.live.verdict_lines import read_line
 from pipeline.media.shown import of_head
 from pipeline.wire import Ledger
-from tests.clips import MAKERS, Clip, Clips, read_index
+from tests.clips import MAKERS, Clip, Clips, read_index, shown
 from tests.hostile import MAKERS as HOSTILE
 from tests.hostile import HostileFiles
 from tests.pipeline.media.passing import demux
@@ -194,6 +196,43 @@ def test_hostile_files_cost_themselves_only(hostile: HostileFiles, clips: Clips,
     assert "Traceback" not in done.stderr
     assert [frame[1] for frame in decoded(*outputs(tmp_path / "out", "good"))] == list(clips("h264_plain").numbers)
     assert not list((tmp_path / "out").glob(".*"))
+
+
+ODD_NAMES = (
+    "[bold]x[red].mp4",
+    "[link=x].mp4",
+    "12:30:00.mp4",
+    "caf\udce9.mp4",  # a byte that is no text
+    "a\x1b[2Jb.mp4",
+    "two\nlines.mp4",
+    f"{'n' * 242}.mp4",
+    "-o.mp4",
+)
+
+
+def test_names_of_all_kinds_are_masked_and_shown_as_they_are(clips: Clips, tmp_path: Path) -> None:
+    """Two files of one name are told apart, and what is no video is named."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    content = clips("h264_plain").path.read_bytes()
+    for name in ODD_NAMES:
+        (tmp_path / "a" / name).write_bytes(content)
+    (tmp_path / "b" / "12:30:00.mp4").write_bytes(content)
+    (tmp_path / "b" / "notes.txt").write_text("no video")
+    os.mkfifo(tmp_path / "b" / "pipe")
+
+    done = facewarden("run", tmp_path / "a", tmp_path / "b", "-o", tmp_path / "o[/x]", "--config", config(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    results = [path for path in (tmp_path / "o[/x]").iterdir() if path.suffix == ".mp4"]
+    assert len(results) == len(ODD_NAMES) + 1
+    assert all(shown(path) == list(clips("h264_plain").numbers) for path in results)
+    for said in ("[bold]x[red].mp4", "[link=x].mp4", "caf?.mp4", "a?[2Jb.mp4", "two?lines.mp4", "o[/x]"):
+        assert said in done.stdout.replace("caf\ufffd", "caf?"), said
+    assert {"notes.txt", "pipe"} <= set(re.findall(r"notes\.txt|pipe", done.stderr))
+    assert "\x1b" not in done.stdout + done.stderr and "Traceback" not in done.stderr
+    streams = {read_line(line).stream for line in (tmp_path / "o[/x]" / "verdicts.jsonl").read_text().splitlines()}
+    assert len(streams) == len(results)
 
 
 @pytest.mark.parametrize(
