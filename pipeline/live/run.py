@@ -223,11 +223,8 @@ class Run:
                     outcome.notes = notes_of(broker, outcome.job.source.stream)
                 if not self.denied:
                     self._report()
-        except RayError as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, FacewardenError):
-                raise cause from error
-            raise UnfinishedRun(f"an actor failed for good: {error}; run the same command again to go on") from error
+        except (RayError, StreamError) as error:
+            raise fate_of(error, working=working) from error
         finally:
             if not working and not self.folder.resumed:
                 if opened:
@@ -309,6 +306,23 @@ class Run:
             ended = outcome.fail(kind, cause)
         if ended:
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
+
+
+def fate_of(error: RayError | StreamError, *, working: bool) -> FacewardenError:
+    """What ends a run, after something in it failed for good.
+
+    Args:
+        working: sources were read, so that there is something to go on from.
+
+    >>> fate_of(BrokerRefused("Kafka refuses a right"), working=True)
+    UnfinishedRun('Kafka refuses a right; what is done is kept, the same command goes on')
+    """
+    cause = getattr(error, "cause", None) if isinstance(error, RayError) else error
+    if not isinstance(cause, FacewardenError):
+        return UnfinishedRun(f"an actor failed for good: {error}; run the same command again to go on")
+    if isinstance(cause, UnfinishedRun):
+        return UnfinishedRun(str(cause))
+    return UnfinishedRun(f"{cause}; what is done is kept, the same command goes on") if working else cause
 
 
 def broker_for(folder: WorkFolder, broker: str | None, options: Mapping[str, str]) -> tuple[str, dict[str, str], bool]:

@@ -14,11 +14,13 @@ from typing import Any
 import av
 import pytest
 import yaml
+from ray.exceptions import ActorDiedError, RayError, RayTaskError
 
-from engines import ConfigError
+from engines import ConfigError, EngineError, FacewardenError, StreamError
+from pipeline.brokers import BrokerRefused
 from pipeline.config import Config, Step
-from pipeline.live.outputs import PlannedStream
-from pipeline.live.run import Run, StreamOutcome
+from pipeline.live.outputs import PlannedStream, UnfinishedRun
+from pipeline.live.run import Run, StreamOutcome, fate_of
 from pipeline.live.sources import VideoSource
 from pipeline.live.verdict_lines import read_line
 from pipeline.media.shown import of_head
@@ -311,3 +313,37 @@ def test_an_outcome_is_balanced_if_every_packet_is_accounted_for(ledger: Ledger,
     job = PlannedStream(VideoSource("clip", "clip.mp4", False, "clip.mp4"), "out.mp4")
 
     assert StreamOutcome(job, ledger=ledger).balanced == balanced
+
+
+def of_actor(cause: Exception) -> RayTaskError:
+    return RayTaskError("work", str(cause), cause)
+
+
+@pytest.mark.parametrize(
+    ("error", "working", "fate"),
+    [
+        (BrokerRefused("no right"), False, BrokerRefused),
+        (StreamError("away for an hour"), True, UnfinishedRun),
+        (UnfinishedRun("nothing has moved"), True, UnfinishedRun),
+        (of_actor(BrokerRefused("no right")), True, UnfinishedRun),
+        (of_actor(EngineError("no such network")), False, EngineError),
+        (of_actor(ZeroDivisionError("by zero")), True, UnfinishedRun),
+        (ActorDiedError(), True, UnfinishedRun),
+    ],
+    ids=[
+        "at the start",
+        "on the way",
+        "said already",
+        "an actor's refusal",
+        "an actor's start",
+        "a mistake",
+        "a death",
+    ],
+)
+def test_what_fails_on_the_way_leaves_something_to_go_on_from(
+    error: RayError | StreamError, working: bool, fate: type[FacewardenError]
+) -> None:
+    ended = fate_of(error, working=working)
+
+    assert type(ended) is fate
+    assert str(getattr(error, "cause", None) or error).splitlines()[0] in str(ended)
