@@ -51,6 +51,8 @@ from pipeline.wire import End, IngestState, Ledger
 
 log = logging.getLogger(__name__)
 
+FILES_RETENTION_MS = str(30 * 86_400_000)
+"""For so long Kafka keeps what was masked of files, if a run makes the topics and nothing else is asked for."""
 PLAN = "plan.json"
 """In the work folder: which names of results are this run's own, for its next life."""
 
@@ -161,10 +163,11 @@ class Run:
         self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
         if self.verdicts.is_symlink():
             raise ConfigError(f"{self.verdicts}: expected a file for the reports, found a link; name another")
-        self._url, self._options, self._alone = broker_for(self.folder, broker, broker_options or {})
+        live = any(job.source.live for job in self.jobs)
+        self._url, self._options, self._alone = broker_for(self.folder, broker, broker_options or {}, live=live)
         self._ray_address = ray_address
         self._stopping = False
-        self._stall = StallWatch(live=any(job.source.live for job in self.jobs))
+        self._stall = StallWatch(live=live)
         self._preview = preview
         self.startup_s = 0.0
         names = {job.source.stream: job.source.shown for job in self.jobs}
@@ -325,15 +328,24 @@ def fate_of(error: RayError | StreamError, *, working: bool) -> FacewardenError:
     return UnfinishedRun(f"{cause}; what is done is kept, the same command goes on") if working else cause
 
 
-def broker_for(folder: WorkFolder, broker: str | None, options: Mapping[str, str]) -> tuple[str, dict[str, str], bool]:
-    """URL and options of a run's broker, and whether nobody else uses it, or its topics."""
+def broker_for(
+    folder: WorkFolder, broker: str | None, options: Mapping[str, str], *, live: bool
+) -> tuple[str, dict[str, str], bool]:
+    """URL and options of a run's broker, and whether nobody else uses it, or its topics.
+
+    Args:
+        live: a camera is among the sources, so that the run may last for ever.
+    """
     if broker is None:
         return f"sqlite://{folder.path.resolve()}/facewarden.db", dict(options), True
     if not broker.startswith("kafka://"):
         return broker, dict(options), False
     alone = "topic_prefix" not in f"{broker}{options}"
     # A topic set of its own keeps runs apart, and can be deleted as a whole when the run is done.
-    return broker, {"topic_prefix": f"facewarden.{folder.run_id}.", **options}, alone
+    own = {"topic_prefix": f"facewarden.{folder.run_id}."}
+    if not live and "masked_retention_ms" not in f"{broker}{options}":
+        own["masked_retention_ms"] = FILES_RETENTION_MS  # a sink of files that is started anew begins at the first
+    return broker, own | dict(options), alone
 
 
 def calls_for(io_actor: Any, job: PlannedStream, part: str, *, overwrite: bool) -> dict[str, Any]:

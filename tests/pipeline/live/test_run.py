@@ -20,9 +20,10 @@ from engines import ConfigError, EngineError, FacewardenError, StreamError
 from pipeline.brokers import BrokerRefused
 from pipeline.config import Config, Step
 from pipeline.live.outputs import PlannedStream, UnfinishedRun
-from pipeline.live.run import Run, StreamOutcome, fate_of
+from pipeline.live.run import FILES_RETENTION_MS, Run, StreamOutcome, broker_for, fate_of
 from pipeline.live.sources import VideoSource
 from pipeline.live.verdict_lines import read_line
+from pipeline.live.work_folder import WorkFolder
 from pipeline.media.shown import of_head
 from pipeline.wire import Ledger
 from tests.clips import MAKERS, Clip, Clips, read_index, shown
@@ -282,6 +283,28 @@ def test_reports_go_where_they_are_wanted(tmp_path: Path) -> None:
 
     assert run.verdicts == tmp_path / "else" / "reports.jsonl"
     run.folder.remove()
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "live", "alone", "kept"),
+    [
+        ("kafka://h:1", {}, False, True, FILES_RETENTION_MS),
+        ("kafka://h:1", {}, True, True, None),
+        ("kafka://h:1?masked_retention_ms=5", {}, False, True, None),
+        ("kafka://h:1", {"masked_retention_ms": "5", "topic_prefix": "mine."}, False, False, "5"),
+        ("sqlite:///srv/x.db", {}, False, False, None),
+    ],
+    ids=["files", "a camera", "asked for in the URL", "asked for as an option", "a file"],
+)
+def test_what_is_masked_of_files_is_kept_for_long(
+    tmp_path: Path, url: str, options: dict[str, str], live: bool, alone: bool, kept: str | None
+) -> None:
+    folder = WorkFolder(tmp_path, ["a.mp4"], None, Config(steps=[]))
+
+    found = broker_for(folder, url, options, live=live)
+
+    assert (found[0], found[1].get("masked_retention_ms"), found[2]) == (url, kept, alone)
+    assert options.items() <= found[1].items()
 
 
 @pytest.mark.parametrize(
