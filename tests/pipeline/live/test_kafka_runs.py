@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,19 +16,12 @@ from tests.clips import Clips, shown
 from tests.kafka_node import KafkaNode, start_node
 from tests.pipeline.live.test_live import wait_for_frames
 from tests.pipeline.live.test_run import config, facewarden
-from tests.pipeline.live.test_stops import Started
+from tests.pipeline.live.test_stops import Started, started
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 PASSWORD, WORKERS_PASSWORD = "c4n4ryKEEPER", "c4n4ryWORKER"
 TOPICS = [*LOG_TOPICS, *COMPACTED_TOPICS]
 SLOW = ("--encode", "preset=veryslow")
-IMPATIENT = """
-from pipeline.live import stall
-stall.STALL_S = 8.0
-from pipeline.commands.app import main
-main()
-"""
-"""Facewarden, which gives up after eight seconds instead of two minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +35,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaNode]:
 
 @pytest.fixture
 def admin(node: KafkaNode) -> Iterator[KafkaAdminClient]:
-    with closing(KafkaAdminClient(bootstrap_servers=node.servers)) as client:
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=node.servers)) as client:
         yield client
 
 
@@ -60,8 +51,7 @@ def test_a_broker_that_is_away_is_waited_for_and_then_gone_on_from(
     """It is killed, which it survives as a machine would that loses its power after what it has acknowledged."""
     clip, out = clips("h264_long_gop"), tmp_path / "out"
     arguments = [clip.path, "-o", out, "--config", config(tmp_path), "--broker", f"kafka://{node.servers}", *SLOW]
-    command = [sys.executable, "-c", IMPATIENT, "run", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+    with started(*arguments, impatient=True) as run:
         wait_for_frames(out, 16)
         node.kill()
         time.sleep(2)
@@ -69,10 +59,10 @@ def test_a_broker_that_is_away_is_waited_for_and_then_gone_on_from(
         wait_for_frames(out, 80)
         node.kill()
         try:
-            words, _ = run.communicate(timeout=90)
+            code, words = run.end()
         finally:
             node.start()
-    assert run.returncode == 1, words
+    assert code == 1, words
     assert ": broker: " in words
     assert "nothing has moved for 8 s: " in words and "the same command goes on" in words
     assert not list(out.glob("*.mp4"))
@@ -135,7 +125,7 @@ def _set_largest(admin: KafkaAdminClient, topic: str, size: int) -> None:
     ("options", "says"),
     [
         (["--broker", "kafka://127.0.0.1:9"], "no answer"),
-        (login("keeper", "c4n4ryWRONG"), "login"),
+        (login("keeper", "c4n4ryWRONG"), "refuses user or password of 'keeper'"),
         (login("worker", WORKERS_PASSWORD), "right"),
         (["--broker-option", "topic_prefix=tiny."], "takes messages of at most 1000 bytes"),
     ],
@@ -166,23 +156,22 @@ def test_no_password_is_in_topics_or_files(node: KafkaNode, clips: Clips, tmp_pa
     """All that Kafka has written while a run was at work with a login, and all that lay about on this machine."""
     out = tmp_path / "out"
     arguments = [clips("h264_plain").path, "-o", out, "--config", config(tmp_path), *SLOW]
-    run = Started(*arguments, "--broker", f"kafka://{node.login_servers}", *login("keeper", PASSWORD))
     found: list[Path] = []
-    while run.process.poll() is None:
-        found += [path for folder in (node.data, out) for path in holding(folder, b"c4n4ry")]
-        time.sleep(0.5)
-    code, words = run.end()
+    with started(*arguments, "--broker", f"kafka://{node.login_servers}", *login("keeper", PASSWORD)) as run:
+        while run.process.poll() is None:
+            found += [path for folder in (node.data, out) for path in holding(folder, b"c4n4ry")]
+            time.sleep(0.5)
+        code, words = run.end()
 
     assert code == 0, words
     assert not found and "c4n4ry" not in words
-    assert len([path for path in node.data.rglob("*.log") if b"facewarden" in path.read_bytes()]) > 0
+    assert list(holding(node.data, b"facewarden."))  # what it keeps was looked at
 
 
 def holding(folder: Path, secret: bytes) -> Iterator[Path]:
     """Files whose content or name holds it."""
-    for path in folder.rglob("*"):
-        try:
-            if secret in os.fsencode(path) or (path.is_file() and secret in path.read_bytes()):
-                yield path
-        except OSError:
-            continue
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent, name) for name in names):
+            with contextlib.suppress(OSError):  # it has gone meanwhile
+                if secret in os.fsencode(path) or secret in path.read_bytes():
+                    yield path
