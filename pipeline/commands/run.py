@@ -163,10 +163,10 @@ def _broker_options(broker: str | None, given: list[str] | None) -> dict[str, st
 
 def _pairs(flag: str, given: list[str] | None) -> dict[str, str]:
     pairs = {}
-    for item in given or []:
+    for number, item in enumerate(given or [], 1):
         key, separator, value = item.partition("=")
-        if not separator:
-            raise ConfigError(f"{flag} {item}: expected KEY=VALUE")
+        if not separator:  # what it is may be a secret
+            raise ConfigError(f"{flag}: expected KEY=VALUE, found no = in number {number}")
         pairs[key] = value
     return pairs
 
