@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
+import time
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
+import numpy as np
+import psutil
 import pytest
 import yaml
 from ray.exceptions import ActorDiedError, RayError, RayTaskError
@@ -258,6 +263,70 @@ def test_a_mistake_is_one_sentence_and_nothing_starts(arguments: list[str], says
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_folder_that_cannot_be_written_to_costs_its_own_files_alone(clips: Clips, tmp_path: Path) -> None:
+    """Results lie beside their sources."""
+    content = clips("h264_plain").path.read_bytes()
+    for folder in ("good", "shut"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "clip.mp4").write_bytes(content)
+    mount = ["mount", "--bind", tmp_path / "shut", tmp_path / "shut"]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", tmp_path / "shut"], check=True)
+        done = facewarden("run", *sorted(tmp_path.glob("*/clip.mp4")), "--config", config(tmp_path))
+    finally:
+        subprocess.run(["umount", "-l", tmp_path / "shut"], check=True)
+
+    assert done.returncode == 1
+    assert "shut: cannot be written to" in done.stderr and "Traceback" not in done.stderr
+    assert shown(tmp_path / "good" / "clip_anonymized.mp4") == list(clips("h264_plain").numbers)
+    assert [path.name for path in (tmp_path / "shut").iterdir()] == ["clip.mp4"]
+
+
+def test_a_push_that_nobody_takes_is_no_success(clips: Clips, tmp_path: Path) -> None:
+    done = facewarden(
+        "run", clips("h264_plain").path, "-o", "rtsp://127.0.0.1:9/nobody?token=s3cret", "--config", config(tmp_path),
+        "--verdicts", tmp_path / "verdicts.jsonl",
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert ": not pushed: " in done.stderr and "shown frames are missing in the push" in done.stderr
+    assert "s3cret" not in done.stderr + done.stdout + (tmp_path / "verdicts.jsonl").read_text()
+
+
+HUGE = (8192, 4320)
+HUGE_MB = 1500
+"""Of a worker's own memory; its pictures take 53 MB each, of which it once held all that it waits with."""
+
+
+def test_huge_pictures_are_held_by_bytes_and_not_by_number(tmp_path: Path) -> None:
+    source, out, most = tmp_path / "huge.mp4", tmp_path / "out", 0
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
+        stream.width, stream.height = HUGE
+        frame = av.VideoFrame(*HUGE, "yuv420p")
+        for plane in frame.planes:
+            plane.update(bytes([128]) * plane.buffer_size)
+        for number in range(12):
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    command = ["run", source, "-o", out, "--config", config(tmp_path)]
+    run = subprocess.Popen([sys.executable, "-m", "pipeline", *map(str, command)], stdout=subprocess.DEVNULL)
+    while run.poll() is None:
+        for process in psutil.Process(run.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if " ".join(process.cmdline()).startswith("ray::Worker"):
+                    most = max(most, process.memory_full_info().uss >> 20)
+        time.sleep(0.1)
+
+    assert run.returncode == 0
+    assert len(decoded(*out.glob("*.mp4"))) == 12
+    assert 100 < most < HUGE_MB
+
+
 # -- before it is driven -------------------------------------------------------------------------------
 
 
@@ -276,6 +345,25 @@ def test_results_are_planned_next_to_the_source(tmp_path: Path) -> None:
     assert run.verdicts == tmp_path / "verdicts.jsonl"
     assert run.folder.path.parent == tmp_path / ".facewarden"
     run.folder.remove()
+
+
+def test_nothing_is_named_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Actors stand in another one, perhaps on another machine."""
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    Path("in/clip.mp4").touch()
+    cv2.imwrite("cover.png", np.zeros((4, 4, 3), np.uint8))
+    steps = [
+        Step(use="detect.zones", options={"boxes": [ZONE]}),
+        Step(use="deidentify.cover", options={"style": "image", "image": "cover.png"}),
+    ]
+
+    run = Run(["in/clip.mp4"], "out/", Config(steps=steps))
+
+    (job,) = run.jobs
+    assert (job.source.url, job.output) == (f"{tmp_path}/in/clip.mp4", f"{tmp_path}/out/clip_anonymized.mp4")
+    assert run.config.steps[1].options["image"] == f"{tmp_path}/cover.png"
+    assert run.verdicts == tmp_path / "out" / "verdicts.jsonl"
 
 
 def test_reports_go_where_they_are_wanted(tmp_path: Path) -> None:
