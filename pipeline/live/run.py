@@ -192,7 +192,8 @@ class Run:
                 ends.callback(stop_ray)
                 start_ray(self._ray_address)
                 self.folder.make()  # not before: where Ray does not start, nothing is left
-                claims = NameClaims(Path(job.output) for job in self.jobs if job.is_result)
+                targets = [Path(job.output) for job in self.jobs if job.is_result]
+                claims = NameClaims(target for target in targets if not unwritable(target.parent))
                 ends.callback(claims.release)
                 outputs = {job.source.stream: job.output for job in self.jobs if job.is_result}
                 store_whole(self.folder.path / PLAN, json.dumps(outputs))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,15 @@ def facewarden(home: str, *arguments: str | Path) -> subprocess.CompletedProcess
     return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, cwd="/")
 
 
+@pytest.fixture
+def out() -> Iterator[Path]:
+    """The account's own folder, on a way that all may go."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    os.chown(folder, UNKNOWN, UNKNOWN)
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.mark.parametrize("home", HOMES)
 @pytest.mark.parametrize("arguments", [("models", "list"), ("models", "verify"), ("check", "anonymize")])
 def test_commands_work_or_say_what_is_missing(home: str, arguments: tuple[str, ...]) -> None:
@@ -41,11 +53,7 @@ def test_commands_work_or_say_what_is_missing(home: str, arguments: tuple[str, .
 
 
 @pytest.mark.parametrize("home", HOMES)
-def test_a_run_needs_no_home(home: str, clips: Clips, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    os.chown(out, UNKNOWN, UNKNOWN)
-
+def test_a_run_needs_no_home(home: str, clips: Clips, tmp_path: Path, out: Path) -> None:
     done = facewarden(home, "run", clips("h264_plain").path, "-o", out, "--config", config(tmp_path))
 
     assert done.returncode == 0, done.stderr
