@@ -7,6 +7,7 @@ model's file), keyword-only ones are options.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -141,13 +142,20 @@ def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = N
         known = ", ".join(sorted(p.stem for p in (config_folder() / "pipelines").glob("*.yaml")))
         raise ConfigError(f"{path}: cannot be read ({error}); give a YAML file or one of: {known}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not YAML: {error}") from error
+        raise ConfigError(f"{file}: not YAML: {_where(error)}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{file}: expected a mapping with 'steps', got {type(data).__name__}")
     try:
         return Config.model_validate({**data, **(overrides or {})})
     except ValidationError as error:
         raise ConfigError(f"{file}: {faults_of(error, Config)}") from error
+
+
+def _where(error: yaml.YAMLError) -> str:
+    """What is wrong and where, without a word of the file: the line may hold a secret."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    said = re.sub(r"'(?!<)[^']{2,}'", "something", problem or "it cannot be read")
+    return said if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: {said}"
 
 
 def config_folder() -> Path:

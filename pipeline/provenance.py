@@ -130,7 +130,8 @@ def command() -> str:
     given = sys.argv[1:]
     given = [arg for before, arg in zip(["", *given], given, strict=False) if "--json" not in (before, arg)]
     given = [scrubbed(arg, arg) for arg in given if not arg.startswith("--json=")]
-    return shlex.join([*started, *(re.sub(rf"{re.escape(_home())}(?=/|$)", "~", arg) for arg in given)])
+    words = shlex.join([*started, *(re.sub(rf"{re.escape(_home())}(?=/|$)", "~", arg) for arg in given)])
+    return words.encode("utf-8", "replace").decode()  # a file's name may be no text, which no document holds
 
 
 def _home() -> str:

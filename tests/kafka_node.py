@@ -11,6 +11,8 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -22,11 +24,11 @@ PROPERTIES = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{login_listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{login_listener}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT
 log.dirs={folder}/log
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
@@ -42,6 +44,13 @@ group.initial.rebalance.delay.ms=0
 # Tests wait for the transactions of killed producers, which by default are looked for every 10 s.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 """
+LOGINS = """
+sasl.enabled.mechanisms=PLAIN
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:keeper;User:ANONYMOUS
+listener.name.login.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required {users};
+"""
+"""`keeper` may do everything, and whoever does not log in; all others nothing."""
 LOGGING = """
 rootLogger.level=ERROR
 rootLogger.appenderRef.stderr.ref=STDERR
@@ -59,15 +68,27 @@ class KafkaNode:
     Args:
         home: an unpacked distribution.
         folder: an empty one for configuration and data.
+        passwords: by user; with some, there is a place where one has to log in.
+
+    Attributes:
+        servers: where nobody has to log in.
+        login_servers: where users have to.
+        data: the folder of its topics.
     """
 
-    def __init__(self, home: Path, folder: Path) -> None:
+    def __init__(self, home: Path, folder: Path, passwords: Mapping[str, str] | None = None) -> None:
         self._home, self._folder = home, folder
-        port, controller = _free_ports()
-        self.servers = f"127.0.0.1:{port}"
-        (folder / "server.properties").write_text(
-            PROPERTIES.format(port=port, controller=controller, folder=folder), encoding="utf-8"
+        port, controller, login = _free_ports()
+        self.servers, self.login_servers, self.data = f"127.0.0.1:{port}", f"127.0.0.1:{login}", folder / "log"
+        properties = PROPERTIES.format(
+            port=port,
+            controller=controller,
+            folder=folder,
+            login_listener=f",LOGIN://{self.login_servers}" if passwords else "",
         )
+        if passwords:
+            properties += LOGINS.format(users=" ".join(f'user_{name}="{word}"' for name, word in passwords.items()))
+        (folder / "server.properties").write_text(properties, encoding="utf-8")
         (folder / "log4j2.properties").write_text(LOGGING, encoding="utf-8")
         self._run("kafka.tools.StorageTool", "format", "--cluster-id", "4L6g3nShT-eMCtK--X86sw", "--config")
         self.start()
@@ -120,16 +141,17 @@ class KafkaNode:
         return ["java", *tuning, logging, "-cp", f"{self._home}/libs/*", *command, properties]
 
 
-def start_node(folder: Path) -> KafkaNode:
+def start_node(folder: Path, passwords: Mapping[str, str] | None = None) -> KafkaNode:
     """A node from `FACEWARDEN_KAFKA_HOME`; skips the test when it names nothing."""
     home = os.environ.get("FACEWARDEN_KAFKA_HOME")
     if not home:
         pytest.skip("FACEWARDEN_KAFKA_HOME names no Kafka distribution")
-    return KafkaNode(Path(home).resolve(), folder)
+    return KafkaNode(Path(home).resolve(), folder, passwords)
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+def _free_ports() -> list[int]:
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(3)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]

@@ -16,10 +16,12 @@ from mediapipe.tasks.python import BaseOptions, vision
 
 from engines import EngineError
 from operators.frame import Faces, Frame
+from operators.native_words import native_words_dropped
 from operators.options import UnitInterval
 from operators.upright import boxes_to_coded, points_to_coded, upright_bgr
 
 EYES_AND_NOSE = slice(0, 3)
+BLANK = np.zeros((128, 128, 3), np.uint8)
 
 
 class BlazeFace:
@@ -43,7 +45,9 @@ class BlazeFace:
             min_suppression_threshold=nms,
         )
         try:
-            self._detector = vision.FaceDetector.create_from_options(options)
+            with native_words_dropped():
+                self._detector = vision.FaceDetector.create_from_options(options)
+                self._detector.detect(mp.Image(image_format=mp.ImageFormat.SRGB, data=BLANK))  # it greets here, too
         except (RuntimeError, ValueError, OSError) as error:
             raise EngineError(f"{model}: MediaPipe cannot open it ({error}); fetch it again") from error
 
@@ -52,7 +56,8 @@ class BlazeFace:
 
     def close(self) -> None:
         """Gives back what MediaPipe holds; left to the interpreter's exit, that raises inside MediaPipe."""
-        self._detector.close()
+        with native_words_dropped():
+            self._detector.close()
 
     def _look(self, frame: Frame) -> Frame:
         image = np.ascontiguousarray(upright_bgr(frame)[:, :, ::-1])

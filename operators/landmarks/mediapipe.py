@@ -15,6 +15,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt
 from engines import EngineError
 from operators.arrays import Array
 from operators.frame import Frame
+from operators.native_words import native_words_dropped
 from operators.options import UnitInterval
 from operators.upright import boxes_to_upright, points_to_coded, upright_bgr
 
@@ -56,7 +57,8 @@ class Landmarker:
             output_facial_transformation_matrixes=True,
         )
         try:
-            self._landmarker = vision.FaceLandmarker.create_from_options(options)
+            with native_words_dropped():
+                self._landmarker = vision.FaceLandmarker.create_from_options(options)
         except (RuntimeError, ValueError, OSError) as error:
             raise EngineError(f"{model}: MediaPipe cannot open it ({error}); fetch it again") from error
         self._margin, self._min_px = margin, min_px
@@ -66,7 +68,8 @@ class Landmarker:
 
     def close(self) -> None:
         """Gives back what MediaPipe holds; left to the interpreter's exit, that raises inside MediaPipe."""
-        self._landmarker.close()
+        with native_words_dropped():
+            self._landmarker.close()
 
     def _look(self, frame: Frame) -> Frame:
         n = len(frame.faces)

@@ -171,6 +171,9 @@ class Broker(Protocol):
     def close(self) -> None: ...
 
 
+_NO_BROKER = "{}: no such broker; use sqlite:///folder/facewarden.db or kafka://host:9092"
+
+
 def open_broker(url: str, **options: str) -> Broker:
     """Opens a broker by its URL and creates the topics that are missing.
 
@@ -186,14 +189,14 @@ def open_broker(url: str, **options: str) -> Broker:
         from pipeline.brokers.kafka_broker import KafkaBroker
 
         return KafkaBroker(url, **options)
-    raise ConfigError(f"{url}: no such broker; use sqlite:///folder/facewarden.db or kafka://host:port")
+    raise ConfigError(_NO_BROKER.format(url))
 
 
 def require_entry(url: str, **options: str) -> None:
     """Looks whether a broker lets us in, before anything starts: a cluster that is asked later says nothing.
 
     Raises:
-        ConfigError: an unknown option, or a value that is none.
+        ConfigError: no such kind of broker, an unknown option, or a value that is none.
         BrokerRefused: says which step it refuses.
         BrokerError: it does not answer.
     """
@@ -203,3 +206,5 @@ def require_entry(url: str, **options: str) -> None:
 
         settings = Settings.parse(url, options)
         probe(settings.servers, settings.security)
+    elif not url.startswith("sqlite://"):
+        raise ConfigError(_NO_BROKER.format(url))

@@ -14,7 +14,7 @@ from engines import ConfigError
 from engines.faults import Schema, expected
 from operators import Operator, available, find
 from operators.options import described, options_model
-from pipeline.commands.console import console, plain_errors
+from pipeline.commands.console import console, plain, plain_errors
 from pipeline.config import load
 from pipeline.jail.machine import protections, tried
 from pipeline.live.step_order import shortcomings
@@ -52,7 +52,7 @@ def _check(config: str) -> None:
     check(loaded)
     try_detectors(loaded)
     found = shortcomings([step.use for step in loaded.steps])
-    console.print(f"{config}: fine" + "".join(f", but {words}" for words in found), soft_wrap=True)
+    console.print(plain(f"{config}: fine" + "".join(f", but {words}" for words in found)), soft_wrap=True)
 
 
 def _machine_is_whole() -> bool:

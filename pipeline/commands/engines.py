@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from engines import ConfigError, EngineError, open_engine
 from engines.card import PRECISIONS, Card, Precision, Target, Tolerance, card_file, read_card
 from engines.files import sha256_of
-from pipeline.commands.console import console, plain_errors
+from pipeline.commands.console import console, plain, plain_errors
 from pipeline.commands.progress import Bars
 from pipeline.models import catalog
 
@@ -44,11 +43,11 @@ def build_engine(
         card = read_card(source)
         made = source
         if precision != card.precision:
-            with _needs_onnx(), console.status(f"writing {card.name} in {precision}"):
+            with _needs_onnx(), console.status(plain(f"writing {card.name} in {precision}")):
                 from pipeline.models.quantize import write_at
 
                 made = write_at(precision, source, target=target, pictures=pictures)
-            console.print(made, highlight=False, soft_wrap=True)
+            console.print(plain(str(made)), highlight=False, soft_wrap=True)
             if (calibration := read_card(made).calibration) and (judged := calibration.judged):
                 console.print(f"{calibration.gate.metric}: {judged.fp32:.4f} in fp32, {judged.int8:.4f} in int8")
         platform = _platform()
@@ -61,7 +60,7 @@ def build_engine(
 
         with Bars() as bars:
             plan = plan_of(made, platform, progress=bars.show)
-        console.print(plan, highlight=False, soft_wrap=True)
+        console.print(plain(str(plan)), highlight=False, soft_wrap=True)
         if platform.gpu:
             open_engine(made.with_suffix(".plan"))  # which compares it with the model
 
@@ -94,10 +93,10 @@ def compare_engines(
     for each in found:
         verdict = "agrees" if each.agrees else "[red]differs[/red]"
         judged = (f"{each.excess:.0%}", verdict) if tolerance else ("-", "not judged")
-        table.add_row(each.output, f"{each.largest:.3g}", f"{each.at:.3g}", *judged)
+        table.add_row(plain(each.output), f"{each.largest:.3g}", f"{each.at:.3g}", *judged)
     console.print(table)
     if tolerance is None:
-        console.print(_unjudged(coarser), highlight=False, soft_wrap=True)
+        console.print(plain(_unjudged(coarser)), highlight=False, soft_wrap=True)
         return
     console.print(f"allowed: {tolerance.absolute:g} + {tolerance.relative:g} * |value|", highlight=False)
     raise typer.Exit(0 if all(each.agrees for each in found) else FAILED)
@@ -127,7 +126,11 @@ def list_engines(
             card = read_card(file) if card_file(file).is_file() else None
             megabytes = f"{file.stat().st_size / 1e6:.1f}"
             table.add_row(
-                file.name, card.precision if card else "?", megabytes, "yes" if card else "-", _plans(file, platform)
+                plain(file.name),
+                card.precision if card else "?",
+                megabytes,
+                "yes" if card else "-",
+                plain(_plans(file, platform)),
             )
     console.print(table)
 
@@ -143,7 +146,7 @@ def verify_engines(
         files = [catalog.file_of(name) for name in names] if names else _networks(None)
     faults = {file: _fault(file) for file in files}
     for file, fault in faults.items():
-        console.print(f"{file.name}: {escape(fault or 'fine')}", highlight=False, soft_wrap=True)
+        console.print(plain(f"{file.name}: {fault or 'fine'}"), highlight=False, soft_wrap=True)
     raise typer.Exit(FAILED if any(faults.values()) else 0)
 
 

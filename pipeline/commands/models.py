@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from pipeline.commands.console import console, errors, plain_errors
+from pipeline.commands.console import console, errors, plain, plain_errors
 from pipeline.models import catalog, fetch
 
 models_app = typer.Typer(no_args_is_help=True, help="The networks that operators need.")
@@ -45,12 +45,12 @@ def pull_models(
         wanted = names or [model.name for model in catalog.list_models() if everything or not model.training]
 
         def tell(name: str, what: str) -> None:
-            status.update(f"{name}: {what}")
+            status.update(plain(f"{name}: {what}"))
             if not console.is_terminal:  # where nobody sees the line above
                 errors.print(f"{name}: {what}", highlight=False, soft_wrap=True, markup=False)
 
         for path in fetch.pull(wanted, tell, given=given):
-            console.print(path, highlight=False, soft_wrap=True)
+            console.print(plain(str(path)), highlight=False, soft_wrap=True)
 
 
 @models_app.command("verify")
@@ -59,5 +59,5 @@ def verify_models(names: Annotated[list[str] | None, typer.Argument(help="All, i
     with plain_errors():
         faults = fetch.verify(names or ())
     for name, fault in faults.items():
-        console.print(f"{name}: {fault or 'fine'}", highlight=False, soft_wrap=True)
+        console.print(plain(f"{name}: {fault or 'fine'}"), highlight=False, soft_wrap=True)
     raise typer.Exit(1 if any(faults.values()) else 0)

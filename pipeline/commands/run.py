@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from engines import ConfigError, StreamError
@@ -164,10 +163,10 @@ def _broker_options(broker: str | None, given: list[str] | None) -> dict[str, st
 
 def _pairs(flag: str, given: list[str] | None) -> dict[str, str]:
     pairs = {}
-    for item in given or []:
+    for number, item in enumerate(given or [], 1):
         key, separator, value = item.partition("=")
-        if not separator:
-            raise ConfigError(f"{flag} {item}: expected KEY=VALUE")
+        if not separator:  # what it is may be a secret
+            raise ConfigError(f"{flag}: expected KEY=VALUE, found no = in number {number}")
         pairs[key] = value
     return pairs
 
@@ -200,7 +199,8 @@ def _drive(started: Any) -> None:
         errors.print("stopped; the same command goes on from here")
         raise
     except UnfinishedRun as error:
-        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        errors.print(f"[red]error:[/red] {plain(str(error))}", highlight=False, soft_wrap=True)
+        _print_files(started)
         raise typer.Exit(INCOMPLETE) from error
 
 
@@ -220,8 +220,6 @@ def _draw(started: Any, signals: StopSignals) -> None:
 
 def _print_outcomes(started: Any) -> bool:
     """Prints the table of the run; true if everything came out whole."""
-    from pipeline.live.sources import one_line
-
     table = Table(title="streams", show_lines=False)
     for name in ("stream", "packets", "shown", "not shown", "withheld", "faces", "tracks", "fps", "CPU-ms/frame"):
         table.add_column(name, justify="left" if name == "stream" else "right", no_wrap=name == "stream")
@@ -258,10 +256,18 @@ def _print_outcomes(started: Any) -> bool:
             errors.print(f"[red]{name}:[/red] {plain(outcome.reason)}", highlight=False, soft_wrap=True)
         if outcome.notes:
             errors.print(f"{name}: {plain('; '.join(outcome.notes))}", highlight=False, soft_wrap=True)
-        for file in outcome.files:
-            console.print(plain(one_line(file)), highlight=False, soft_wrap=True)
+    _print_files(started)
     console.print(plain(str(started.verdicts)), highlight=False, soft_wrap=True)
     return complete
+
+
+def _print_files(started: Any) -> None:
+    """What is done, a line each."""
+    from pipeline.live.sources import one_line
+
+    for outcome in started.outcomes:
+        for file in outcome.files:
+            console.print(plain(one_line(file)), highlight=False, soft_wrap=True)
 
 
 def _stages(started: Any) -> Table:

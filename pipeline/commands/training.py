@@ -15,7 +15,7 @@ import yaml
 from engines import ConfigError
 from engines.progress import minutes
 from pipeline.commands import tables
-from pipeline.commands.console import console, plain_errors
+from pipeline.commands.console import console, plain, plain_errors
 from pipeline.commands.progress import Bars
 
 jobs_app = typer.Typer()
@@ -167,7 +167,7 @@ def _pairs(given: list[str] | None) -> dict[str, Any]:
 
 def _show(files: list[Path]) -> None:
     for file in files:
-        console.print(file, highlight=False, soft_wrap=True)
+        console.print(plain(str(file)), highlight=False, soft_wrap=True)
 
 
 def _report(path: Path | None, figures: dict[str, float], rows: list[Any], seed: int) -> None:

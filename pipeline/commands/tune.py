@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from engines import ConfigError
-from pipeline.commands.console import console
+from pipeline.commands.console import console, plain
 from pipeline.commands.progress import Bars
 from pipeline.config import Config, load
 from pipeline.live.steps import check, open_steps
@@ -76,7 +76,7 @@ def tune(
         short = ", ".join(f"{name} by {fraction:.1%}" for name, fraction in misses.items())
         raise ConfigError(f"nothing that was tried holds what was asked for; nearest is {best.words}, short of {short}")
     target.write_text(yaml_of(turned(chosen, tuner.knobs, best.setting), remarks(tuner, best, taken)))
-    console.print(target, highlight=False, soft_wrap=True)
+    console.print(plain(str(target)), highlight=False, soft_wrap=True)
 
 
 def _attempt(clips: Sequence[PacketClip], bars: Bars, config: Config, words: str) -> dict[str, Trial]:
@@ -112,7 +112,7 @@ def _table(tuner: Tuner) -> Table:
         if score.frames:
             found = f"{score.recall:.4f}", f"{score.low:.4f}"
             numbers = f"{score.cpu_ms:.1f}", f"{score.latency_ms:.0f}", f"{score.fps:.1f}"
-            table.add_row(score.words, *found, *numbers, ", ".join(score.misses(tuner.slo)) or "-")
+            table.add_row(plain(score.words), *found, *numbers, ", ".join(score.misses(tuner.slo)) or "-")
     return table
 
 

@@ -78,9 +78,9 @@ class CameraAttempts:
 
     @property
     def reason(self) -> str:
-        """Why its stream is not whole, if it ends now: what it still suffers from, unless that has just begun."""
-        lasts = not self._worked or self._clock() - self._seen_s > GRACE_S
-        return self.trouble if lasts else ""
+        """Why its stream is not whole, if it ends now: what it still suffers from, though that may have just begun."""
+        silent = f"no picture for {self._clock() - self._seen_s:.1f} s" if self._silent else ""
+        return self.trouble or silent
 
     def _say(self, kind: EventKind, reason: str) -> None:
         self._emit(Event(kind, reason, self._stream))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from engines import ConfigError
-from pipeline.live.work_folder import ABOVE
+from pipeline.live.work_folder import ABOVE, holder_of, take_lock
 from pipeline.private.files import own_folder
 
 _FLAGS = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,10 +43,11 @@ class NameClaims:
             finally:
                 os.close(folder)
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                take_lock(held)
             except BlockingIOError as error:
+                holder = holder_of(held)
                 os.close(held)
-                raise ConfigError(f"{target}: another run is writing it; choose another output") from error
+                raise ConfigError(f"{target}: another run{holder} is writing it; choose another output") from error
             path = target.parent / ABOVE / claim
             if _is(path, held):
                 self._held.append((path, held))

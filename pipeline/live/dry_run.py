@@ -21,6 +21,7 @@ from operators.frame import Frame
 from pipeline.brokers import PACKETS, Message, Record
 from pipeline.config import Config
 from pipeline.jail.parent import JailLimits
+from pipeline.live.sources import one_line
 from pipeline.live.stream import StreamWork
 from pipeline.media import Demuxer
 from pipeline.wire import End, Head, Ledger, StreamRecord, StreamState
@@ -35,7 +36,7 @@ class PacketClip:
     """A video taken apart: what `packets` would hold of it.
 
     Attributes:
-        name: the file's name.
+        name: the file's name, as one line of text.
         head: how it is to be decoded.
         packets: serialized records of its video packets, in decoding order, numbered from 0.
     """
@@ -67,8 +68,9 @@ def read_clip(path: Path | str, *, frames: int, live: bool = False) -> PacketCli
                 break
     if not packets:
         raise StreamError(f"{path}: expected at least one picture, got none; give another clip")
-    head.epoch, head.live, head.source = 0, live, Path(path).name
-    return PacketClip(Path(path).name, head, tuple(packets))
+    name = one_line(Path(path).name)
+    head.epoch, head.live, head.source = 0, live, name
+    return PacketClip(name, head, tuple(packets))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.live.events import Event, EventKind
+from pipeline.live.sources import LIVE, one_line
 from pipeline.live.verdict_lines import FORMAT, EndLine, EventLine, iso_utc, read_line
 
 LONGEST_LINE = 1 << 20
@@ -26,7 +27,7 @@ def insert_events(part: Path, events: Sequence[Event], files: Sequence[str] = ()
         for event in events:
             if event.kind not in _NOT_REPORTED:
                 file.write(f"{_line(event, end).to_json()}\n".encode())
-        named = tuple(Path(name).name for name in files)
+        named = tuple(name if LIVE.match(name) else one_line(Path(name).name) for name in files)
         file.write(f"{end.model_copy(update={'files': named}).to_json()}\n".encode())
         file.truncate()
 

@@ -108,6 +108,16 @@ def nobody(_: Event) -> None:
     """Where nobody wants to know of events."""
 
 
+def how_many(count: int, noun: str, verb: str = "") -> str:
+    """Things by number, with what they do, both as grammar wants it.
+
+    >>> how_many(1, "stream"), how_many(2, "frame", "was")
+    ('1 stream', '2 frames were')
+    """
+    words = f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return words + (f" {verb if count == 1 else {'was': 'were', 'is': 'are'}[verb]}" if verb else "")
+
+
 def public_line(text: str) -> str:
     """Words of anybody as one line that may be shown: no control characters, and of URLs what is public.
 

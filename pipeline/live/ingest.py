@@ -187,6 +187,7 @@ def _follow(batch: _PacketBatch, source: VideoSource, config: Config, stop: thre
                 live=True,
                 container=source.container,
                 on_silence=attempts.silent,
+                stopping=stop.is_set,
             ) as demuxer:
                 for record in demuxer:
                     if record.WhichOneof("body") == "head":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from engines import StreamError
 from pipeline.brokers import INGEST, STATE, Broker, BrokerError
-from pipeline.live.events import Emit, Event, EventKind, of_broker_error
+from pipeline.live.events import Emit, Event, EventKind, how_many, of_broker_error
 from pipeline.live.outputs import PlannedStream
 from pipeline.wire import IngestState, Ledger, StreamState
 
@@ -47,18 +47,21 @@ def changes(before: Ledger, after: Ledger) -> list[tuple[EventKind, str]]:
     """What a ledger says that has happened since.
 
     >>> changes(Ledger(), Ledger(shown=5, withheld={"late": 3}))
-    [(<EventKind.LATE: 'late'>, '3 frames came too late and were withheld: more streams than this machine can take')]
+    [(<EventKind.LATE: 'late'>, '3 frames were too late and withheld: more streams than this machine can take')]
     """
     found = []
     for why, count in sorted(after.withheld.items()):
         if new := count - before.withheld.get(why, 0):
             if why == "late":
-                words = f"{new} frames came too late and were withheld: more streams than this machine can take"
+                words = (
+                    f"{how_many(new, 'frame', 'was')} too late and withheld: more streams than this machine can take"
+                )
                 found.append((EventKind.LATE, words))
             else:
-                found.append((EventKind.WITHHELD, f"{new} frames were withheld: {why}"))
+                found.append((EventKind.WITHHELD, f"{how_many(new, 'frame', 'was')} withheld: {why}"))
     if (new := after.covered_whole - before.covered_whole) > 0:
-        found.append((EventKind.COVERED, f"{new} frames were covered whole, for they could not be examined"))
+        words = f"{how_many(new, 'frame', 'was')} covered whole: what could not be examined is not shown"
+        found.append((EventKind.COVERED, words))
     return found
 
 

@@ -26,7 +26,7 @@ from pipeline.live.actors import Actors, here, wanted_workers
 from pipeline.live.claims import NameClaims
 from pipeline.live.cluster import require_answer
 from pipeline.live.event_report import insert_events
-from pipeline.live.events import Event, EventKind, EventLog, Show, unseen
+from pipeline.live.events import Event, EventKind, EventLog, Show, how_many, unseen
 from pipeline.live.outputs import (
     PlannedStream,
     UnfinishedRun,
@@ -51,6 +51,8 @@ from pipeline.wire import End, IngestState, Ledger
 
 log = logging.getLogger(__name__)
 
+FILES_RETENTION_MS = str(30 * 86_400_000)
+"""For so long Kafka keeps what was masked of files, if a run makes the topics and nothing else is asked for."""
 PLAN = "plan.json"
 """In the work folder: which names of results are this run's own, for its next life."""
 
@@ -161,10 +163,11 @@ class Run:
         self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
         if self.verdicts.is_symlink():
             raise ConfigError(f"{self.verdicts}: expected a file for the reports, found a link; name another")
-        self._url, self._options, self._alone = broker_for(self.folder, broker, broker_options or {})
+        live = any(job.source.live for job in self.jobs)
+        self._url, self._options, self._alone = broker_for(self.folder, broker, broker_options or {}, live=live)
         self._ray_address = ray_address
         self._stopping = False
-        self._stall = StallWatch(live=any(job.source.live for job in self.jobs))
+        self._stall = StallWatch(live=live)
         self._preview = preview
         self.startup_s = 0.0
         names = {job.source.stream: job.source.shown for job in self.jobs}
@@ -183,13 +186,14 @@ class Run:
         opened = working = False
         try:
             with contextlib.ExitStack() as ends:
-                self.events.add(Event(EventKind.START, f"{len(self.jobs)} streams"))
+                self.events.add(Event(EventKind.START, how_many(len(self.jobs), "stream")))
                 for words in shortcomings([step.use for step in self.config.steps]):
                     self.events.add(Event(EventKind.NOTE, words))
                 ends.callback(stop_ray)
                 start_ray(self._ray_address)
                 self.folder.make()  # not before: where Ray does not start, nothing is left
-                claims = NameClaims(Path(job.output) for job in self.jobs if job.is_result)
+                targets = [Path(job.output) for job in self.jobs if job.is_result]
+                claims = NameClaims(target for target in targets if not unwritable(target.parent))
                 ends.callback(claims.release)
                 outputs = {job.source.stream: job.output for job in self.jobs if job.is_result}
                 store_whole(self.folder.path / PLAN, json.dumps(outputs))
@@ -223,11 +227,8 @@ class Run:
                     outcome.notes = notes_of(broker, outcome.job.source.stream)
                 if not self.denied:
                     self._report()
-        except RayError as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, FacewardenError):
-                raise cause from error
-            raise UnfinishedRun(f"an actor failed for good: {error}; run the same command again to go on") from error
+        except (RayError, StreamError) as error:
+            raise fate_of(error, working=working) from error
         finally:
             if not working and not self.folder.resumed:
                 if opened:
@@ -311,15 +312,41 @@ class Run:
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
 
 
-def broker_for(folder: WorkFolder, broker: str | None, options: Mapping[str, str]) -> tuple[str, dict[str, str], bool]:
-    """URL and options of a run's broker, and whether nobody else uses it, or its topics."""
+def fate_of(error: RayError | StreamError, *, working: bool) -> FacewardenError:
+    """What ends a run, after something in it failed for good.
+
+    Args:
+        working: sources were read, so that there is something to go on from.
+
+    >>> fate_of(BrokerRefused("Kafka refuses a right"), working=True)
+    UnfinishedRun('Kafka refuses a right; what is done is kept, the same command goes on')
+    """
+    cause = getattr(error, "cause", None) if isinstance(error, RayError) else error
+    if not isinstance(cause, FacewardenError):
+        return UnfinishedRun(f"an actor failed for good: {error}; run the same command again to go on")
+    if isinstance(cause, UnfinishedRun):
+        return UnfinishedRun(str(cause))
+    return UnfinishedRun(f"{cause}; what is done is kept, the same command goes on") if working else cause
+
+
+def broker_for(
+    folder: WorkFolder, broker: str | None, options: Mapping[str, str], *, live: bool
+) -> tuple[str, dict[str, str], bool]:
+    """URL and options of a run's broker, and whether nobody else uses it, or its topics.
+
+    Args:
+        live: a camera is among the sources, so that the run may last for ever.
+    """
     if broker is None:
         return f"sqlite://{folder.path.resolve()}/facewarden.db", dict(options), True
     if not broker.startswith("kafka://"):
         return broker, dict(options), False
     alone = "topic_prefix" not in f"{broker}{options}"
     # A topic set of its own keeps runs apart, and can be deleted as a whole when the run is done.
-    return broker, {"topic_prefix": f"facewarden.{folder.run_id}.", **options}, alone
+    own = {"topic_prefix": f"facewarden.{folder.run_id}."}
+    if not live and "masked_retention_ms" not in f"{broker}{options}":
+        own["masked_retention_ms"] = FILES_RETENTION_MS  # a sink of files that is started anew begins at the first
+    return broker, own | dict(options), alone
 
 
 def calls_for(io_actor: Any, job: PlannedStream, part: str, *, overwrite: bool) -> dict[str, Any]:

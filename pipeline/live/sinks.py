@@ -1,8 +1,8 @@
 """From the topics `masked` and `verdicts` to files, or to an RTSP server. Recordings: `pipeline.live.recorder`.
 
 A file is there as a whole or not at all: after a crash its sink throws away what it had begun, and replays its stream
-from the beginning. A push and the reports go on where they were. Nothing that was there before is replaced, unless that
-is asked for.
+from the beginning, or says that the broker no longer has that. A push and the reports go on where they were. Nothing
+that was there before is replaced, unless that is asked for.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ PUSH_BYTES = 64 << 10
 """Is pushed between two times that a push stores where it is, which is what a crash costs it."""
 STORE_S = 1.0
 FULL_PAUSE_S = 1.0
+PASSED = (
+    "the broker no longer keeps the first of what was masked for it, and no file was made of the rest; delete the work "
+    "folder to begin anew, with a longer `masked_retention_ms`"
+)
 
 
 class PacketSink(Protocol):
@@ -56,7 +60,7 @@ def write_file(broker: Broker, stream: str, path: str, *, overwrite: bool = Fals
         overwrite: replace what has that name already; else the file gets a number.
 
     Raises:
-        StreamError: it cannot be written.
+        StreamError: it cannot be written, or the broker no longer keeps where it begins.
     """
     with SinkState(broker, "file", stream) as state:
         if "end" in state.values:
@@ -102,11 +106,12 @@ class _FileSet:
         self._files: list[str] = []
         self._published: list[tuple[str, tuple[int, ...]]] = []
         self._open: FileMuxer | None = None
+        self._first: int | None = state.values.get("first")
 
     def write(self, broker: Broker, stream: str) -> Written:
         splicer, end = Splicer(), End()
         try:
-            for record in _records(broker, stream):
+            for record in self._records(broker, stream):
                 if record.HasField("end"):
                     end = record.end
                     self._put(splicer.conclude())
@@ -127,7 +132,7 @@ class _FileSet:
                 number = f".{len(self._files) + 1}" if self._files else ""
                 target = self._path.with_name(f"{self._path.stem}{number}{self._path.suffix}")
                 self._open = FileMuxer(target, begins, overwrite=self._overwrite)
-                self._state.save(parts=[str(self._open.part)], published=self._published)
+                self._save(self._open)
             assert self._open is not None  # noqa: S101 - the first packet begins an output
             self._open.write(packet, shift=shift)
 
@@ -136,21 +141,33 @@ class _FileSet:
             return
         self._open.finish()
         self._published.append((str(self._open.path), _identity(self._open.part)))
-        self._state.save(parts=[str(self._open.part)], published=self._published)
+        self._save(self._open)
         self._open.publish()
         self._files.append(str(self._open.path))
         self._open = None
 
+    def _save(self, part: FileMuxer) -> None:
+        self._state.save(parts=[str(part.part)], published=self._published, first=self._first)
 
-def _records(broker: Broker, stream: str) -> Iterator[StreamRecord]:
-    """All records of `masked`, from the first on."""
-    reader = broker.reader(MASKED, stream)
-    try:
-        while True:
-            for record in reader.read(WAIT_S):
-                yield StreamRecord.FromString(record.value)
-    finally:
-        reader.close()
+    def _records(self, broker: Broker, stream: str) -> Iterator[StreamRecord]:
+        """All records of `masked`, from the first on.
+
+        Raises:
+            StreamError: what was the first in a former life is gone: the rest would pass for the whole.
+        """
+        begun = False
+        reader = broker.reader(MASKED, stream)
+        try:
+            while True:
+                for record in reader.read(WAIT_S):
+                    if self._first is None:
+                        self._first = record.offset
+                    if not begun and record.offset != self._first:
+                        raise StreamError(f"{self._path}: {PASSED}")
+                    begun = True
+                    yield StreamRecord.FromString(record.value)
+        finally:
+            reader.close()
 
 
 # -- pushes --------------------------------------------------------------------------------------------

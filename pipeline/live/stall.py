@@ -11,8 +11,9 @@ from pipeline.live.progress import StreamProgress
 
 STALL_S = 120.0
 """So long nothing may move while something is wrong."""
-FRESH_S = 10.0
-"""What is wrong is said again within that time for as long as it is."""
+FRESH_S = 40.0
+"""What is wrong is said again within that time for as long as it is: a call to a broker that says nothing is given up
+after half a minute."""
 
 
 class StallWatch:

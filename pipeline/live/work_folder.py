@@ -65,11 +65,12 @@ class WorkFolder:
                 flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
                 self._lock = os.open(_LOCK, flags, 0o600, dir_fd=self._folder)
                 require_own_file(self.path / _LOCK)
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                take_lock(self._lock)
                 self._read_marker()
         except BlockingIOError as error:
+            holder = holder_of(self._lock)
             self._let_go()
-            raise ConfigError("this very run is already going on in another process") from error
+            raise ConfigError(f"this very run is already going on in another process{holder}") from error
         except BaseException:
             self._let_go()
             raise
@@ -110,6 +111,23 @@ class WorkFolder:
             if self._new_base:
                 with contextlib.suppress(OSError):
                     self._base.rmdir()
+
+
+def take_lock(descriptor: int) -> None:
+    """Locks an open file, and notes in it who holds it, for whoever is refused.
+
+    Raises:
+        BlockingIOError: somebody else holds it.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with contextlib.suppress(OSError):  # a full disk holds nobody up here
+        os.pwrite(descriptor, f"{os.getpid():<10}".encode(), 0)
+
+
+def holder_of(descriptor: int) -> str:
+    """Which process holds the lock, in words to be put behind others; empty where it has not said."""
+    noted = os.pread(descriptor, 10, 0).strip()
+    return f" ({int(noted)})" if noted.isdigit() else ""
 
 
 def _require_writable(base: Path) -> None:

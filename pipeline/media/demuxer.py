@@ -29,7 +29,7 @@ _PROTOCOLS = ("rtsp://", "rtsps://")
 _DEVICES = "/dev/video"
 _PORTS = {"rtsp": 554, "rtsps": 322}
 _MOST_NOTES = 20
-SILENT_S = 4.0
+SILENT_S, LIVE_TICK_S = 4.0, 0.5
 """A camera without a picture for that long is worth a word; after `limits.timeout_s` it is given up."""
 FIRST_PICTURE_S = 60.0
 """So long a camera's sound may come before its pictures."""
@@ -52,6 +52,7 @@ class Demuxer:
         container: into which the packets go, as `sound.COPIED` names them: sound that it does not take is encoded anew.
             Without one, all that can be copied is.
         options: further options of FFmpeg's demuxer.
+        stopping: a live source ends where this says so, also while it is silent.
         on_silence: called when a live source has sent no picture for `SILENT_S`, once until the next one.
 
     Raises:
@@ -71,6 +72,7 @@ class Demuxer:
         container: str = "",
         options: Mapping[str, str] | None = None,
         on_silence: Callable[[], None] = lambda: None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         way = _way_to(source)
         settings = {
@@ -86,6 +88,7 @@ class Demuxer:
         }
         self._limits, self._tracks, self._ended = limits, -1, False
         self._live, self._on_silence, self._silent = live, on_silence, False
+        self._stopping = stopping
         self._source, self._subject = source, public_name(source)
         try:
             self._jail = Jail(
@@ -118,7 +121,7 @@ class Demuxer:
         if self._ended:
             raise StopIteration
         message = self._receive()
-        if message.kind == ENDED:
+        if message is None or message.kind == ENDED:
             self._ended = True
             raise StopIteration
         if message.kind == DENIED:
@@ -134,8 +137,8 @@ class Demuxer:
             self._watch_pictures(record)
         return record
 
-    def _receive(self) -> Received:
-        """The next message; its own time-outs come first, and say more."""
+    def _receive(self) -> Received | None:
+        """The next message, whose own time-outs come first, and say more; None where nothing more is wanted."""
         timeout_s = self._limits.timeout_s + (FIRST_PICTURE_S if self._live and self._tracks < 0 else 0.0)
         until = time.monotonic() + timeout_s + 1
         message = None
@@ -143,8 +146,10 @@ class Demuxer:
             left_s = until - time.monotonic()
             if left_s <= 0:
                 self._jail.fail(f"nothing was read for {timeout_s:g} s")
-            message = self._jail.receive(min(left_s, SILENT_S) if self._live else left_s)
+            message = self._jail.receive(min(left_s, LIVE_TICK_S) if self._live else left_s)
             if message is None and self._live:
+                if self._stopping():
+                    return None
                 self._say_silence()
         return message
 

@@ -21,7 +21,7 @@ COPIED: Mapping[str, frozenset[str]] = {
     "rtsp": frozenset({"aac", "mp2", "mp3", "opus", "pcm_alaw", "pcm_mulaw"}),
 }
 """Codecs that go into a container bit for bit: what players expect there. mp4 could hold PCM, which hardly any player
-finds in it."""
+finds in it, and Matroska G.711, which FFmpeg does not say that it writes."""
 ALL_COPIED = frozenset().union(*COPIED.values())
 NEW_CODEC = "aac"
 """What all others are encoded in; every container here takes it."""

@@ -30,6 +30,7 @@ from pipeline.provenance import command, commit, machine
             ["run", "--broker-option=sasl_plain_password=s3cret"],
             "facewarden run '--broker-option=sasl_plain_password=…'",
         ),
+        ("pipeline.__main__", ["verify", "caf\udce9.mp4", "b.mp4"], "facewarden verify 'caf?.mp4' b.mp4"),
     ],
     ids=[
         "a command",
@@ -41,6 +42,7 @@ from pipeline.provenance import command, commit, machine
         "a report by =",
         "a camera's login",
         "a broker's",
+        "a name that is no text",
     ],
 )
 def test_the_command_is_what_a_reader_would_type(

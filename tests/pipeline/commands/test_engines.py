@@ -98,6 +98,19 @@ def test_list_and_verify(cache: Path) -> None:
     assert "stranger.onnx: no card" in verified.output.replace(f"{cache}/", "")
 
 
+def test_no_name_is_taken_for_markup(cache: Path) -> None:
+    """Neither in a table nor in a line."""
+    odd = cache / "[bold]x[b].onnx"
+    (cache / "small.onnx").rename(odd)
+
+    for command in ("list", "verify"):
+        assert odd.name in call(command).output
+
+    model = small_model()
+    model.graph.node[-1].output[0] = model.graph.output[1].name = "[bold]y[b]"
+    assert "[bold]y[b]" in call("parity", *[write_onnx(cache, model)] * 2).output
+
+
 def test_verify_a_changed_file(cache: Path) -> None:
     (cache / "small.onnx").write_bytes(convolutional().SerializeToString())
 

@@ -92,3 +92,14 @@ def test_the_table_of_minutes(
     show_minutes(spent)
 
     assert cells(capsys.readouterr().out) == [["phase", "minutes"], *rows]
+
+
+def test_no_name_is_taken_for_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "[bold]x[/].mp4"
+    figures = {name: Figure(0.5, 0.4, 0.6) for name in ("auc", "auc_over_first", "auc_video", "eer", "ece")}
+
+    show_scores([scores(odd, "frame", 0.5)], [kind(odd, 2, auc=figures["auc"])] * 2, {odd: 0.5}, f"{odd} of data")
+    show_rows([{"what": odd, "set": odd, "cases": 1, "coverage": 1.0, **figures}], f"{odd} trained")
+    show_minutes({odd: 1.0})
+
+    assert capsys.readouterr().out.count(odd) == 9

@@ -126,7 +126,7 @@ def test_pictures_that_stop_for_a_while_are_said() -> None:
 
 @pytest.mark.parametrize(
     ("worked", "since_s", "reason"),
-    [(False, 0.0, "closed"), (True, GRACE_S + 1, "closed"), (True, GRACE_S - 1, "")],
+    [(False, 0.0, "closed"), (True, GRACE_S + 1, "closed"), (True, 0.0, "closed")],
     ids=["never any picture", "away", "just lost"],
 )
 def test_what_a_camera_suffers_from_at_the_end_is_the_reason(worked: bool, since_s: float, reason: str) -> None:
@@ -137,3 +137,21 @@ def test_what_a_camera_suffers_from_at_the_end_is_the_reason(worked: bool, since
     trial.now += since_s
 
     assert trial.attempts.reason == reason
+
+
+def test_a_camera_that_is_back_or_was_never_away_has_no_reason() -> None:
+    trial = Trial()
+    trial.live(8)
+    assert trial.attempts.reason == ""
+    trial.attempts.fail("closed", denied=False)
+    trial.live(1, pictures=1)
+    assert trial.attempts.reason == ""
+
+
+def test_a_camera_that_is_silent_at_the_end_is_no_whole_stream() -> None:
+    trial = Trial()
+    trial.live(8)
+    trial.now += 4
+    trial.attempts.silent()
+
+    assert trial.attempts.reason == "no picture for 4.0 s"

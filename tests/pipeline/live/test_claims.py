@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from pipeline.live.claims import NameClaims
 def test_a_name_is_held_until_it_is_released(tmp_path: Path) -> None:
     first = NameClaims([tmp_path / "new" / "a.mp4", tmp_path / "new" / "b.mp4"])
 
-    with pytest.raises(ConfigError, match=r"b\.mp4: another run is writing it; choose another output"):
+    with pytest.raises(ConfigError, match=rf"b\.mp4: another run \({os.getpid()}\) is writing it; choose"):
         NameClaims([tmp_path / "new" / "c.mp4", tmp_path / "new" / "b.mp4"])
     others = NameClaims([tmp_path / "new" / "c.mp4", tmp_path / "a.mp4"])
     others.release()

@@ -17,6 +17,7 @@ from pipeline.config import Config, Step
 from pipeline.live.dry_run import WARM_UP, Nowhere, PacketClip, Watch, read_clip, try_out
 from pipeline.live.steps import open_steps
 from pipeline.wire import StreamRecord, StreamState
+from tests.clips import Clips
 from tests.pipeline.media.scripted_decoder import BROKEN, FATAL, SHOWN, SILENT, ScriptedDecoder, head, packet
 
 FRAMES = 40
@@ -115,3 +116,13 @@ def test_faces_are_those_seen_and_those_between() -> None:
 
     assert sorted(watch.faces()) == [1, 2, 3]
     assert np.array_equal(watch.faces()[2], box)
+
+
+def test_a_clip_is_called_by_one_line_of_text(clips: Clips, tmp_path: Path) -> None:
+    """It goes into the remarks of a config."""
+    odd = tmp_path / "a\nsteps: []\udce9.mp4"
+    odd.write_bytes(clips("h264_plain").path.read_bytes())
+
+    taken = read_clip(odd, frames=3)
+
+    assert taken.name == taken.head.source == "a?steps: []?.mp4"

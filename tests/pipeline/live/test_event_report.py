@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.live.event_report import insert_events
 from pipeline.live.events import Event, EventKind
-from pipeline.live.verdict_lines import EventLine, LinesOfStream, read_line
+from pipeline.live.verdict_lines import EndLine, EventLine, LinesOfStream, read_line
 from pipeline.wire import FATE_MASKED, End, FrameReport, VerdictRecord
 
 GAP = Event(EventKind.GAP, "no answer", "run.0", 1_714_979_289_000_000)
@@ -34,3 +34,14 @@ def test_reports_without_an_end_stay_as_they_are(tmp_path: Path) -> None:
     insert_events(part, [GAP])
 
     assert part.read_bytes() == b""
+
+
+def test_the_end_names_the_files_whatever_their_names_are(tmp_path: Path) -> None:
+    part = tmp_path / "0000.jsonl"
+    part.write_text("".join(f"{line.to_json()}\n" for line in LinesOfStream("door").of(VerdictRecord(end=End()))))
+
+    insert_events(part, [], ["/srv/caf\udce9\n.mp4", "rtsp://server/door"])
+
+    (end,) = [read_line(line) for line in part.read_text().splitlines()]
+    assert isinstance(end, EndLine)
+    assert end.files == ("caf??.mp4", "rtsp://server/door")

@@ -334,7 +334,7 @@ def test_a_camera_that_comes_back_is_in_a_new_epoch(broker: Broker, monkeypatch:
     ]
     assert [(packet.epoch, packet.number) for packet in packets(broker)] == [(0, 0), (0, 1), (1, 2), (1, 3), (1, 4)]
     assert packets(broker)[2].chain == hashlib.sha256(packets(broker)[1].chain + b"0").digest()
-    assert (stored(broker)[-1].end.ledger.packets, stored(broker)[-1].end.reason) == (5, "")
+    assert (stored(broker)[-1].end.ledger.packets, stored(broker)[-1].end.reason) == (5, "gone")
     assert script.options["live"] is True
 
 

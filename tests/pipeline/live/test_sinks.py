@@ -17,10 +17,11 @@ from pipeline.brokers import MASKED, VERDICTS, Broker, Message
 from pipeline.brokers.sqlite_broker import SqliteReader
 from pipeline.live import sinks
 from pipeline.live.resume import ResumePoint
-from pipeline.live.sink_state import SinkState
+from pipeline.live.sink_state import SinkState, state_names
 from pipeline.live.sinks import push, write_file, write_verdicts
 from pipeline.live.verdict_lines import FrameLine, read_line
 from pipeline.live.written import Written
+from pipeline.media import FileMuxer
 from pipeline.media.new_file import NewFile
 from pipeline.wire import End, Fate, FrameReport, Head, Ledger, Packet, Rational, StreamRecord, VerdictRecord
 from tests.pipeline.live.clock import Clock
@@ -110,7 +111,8 @@ def test_a_sink_that_breaks_off_leaves_nothing_and_the_next_writes_it_all(broker
         write_file(broker, STREAM, str(tmp_path / "out.mp4"))
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
-    broker.drop(STREAM)
+    for name in (STREAM, *state_names(STREAM)):
+        broker.drop(name)
     publish(broker, records)
     write_file(broker, STREAM, str(tmp_path / "out.mp4"))
 
@@ -144,6 +146,28 @@ def test_a_full_disk_leaves_no_rest_and_the_next_start_writes_it_all(
     write_file(broker, STREAM, str(tmp_path / "out.mp4"))
 
     assert numbers_in(tmp_path / "out.mp4") == list(range(10))
+
+
+def test_a_beginning_that_the_broker_has_given_up_is_told_and_no_file_made_of_the_rest(
+    broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by the retention of Kafka, between two lives of a sink."""
+    publish(broker, records_of(range(10), range(10, 20)))
+    monkeypatch.setattr(FileMuxer, "publish", _killed)
+    with pytest.raises(Crash):
+        write_file(broker, STREAM, str(tmp_path / "out.mp4"))
+    monkeypatch.undo()
+    reader = broker.reader(MASKED, STREAM)
+    reader.forget(before=reader.read(0)[6].offset)
+
+    with pytest.raises(StreamError, match="no longer keeps the first of what was masked"):
+        write_file(broker, STREAM, str(tmp_path / "out.mp4"))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise Crash
 
 
 @pytest.mark.parametrize("call", range(10))

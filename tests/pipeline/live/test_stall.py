@@ -47,5 +47,14 @@ def test_else_it_goes_on(clock: Clock, live: bool, event: Event | None, moves: b
 
 def test_what_was_wrong_long_ago_does_not_count(clock: Clock) -> None:
     watch = StallWatch(live=False)
-    watched(clock, watch, 100)
+    watched(clock, watch, 70)
     watched(clock, watch, 500, event=None)
+
+
+def test_a_broker_that_answers_nothing_is_heard_of_twice_a_minute(clock: Clock) -> None:
+    watch = StallWatch(live=False)
+
+    with pytest.raises(UnfinishedRun, match="nothing has moved for 120 s: no answer"):
+        for _ in range(6):
+            watched(clock, watch, 1, event=Event(EventKind.BROKER, "no answer; trying again"))
+            watched(clock, watch, 30, event=None)

@@ -19,16 +19,31 @@ from pipeline.live.verdict_lines import EndLine, read_line
 from tests.clips import Clips, shown
 from tests.pipeline.live.test_live import frames, wait_for_frames
 from tests.pipeline.live.test_run import config
+from tests.raw_camera import Faults, RawCamera
 from tests.rtsp_server import RtspServer
 
 ROOT = Path(__file__).parents[3]
 
 
-class Started:
-    """A run in the background, in a process group of its own."""
+IMPATIENT = """
+from pipeline.live import stall
+stall.STALL_S = 8.0
+from pipeline.commands.app import main
+main()
+"""
+"""Facewarden, but what does not move is given up after eight seconds instead of two minutes."""
 
-    def __init__(self, *arguments: str | Path) -> None:
-        command = [sys.executable, "-m", "pipeline", "run", *map(str, arguments)]
+
+class Started:
+    """A run in the background.
+
+    Args:
+        impatient: give up what does not move after seconds.
+    """
+
+    def __init__(self, *arguments: str | Path, impatient: bool = False) -> None:
+        program = ["-c", IMPATIENT] if impatient else ["-m", "pipeline"]
+        command = [sys.executable, *program, "run", *map(str, arguments)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, text=True)
 
     def end(self, number: int | None = None, timeout_s: float = 90) -> tuple[int, str]:
@@ -48,8 +63,8 @@ class Started:
 
 
 @contextlib.contextmanager
-def started(*arguments: str | Path) -> Iterator[Started]:
-    run = Started(*arguments)
+def started(*arguments: str | Path, impatient: bool = False) -> Iterator[Started]:
+    run = Started(*arguments, impatient=impatient)
     try:
         yield run
     finally:
@@ -154,15 +169,22 @@ def test_files_are_left_by_sigterm_and_kill_and_the_same_command_goes_on(clips: 
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Of 2 MB; skipped where nobody may mount."""
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Of 2 MB, or of as many as asked for; skipped where nobody may mount."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={getattr(request, 'param', 2)}m", "tmpfs", str(folder)]
     if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no right to mount")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(filler: Path) -> None:
+    """Until nothing more goes onto its disk."""
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 @pytest.mark.usefixtures("rtsp_available")
@@ -181,9 +203,7 @@ def test_a_full_disk_is_said_at_once_and_its_recording_goes_on_when_there_is_roo
             arguments = (camera.url("door"), "-o", out / "camera.mp4", "--config", config(tmp_path))
             with started(*arguments, "--encode", "crf=1") as run:
                 wait_for_frames(out, 40)
-                with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
-                    while True:
-                        file.write(bytes(4096))
+                fill(filler)
                 wait_for_frames(out, frames(out) + 80)
                 full = recordings(out)
                 filler.unlink()
@@ -200,3 +220,87 @@ def test_a_full_disk_is_said_at_once_and_its_recording_goes_on_when_there_is_roo
     assert in_order([n for numbers in whole.values() for n in numbers])
     assert sum(map(len, whole.values())) == ledger.shown
     assert code == (1 if ledger.withheld else 0), words
+
+
+@pytest.mark.parametrize("small_disk", [32], indirect=True)
+@pytest.mark.timeout(300)
+def test_where_the_work_folder_has_no_room_files_are_given_up_in_words_and_gone_on_with(
+    clips: Clips, tmp_path: Path, small_disk: Path
+) -> None:
+    clip, out = clips("h264_long_gop"), small_disk / "out"
+    arguments = (clip.path, "-o", out, "--config", config(tmp_path), "--encode", "preset=veryslow")
+    with started(*arguments, impatient=True) as run:
+        wait_for_frames(out, 32)
+        fill(small_disk / "filler")
+        code, words = run.end()
+    assert code == 1, words
+    assert "disk full" in words and "nothing has moved for 8 s: " in words and "the same command goes on" in words
+    assert not list(out.glob("*.mp4"))
+    (small_disk / "filler").unlink()
+
+    with started(*arguments) as run:
+        code, words = run.end()
+
+    assert code == 0, words
+    assert shown(*out.glob("*.mp4")) == list(clip.numbers)
+    assert not (out / ".facewarden").exists()
+
+
+@pytest.mark.parametrize("small_disk", [32], indirect=True)
+@pytest.mark.timeout(300)
+def test_where_the_work_folder_has_no_room_a_camera_is_waited_with_and_goes_on(
+    clips: Clips, tmp_path: Path, small_disk: Path
+) -> None:
+    out = small_disk / "out"
+    with RawCamera(clips("h264_long_gop").path, Faults()) as camera:
+        arguments = (camera.url(), "-o", out / "camera.mp4", "--config", config(tmp_path))
+        with started(*arguments, impatient=True) as run:
+            wait_for_frames(out, 32)
+            fill(small_disk / "filler")
+            time.sleep(12)
+            assert run.process.poll() is None, "a camera's run is never given up"
+            (small_disk / "filler").unlink()
+            wait_for_frames(out, frames(out) + 50)
+            code, words = run.end(signal.SIGTERM)
+
+    assert "disk full" in words
+    (ledger,) = ledgers(out)
+    assert code == 1 and sum(map(len, recordings(out).values())) == ledger.shown, words
+    assert in_order([n for numbers in recordings(out).values() for n in numbers])
+
+
+@pytest.mark.parametrize("lost", [0, 1, 3], ids=["nothing", "a commit", "several commits"])
+@pytest.mark.timeout(300)
+def test_after_a_power_cut_files_are_gone_on_with(clips: Clips, tmp_path: Path, lost: int) -> None:
+    """All processes are gone at once, and with the default `synchronous=normal` so may be the database's last commits,
+    which stood in its log alone."""
+    clip, out = clips("h264_long_gop"), tmp_path / "out"
+    arguments = (clip.path, "-o", out, "--config", config(tmp_path), "--encode", "preset=veryslow")
+    with started(*arguments) as run:
+        wait_for_frames(out, 64)
+        for helper in run.helpers():
+            helper.kill()
+        run.end(signal.SIGKILL)
+    (log,) = out.rglob("facewarden.db-wal")
+    commits = commits_in(log.read_bytes())
+    assert len(commits) > 4
+    with log.open("r+b") as file:
+        file.truncate(commits[-1 - lost])
+
+    with started(*arguments) as run:
+        code, words = run.end()
+
+    assert code == 0, words
+    assert shown(*out.glob("*.mp4")) == list(clip.numbers)
+
+
+def commits_in(log: bytes) -> list[int]:
+    """Where each commit ends in a write-ahead log of SQLite, as far as it is of its current round."""
+    page, salts = int.from_bytes(log[8:12], "big"), log[16:24]
+    ends = []
+    for at in range(32, len(log) - page - 23, page + 24):
+        if log[at + 8 : at + 16] != salts:
+            break
+        if int.from_bytes(log[at + 4 : at + 8], "big"):
+            ends.append(at + page + 24)
+    return ends

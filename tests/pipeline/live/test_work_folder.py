@@ -79,7 +79,7 @@ def test_nobody_else_can_read_it(tmp_path: Path) -> None:
 def test_a_run_that_goes_on_is_not_begun_again(tmp_path: Path) -> None:
     folder = opened(tmp_path)
 
-    with pytest.raises(ConfigError, match="already going on in another process"):
+    with pytest.raises(ConfigError, match=rf"already going on in another process \({os.getpid()}\)"):
         opened(tmp_path)
 
     folder.remove()

@@ -71,6 +71,8 @@ def sound(codec: str, rate: int = 48000) -> Track:
 
     def add(container: Any) -> Any:
         stream = container.add_stream(codec, rate=rate, layout="mono")
+        if codec.startswith("wma"):
+            stream.bit_rate = 64_000
 
         def packets() -> list[Any]:
             made: list[Any] = []
@@ -172,6 +174,7 @@ def test_a_video_that_is_not_decoded_gives_way_to_a_smaller_one(tmp_path: Path) 
         ("flac", "mp4", "flac"),
         ("flac", "rtsp", "aac"),
         ("wavpack", "matroska", "aac"),
+        ("pcm_mulaw", "matroska", "aac"),
     ],
 )
 def test_sound_is_copied_where_its_container_takes_it_and_else_encoded_anew(
@@ -189,6 +192,40 @@ def test_sound_is_copied_where_its_container_takes_it_and_else_encoded_anew(
     assert {packet.track for packet in packets} == {0, 1}
     assert bool(head.notes) == (carried != codec)
     assert all(codec in note and "AAC" in note for note in head.notes)
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "rate"),
+    [
+        ("adpcm_ima_wav", "avi", 32000),
+        ("adpcm_ms", "avi", 32000),
+        ("pcm_mulaw", "avi", 8000),
+        ("adpcm_g726", "avi", 8000),
+        ("libspeex", "mkv", 16000),
+        ("wmav2", "asf", 44100),
+        ("wmav1", "avi", 44100),
+        ("nellymoser", "flv", 22050),
+        ("adpcm_swf", "flv", 22050),
+        ("pcm_bluray", "m2ts", 48000),
+        ("tta", "mkv", 44100),
+    ],
+)
+def test_no_sound_costs_a_file_its_pictures(tmp_path: Path, codec: str, suffix: str, rate: int) -> None:
+    """Of old files and cameras; a track that mp4 takes stays beside it as it is."""
+    if codec not in av.codecs_available:
+        pytest.skip(f"no encoder for {codec} here")
+    pictures = video((64, 48), codec="libx264" if suffix in ("flv", "m2ts") else "mpeg4")
+    alone = file_of(tmp_path / f"alone.{suffix}", pictures, sound(codec, rate))
+    beside = file_of(tmp_path / "beside.mkv", video((64, 48)), sound("ac3"), sound("wavpack"))
+
+    head, packets, reason = said(alone, container="mp4")
+    both, _, _ = said(beside, container="mp4")
+
+    assert head is not None and reason == ""
+    assert sum(packet.track == 0 for packet in packets) == 3
+    assert [track.codec for track in head.audio] == ["aac"]
+    assert len(head.notes) == 1 and "encoded anew in AAC" in head.notes[0]
+    assert both is not None and [track.codec for track in both.audio] == ["ac3", "aac"]
 
 
 def test_sound_tracks_are_numbered_in_the_order_of_the_file(tmp_path: Path) -> None:
