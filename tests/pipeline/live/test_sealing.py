@@ -14,8 +14,9 @@ from operators.frame import Cover, Faces
 from pipeline.brokers import SEALED, open_broker
 from pipeline.config import Config, SealSection, Step
 from pipeline.live.io_actor import IoActor
-from pipeline.live.seal_files import seal_file_of, write_seals
-from pipeline.live.sealer import Sealer, require_sealable, tracks_of
+from pipeline.live.seal_files import SealedPart, write_seals
+from pipeline.live.sealer import NewestKeys, require_free, require_sealable, seal_file_of, tracks_of
+from pipeline.live.shown_frames import ShownFrames
 from pipeline.live.sources import VideoSource
 from pipeline.live.worker import Worker
 from pipeline.sealing import RecoveryRefused
@@ -24,6 +25,7 @@ from pipeline.sealing.journal import opened_journal
 from pipeline.sealing.keyring import destroy, new_keyring, read_keyring, rotate
 from pipeline.sealing.keys import MasterKey, key_from_file
 from pipeline.sealing.recovery import RecoveryRequest, recover
+from pipeline.wire import Rational
 from tests.clips import Clips
 
 ZONE = (0.25, 0.25, 0.75, 0.75)
@@ -101,45 +103,64 @@ def test_each_masked_frame_has_its_seals_and_a_second_call_finds_the_file(
     video = masked(tmp_path, clips("h264_plain").path, config(seal))
     broker = open_broker(f"sqlite://{tmp_path}/facewarden.db")
 
-    before = seal_file_of(video).read_bytes()
-    write_seals(broker, "clip", video, "clip.mp4", seal)
-
-    assert seal_file_of(video).read_bytes() == before
     with open_seals(seal_file_of(video)) as seals:
         assert [entry.frame for entry in seals.entries] == list(range(len(planes(video))))
         assert seals.shown == [(0, len(planes(video)))]
-    video.write_bytes(b"another")
+    before = seal_file_of(video).read_bytes()
+
+    def write(*, overwrite: bool = False) -> None:
+        part = SealedPart(video, Rational(num=1, den=25), ShownFrames([(0, 0, len(planes(video)))], len(planes(video))))
+        write_seals(broker, "clip", part, seal, overwrite=overwrite)
+
+    write()
+
+    assert seal_file_of(video).read_bytes() == before
+    with video.open("ab") as file:
+        file.write(b"another")
     with pytest.raises(StreamError, match="with the seals of another video"):
-        write_seals(broker, "clip", video, "clip.mp4", seal)
+        write()
+    assert seal_file_of(video).read_bytes() == before
+    write(overwrite=True)
+    assert seal_file_of(video).read_bytes() != before
 
 
 def test_a_new_key_period_is_taken_up_and_a_destroyed_one_stops_it(seal: SealSection) -> None:
-    keyring, sealer = Path(seal.keyring), Sealer(seal, "clip")
-    first = sealer.keys().period
+    keyring, sealer = Path(seal.keyring), NewestKeys(seal, "clip")
+    first = sealer().period
 
     rotate(keyring, key_from_file(Path(seal.key_file)))
-    second = sealer.keys().period
+    second = sealer().period
     destroy(keyring, second, "a test")
 
     assert second == first + 1
     with pytest.raises(RecoveryRefused, match="was destroyed"):
-        sealer.keys()
+        sealer()
 
 
 @pytest.mark.parametrize(
-    ("changes", "sources", "says"),
+    ("changes", "output", "says"),
     [
-        ({"key_file": ""}, ["a.mp4"], "a key from key_file or from key_command"),
-        ({"keyring": ""}, ["a.mp4"], "no keyring"),
-        ({"keyring": "/nowhere"}, ["a.mp4"], "/nowhere"),
-        ({}, ["rtsp://cam/live"], "files to files"),
+        ({"key_file": ""}, "a.mp4", "a key from key_file or from key_command"),
+        ({"keyring": ""}, "a.mp4", "no keyring"),
+        ({"keyring": "/nowhere"}, "a.mp4", "/nowhere"),
+        ({}, "rtsp://server/live", "a push leaves no file"),
     ],
 )
 def test_what_cannot_be_sealed_is_refused_before_anything_starts(
-    seal: SealSection, changes: dict[str, str], sources: list[str], says: str
+    seal: SealSection, changes: dict[str, str], output: str, says: str
 ) -> None:
     with pytest.raises(ConfigError, match=says):
-        require_sealable(config(seal.model_copy(update=changes)), sources, None)
+        require_sealable(config(seal.model_copy(update=changes)), output)
+
+
+def test_a_file_that_has_the_name_of_seals_is_told_of_before_anything_starts(tmp_path: Path) -> None:
+    video = str(tmp_path / "masked.mp4")
+    require_free([video], overwrite=False)
+    seal_file_of(Path(video)).write_bytes(b"of another video")
+
+    require_free([video], overwrite=True)
+    with pytest.raises(ConfigError, match=r"masked\.mp4\.seal: is there already"):
+        require_free([video], overwrite=False)
 
 
 def test_which_track_a_cover_hides() -> None:
