@@ -56,10 +56,17 @@ class Sealer:
 
     Raises:
         ConfigError, RecoveryRefused: as `NewestKeys`.
+        ConfigError, EngineError: the networks of its tier do not open, or would have to be private.
     """
 
     def __init__(self, settings: SealSection, stream: str) -> None:
         self._keys = NewestKeys(settings, stream)
+        self._seal_face = seal_face
+        if settings.tier == "proface_s":
+            from pipeline.sealing.carrier import CarrierNetworks  # here: it needs ONNX Runtime
+
+            networks = CarrierNetworks.open(settings.networks, weights_private=settings.weights_private)
+            self._seal_face = networks.seal_face
 
     def __call__(self, frame: Frame, *, epoch: int, pts: int) -> tuple[Seal, ...]:
         """One seal for each cover of a frame that is not painted yet.
@@ -74,11 +81,11 @@ class Sealer:
         for each, track in zip(placed, tracks_of([each.cover for each in placed], frame.faces), strict=True):
             x1, y1, x2, y2 = map(float, each.region.outer)
             face = SealedFace(epoch, frame.index, pts, track, each.cover.style)
-            seals.append(seal_face(keys, frame.picture, (x1, y1, x2, y2), face))
+            seals.append(self._seal_face(keys, frame.picture, (x1, y1, x2, y2), face))
         return tuple(seals)
 
     def whole(self, frame: Frame, *, epoch: int, pts: int) -> tuple[Seal, ...]:
-        """The seal of a frame that will be covered as a whole, and was not painted yet."""
+        """The seal of a frame that will be covered as a whole, and was not painted yet: its samples, in either tier."""
         box = (0.0, 0.0, float(frame.picture.width), float(frame.picture.height))
         return (seal_face(self._keys(), frame.picture, box, SealedFace(epoch, frame.index, pts, UNTRACKED, WHOLE)),)
 
@@ -103,6 +110,7 @@ def require_sealable(config: Config, output: str | None) -> None:
     Raises:
         ConfigError: key or keyring cannot be read, or this run is of a kind that is not sealed.
         RecoveryRefused: they do not belong together.
+        EngineError: the networks of a tier do not open.
     """
     settings = config.seal
     if not settings.keyring:
@@ -111,7 +119,7 @@ def require_sealable(config: Config, output: str | None) -> None:
         return
     if output is not None and LIVE.match(output):
         raise ConfigError("seal: a push leaves no file that seals could lie beside; name a file or a folder as output")
-    NewestKeys(settings, "")
+    Sealer(settings, "")
 
 
 def require_free(videos: Sequence[str], *, overwrite: bool) -> None:

@@ -21,24 +21,18 @@ from pipeline.live.sources import VideoSource
 from pipeline.live.worker import Worker
 from pipeline.sealing import RecoveryRefused
 from pipeline.sealing.container import open_seals
-from pipeline.sealing.journal import opened_journal
-from pipeline.sealing.keyring import destroy, new_keyring, read_keyring, rotate
-from pipeline.sealing.keys import MasterKey, key_from_file
-from pipeline.sealing.recovery import RecoveryRequest, recover
+from pipeline.sealing.keyring import destroy, rotate
+from pipeline.sealing.keys import key_from_file
 from pipeline.wire import Rational
 from tests.clips import Clips
+from tests.pipeline.live.sealed_streams import keys_in, recovered
 
 ZONE = (0.25, 0.25, 0.75, 0.75)
 
 
 @pytest.fixture
 def seal(tmp_path: Path) -> SealSection:
-    """Key and keyring of somebody."""
-    key, keyring = tmp_path / "my.key", tmp_path / "my.keyring"
-    master = MasterKey.new()
-    master.write(key)
-    new_keyring(keyring, master)
-    return SealSection(keyring=str(keyring), key_file=str(key))
+    return keys_in(tmp_path)
 
 
 def config(seal: SealSection) -> Config:
@@ -73,12 +67,7 @@ def test_what_was_hidden_comes_back_exactly(tmp_path: Path, clips: Clips, seal: 
     source = clips(clip).path
     video = masked(tmp_path, source, config(seal))
     output = tmp_path / "recovered.mkv"
-    (tmp_path / "elsewhere").mkdir()
-    with opened_journal(tmp_path / "log", tmp_path / "elsewhere" / "anchor") as journal:
-        recover(
-            RecoveryRequest(video, seal_file_of(video), output, "a test"),
-            key_from_file(Path(seal.key_file)), read_keyring(Path(seal.keyring)), journal,
-        )  # fmt: skip
+    recovered(video, seal, output)
 
     originals, hidden, back = planes(source), planes(video), planes(output)
     assert len(originals) == len(hidden) == len(back) > 20
