@@ -801,6 +801,7 @@ class Seal(_message.Message):
     OBFUSCATOR_FIELD_NUMBER: _builtins.int
     STRENGTH_FIELD_NUMBER: _builtins.int
     BARE_FIELD_NUMBER: _builtins.int
+    ENLARGED_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """of the masked video"""
     index: _builtins.int
@@ -839,6 +840,8 @@ class Seal(_message.Message):
     """how strongly it was covered"""
     bare: _builtins.bool
     """it is the cover alone and carries nothing, for its carrier was no good"""
+    enlarged: _builtins.int
+    """so many times, before the face was hidden in it"""
     @_builtins.property
     def box(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """x1 y1 x2 y2, pixels of the coded picture, whole chroma samples"""
@@ -873,10 +876,11 @@ class Seal(_message.Message):
         obfuscator: _builtins.str = ...,
         strength: _builtins.float = ...,
         bare: _builtins.bool = ...,
+        enlarged: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bare", b"bare", "box", b"box", "ciphertext", b"ciphertext", "coding", b"coding", "digest", b"digest", "epoch", b"epoch", "index", b"index", "key_id", b"key_id", "keyring", b"keyring", "nonce", b"nonce", "obfuscator", b"obfuscator", "period", b"period", "pixel_format", b"pixel_format", "planes", b"planes", "pts", b"pts", "salt", b"salt", "scheme", b"scheme", "stream", b"stream", "strength", b"strength", "style", b"style", "track", b"track", "version", b"version", "weights", b"weights"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bare", b"bare", "box", b"box", "ciphertext", b"ciphertext", "coding", b"coding", "digest", b"digest", "enlarged", b"enlarged", "epoch", b"epoch", "index", b"index", "key_id", b"key_id", "keyring", b"keyring", "nonce", b"nonce", "obfuscator", b"obfuscator", "period", b"period", "pixel_format", b"pixel_format", "planes", b"planes", "pts", b"pts", "salt", b"salt", "scheme", b"scheme", "stream", b"stream", "strength", b"strength", "style", b"style", "track", b"track", "version", b"version", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

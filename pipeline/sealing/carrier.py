@@ -7,6 +7,7 @@ What comes back is near to the original, and not equal to it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Self
@@ -15,13 +16,23 @@ import numpy as np
 
 from engines import ConfigError
 from engines.card import read_card
-from operators.arrays import Array
+from operators.arrays import Array, Image
+from operators.fidelity import psnr
 from operators.frame import PIXEL_FORMATS, Picture
 from operators.paint.geometry import Box
 from operators.reversible.proface_s.carriers import CarrierCodec, open_codec
 from operators.reversible.proface_s.keymap import key_map
-from operators.reversible.proface_s.obfuscators import STRENGTHS, Obfuscation, Obfuscator, obfuscate
-from operators.reversible.proface_s.tiles import cut, join, padded, planes_of, rgb_of, to_square
+from operators.reversible.proface_s.obfuscators import STRENGTHS, Obfuscation, obfuscate
+from operators.reversible.proface_s.tiles import (
+    cut,
+    enlarged,
+    join,
+    padded,
+    planes_of,
+    reduced,
+    rgb_of,
+    to_square,
+)
 from pipeline.config import PROTECT, RECOVER
 from pipeline.models.catalog import file_of, whole_file_of
 from pipeline.sealing import RecoveryRefused
@@ -29,10 +40,22 @@ from pipeline.sealing.keys import StreamKeys
 from pipeline.sealing.seal import CARRIER, SealedFace, decrypted, encrypted, new_seal, rect_of
 from pipeline.wire import Seal
 
-OBFUSCATOR: Obfuscator = "blur"
+LOOK = Obfuscation("blur", STRENGTHS["blur"].usual)
 """What carriers look like."""
 TILE_PX = 128
 """Side of what the networks take."""
+ENLARGED, GOOD_DB, MOST_TILES = (1, 2, 3), 36.0, 64
+"""Faces with much detail in few pixels do not fit into a carrier of their size: it is enlarged until they come back as
+well as this, or would have more tiles."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Carrier:
+    """A carrier `(3, h, w)` of a face that was enlarged, and the PSNR by which the right key brings it back."""
+
+    pixels: Array
+    enlarged: int
+    db: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +90,30 @@ class CarrierNetworks:
         """
         seal, planes = new_seal(keys, picture, box, face)
         rgb = rgb_of(planes, picture.format)
-        height, width = rgb.shape[:2]
-        chosen = Obfuscation(OBFUSCATOR, STRENGTHS[OBFUSCATOR].usual)
-        cover = obfuscate(to_square(rgb), chosen)[:height, :width]
-        faces, covers = (padded(each, TILE_PX).transpose(2, 0, 1) for each in (rgb, cover))
-        maps = _map_of(keys, seal, *faces.shape[1:])
-        made = self.codec.protect(cut(faces, TILE_PX), cut(covers, TILE_PX), maps)
         seal.scheme, seal.weights = CARRIER, self.weights
-        seal.obfuscator, seal.strength, seal.bare = chosen.style, chosen.strength, not made.carries.all()
-        carrier = covers if seal.bare else join(made.carriers, *faces.shape[1:])
-        return encrypted(keys, seal, list(carrier))
+        seal.obfuscator, seal.strength = LOOK.style, LOOK.strength
+        best: _Carrier | None = None
+        for times in ENLARGED:
+            if best is not None and (best.db >= GOOD_DB or _tiles_of(rgb, times) > MOST_TILES):
+                break
+            made = self._hidden(keys, seal, rgb, times)
+            if made is not None and (best is None or made.db > best.db):
+                best = made
+        seal.bare = best is None
+        seal.enlarged = best.enlarged if best is not None else 1
+        return encrypted(keys, seal, list(_cover_of(rgb) if best is None else best.pixels))
+
+    def _hidden(self, keys: StreamKeys, seal: Seal, rgb: Image, times: int) -> _Carrier | None:
+        """The carrier of a face that is so many times enlarged; None if it is no good."""
+        large = enlarged(rgb, times)
+        face, cover = padded(large, TILE_PX).transpose(2, 0, 1), _cover_of(large)
+        height, width = cover.shape[1:]
+        maps = _map_of(keys, seal, height, width)
+        made = self.codec.protect(cut(face, TILE_PX), cut(cover, TILE_PX), maps)
+        if not made.carries.all():
+            return None
+        back = reduced(_picture(self.codec.recover(made.carriers, maps), cover.shape, large.shape), times)
+        return _Carrier(join(made.carriers, height, width), times, float(psnr(back[None], rgb[None])[0]))
 
     def open_seal(self, keys: StreamKeys, seal: Seal) -> list[Array] | None:
         """The samples of Y, U and V inside the seal's box, nearly as they were; None where it carries nothing.
@@ -96,8 +133,9 @@ class CarrierNetworks:
         height, width = carrier.shape[1:]
         tiles = self.codec.recover(cut(carrier, TILE_PX), _map_of(keys, seal, height, width))
         x1, y1, x2, y2 = rect_of(seal)
-        rgb = join(tiles, height, width).transpose(1, 2, 0)[: y2 - y1, : x2 - x1]
-        return planes_of(np.ascontiguousarray(rgb), PIXEL_FORMATS[seal.pixel_format])
+        large = (y2 - y1) * seal.enlarged, (x2 - x1) * seal.enlarged
+        rgb = reduced(_picture(tiles, carrier.shape, large), seal.enlarged)
+        return planes_of(rgb, PIXEL_FORMATS[seal.pixel_format])
 
 
 def open_carrier(keys: StreamKeys, seal: Seal) -> Array:
@@ -107,6 +145,23 @@ def open_carrier(keys: StreamKeys, seal: Seal) -> Array:
         NotAuthentic: anything of it was changed, or the keys are others.
     """
     return np.stack(decrypted(keys, seal, CARRIER))
+
+
+def _cover_of(rgb: Image) -> Array:
+    """What the carrier of a crop shall look like, `(3, h, w)` with whole tiles."""
+    height, width = rgb.shape[:2]
+    return padded(obfuscate(to_square(rgb), LOOK)[:height, :width], TILE_PX).transpose(2, 0, 1)
+
+
+def _picture(tiles: Array, whole: Sequence[int], shape: Sequence[int]) -> Image:
+    """Tiles of `(3, h, w)` as `(h, w, 3)`, without what was padded."""
+    joined = join(tiles, *whole[1:]).transpose(1, 2, 0)
+    return np.ascontiguousarray(joined[: shape[0], : shape[1]])
+
+
+def _tiles_of(rgb: Image, times: int) -> int:
+    rows, columns = (-(-side * times // TILE_PX) for side in rgb.shape[:2])
+    return rows * columns
 
 
 def _map_of(keys: StreamKeys, seal: Seal, height: int, width: int) -> Array:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.sealed import SealedFrames, check_sealed
+from pipeline.sealing.container import SealWriter
 from pipeline.sealing.keyring import new_keyring
 from pipeline.sealing.keys import MasterKey
 from tests.pipeline.sealing.clip import FRAMES, apart, write_clip
@@ -60,13 +61,9 @@ def kept(lines: Lines) -> None:
     lines[5]["faces"][1]["kept"] = True
 
 
-def withheld(lines: Lines) -> None:
-    lines[5]["fate"] = "withheld"
-
-
 @pytest.mark.parametrize(
     ("change", "unsealed", "unmasked"),
-    [(grown, 1, 0), (added, 1, 0), (gone, 0, 1), (kept, 0, 1), (withheld, 0, 2)],
+    [(grown, 1, 0), (added, 1, 0), (gone, 0, 1), (kept, 0, 1)],
 )
 def test_what_does_not(video: Path, change: Callable[[Lines], None], unsealed: int, unmasked: int) -> None:
     lines = reported()
@@ -77,6 +74,26 @@ def test_what_does_not(video: Path, change: Callable[[Lines], None], unsealed: i
     assert (found.masks_unsealed, found.seals_unmasked) == (unsealed, unmasked)
     assert len(found.faults) == unsealed + unmasked
     assert all(fault.startswith("masked.mp4, frame 5: ") for fault in found.faults)
+
+
+def test_a_frame_of_which_the_report_was_lost_is_counted_apart(video: Path) -> None:
+    lines = reported()
+    lines[5]["fate"] = "withheld"
+    del lines[6]
+
+    assert check_sealed(video, lines) == SealedFrames(FRAMES, 2 * FRAMES - 7, 2 * FRAMES - 3, unreported=2)
+
+
+def test_a_seal_of_a_frame_that_is_not_shown(tmp_path: Path) -> None:
+    keys = new_keyring(tmp_path / "ring", master := MasterKey.new()).stream_keys(master, "cam")
+    clip = write_clip(tmp_path, lambda _: keys, finished=False)
+    with SealWriter.resume(clip.sealed) as writer:
+        writer.finish(keys, clip.masked, [(1, FRAMES)])
+
+    found = check_sealed(clip.masked, {index + 1: line for index, line in reported().items()})
+
+    assert found.seals_unmasked >= 1 and found.masks_unsealed >= 1
+    assert "masked.mp4, frame 0: has seals, and is not shown" in found.faults
 
 
 def test_a_face_that_is_kept_or_out_of_the_picture_needs_no_seal(video: Path) -> None:

@@ -1,7 +1,7 @@
 """A box of a decoder's planes as tiles of one size, and back: networks take RGB squares of a fixed side.
 
-Faces keep their own resolution, for whatever is resized does not come back. Colours go through the full-range BT.601
-matrix whatever the video's own is: it is undone by the same one, so that only its rounding is lost.
+Faces keep at least their own resolution, for what was made smaller does not come back. Colours go through the
+full-range BT.601 matrix whatever the video's own is: it is undone by the same one, so that only its rounding is lost.
 """
 
 from __future__ import annotations
@@ -44,6 +44,30 @@ def planes_of(rgb: Image, layout: PixelFormat) -> list[Array]:
         planes.append(whole.reshape(rows // sy, sy, columns // sx, sx).mean(axis=(1, 3)))
     scale = 1 << (layout.bits - 8)
     return [np.rint(plane * scale).astype(layout.dtype) for plane in planes]
+
+
+def enlarged(rgb: Image, times: int) -> Image:
+    """The crop so many times as large, smoothly, and so that `reduced` gives it back but for rounding.
+
+    >>> crop = np.random.default_rng(0).integers(60, 190, (6, 8, 3)).astype(np.uint8)
+    >>> bool(np.abs(reduced(enlarged(crop, 2), 2) - crop.astype(float)).max() < 12)
+    True
+    """
+    if times == 1:
+        return rgb
+    size, exact = (rgb.shape[1] * times, rgb.shape[0] * times), rgb.astype(np.float32)
+    made = cv2.resize(exact, size, interpolation=cv2.INTER_CUBIC)
+    missing = exact - cv2.resize(np.clip(made, 0, 255), rgb.shape[1::-1], interpolation=cv2.INTER_AREA)
+    made += cv2.resize(missing, size, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.rint(np.clip(made, 0, 255)), np.uint8)
+
+
+def reduced(rgb: Image, times: int) -> Image:
+    """What was enlarged, as it was."""
+    if times == 1:
+        return rgb
+    size = rgb.shape[1] // times, rgb.shape[0] // times
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def padded(rgb: Image, tile: int) -> Image:
