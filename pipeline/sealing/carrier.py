@@ -160,8 +160,8 @@ def _picture(tiles: Array, whole: Sequence[int], shape: Sequence[int]) -> Image:
 
 
 def _tiles_of(rgb: Image, times: int) -> int:
-    rows, columns = (-(-side * times // TILE_PX) for side in rgb.shape[:2])
-    return rows * columns
+    height, width = rgb.shape[:2]
+    return -(-height * times // TILE_PX) * -(-width * times // TILE_PX)
 
 
 def _map_of(keys: StreamKeys, seal: Seal, height: int, width: int) -> Array:

@@ -55,11 +55,12 @@ def enlarged(rgb: Image, times: int) -> Image:
     """
     if times == 1:
         return rgb
-    size, exact = (rgb.shape[1] * times, rgb.shape[0] * times), rgb.astype(np.float32)
+    height, width = rgb.shape[:2]
+    size, exact = (width * times, height * times), rgb.astype(np.float32)
     made = cv2.resize(exact, size, interpolation=cv2.INTER_CUBIC)
-    missing = exact - cv2.resize(np.clip(made, 0, 255), rgb.shape[1::-1], interpolation=cv2.INTER_AREA)
-    made += cv2.resize(missing, size, interpolation=cv2.INTER_CUBIC)
-    return np.asarray(np.rint(np.clip(made, 0, 255)), np.uint8)
+    missing = exact - cv2.resize(np.clip(made, 0, 255), (width, height), interpolation=cv2.INTER_AREA)
+    whole = cv2.add(made, cv2.resize(missing, size, interpolation=cv2.INTER_CUBIC))
+    return np.asarray(np.rint(np.clip(whole, 0, 255)), np.uint8)
 
 
 def reduced(rgb: Image, times: int) -> Image:
