@@ -161,7 +161,7 @@ def _picture(tiles: Array, whole: Sequence[int], shape: Sequence[int]) -> Image:
 
 def _tiles_of(rgb: Image, times: int) -> int:
     height, width = rgb.shape[:2]
-    return -(-height * times // TILE_PX) * -(-width * times // TILE_PX)
+    return int(-(-height * times // TILE_PX) * -(-width * times // TILE_PX))
 
 
 def _map_of(keys: StreamKeys, seal: Seal, height: int, width: int) -> Array:
