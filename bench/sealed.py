@@ -14,13 +14,13 @@ from typing import Any
 import av
 import numpy as np
 
+from pipeline.live.outputs import seal_file_of
 from pipeline.live.release import NOT_SEALED
-from pipeline.live.sealer import WHOLE, seal_file_of
+from pipeline.live.sealer import WHOLE
 from pipeline.sealing.container import SealEntry, SealFile, open_seals, sha256_of_file
 
 TOLERANCE_PX = 1.0
 """Boxes in reports are floats, boxes of seals whole pixels."""
-Box = Sequence[float]
 
 
 @dataclass
@@ -117,7 +117,7 @@ def _of_frame(
             yield f"the seal of track {entry.track} at {entry.box} has no mask"
 
 
-def _contains(seal: Box, mask: Box, size: tuple[int, int]) -> bool:
+def _contains(seal: Sequence[float], mask: Sequence[float], size: tuple[int, int]) -> bool:
     """Whether what is sealed reaches over a mask as far as that is in the picture."""
     x1, y1, x2, y2 = np.clip(mask, 0, (*size, *size)).tolist()
     if x1 >= x2 or y1 >= y2:
@@ -126,7 +126,7 @@ def _contains(seal: Box, mask: Box, size: tuple[int, int]) -> bool:
     return low and seal[2] >= x2 - TOLERANCE_PX and seal[3] >= y2 - TOLERANCE_PX
 
 
-def _meets(seal: Box, mask: Box) -> bool:
+def _meets(seal: Sequence[float], mask: Sequence[float]) -> bool:
     return seal[0] < mask[2] and mask[0] < seal[2] and seal[1] < mask[3] and mask[1] < seal[3]
 
 

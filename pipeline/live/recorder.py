@@ -62,8 +62,7 @@ class Recorder:
         self, broker: Broker, stream: str, path: Path, stopping: Callable[[], bool], tell: Tell,
         settings: SealSection = NOTHING,
     ) -> None:  # fmt: skip
-        self._broker, self._stream, self._path = broker, stream, path
-        self._stopping, self._tell = stopping, tell
+        self._broker, self._stream, self._path, self._tell = broker, stream, path, tell
         self._splicer = Splicer()
         self._part: Recording | None = None
         self._seals = PartSeals(broker, stream, settings, tell=tell)
@@ -72,7 +71,7 @@ class Recorder:
         self._marks: list[_Mark] = []
         self._files: list[str] = []
         self._stored_s = 0.0
-        self._full = False
+        self._full = _FullDisk(path.parent, stopping, tell)
 
     def record(self) -> Written:
         """Returns when the stream has ended and all of it is in files.
@@ -91,7 +90,7 @@ class Recorder:
                         return self._follow(state)
                     except DiskError as error:
                         self._give_up(state)
-                        self._wait_for_room(error)
+                        self._full.wait(error)
             finally:
                 if self._part is not None:
                     self._part.abort()
@@ -187,7 +186,7 @@ class Recorder:
         self._save(state, self._base, [str(self._part.path), *self._part.identity, whole.size])
         reader.forget(before=self._base.offset)
         self._seals.forget()
-        self._full = False
+        self._full.told = False
 
     def _mark_of(self, pictures: int) -> _Mark:
         return next((m for m in reversed(self._marks) if m.pictures == pictures), self._base)
@@ -248,19 +247,31 @@ class Recorder:
         self._begin_at_base()
         self._save(state, self._base)
 
-    def _wait_for_room(self, error: DiskError) -> None:
+
+class _FullDisk:
+    """Waits until there is room again.
+
+    Attributes:
+        told: that it waits, once.
+    """
+
+    def __init__(self, folder: Path, stopping: Callable[[], bool], tell: Tell) -> None:
+        self._folder, self._stopping, self._tell = folder, stopping, tell
+        self.told = False
+
+    def wait(self, error: DiskError) -> None:
         """Until a part may be begun.
 
         Raises:
             StreamError: the run is to end, and there is none.
         """
-        if not self._full:
+        if not self.told:
             self._tell(f"{error}; what is masked waits for room")
-        self._full, ended_s = True, 0.0
+        self.told, ended_s = True, 0.0
         while True:
             time.sleep(ROOM_PAUSE_S)
             ended_s += ROOM_PAUSE_S * self._stopping()
-            if has_room(self._path.parent) and ended_s <= PATIENCE_S:
+            if has_room(self._folder) and ended_s <= PATIENCE_S:
                 return
             if ended_s > PATIENCE_S:
                 raise StreamError(

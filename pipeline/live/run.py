@@ -39,7 +39,7 @@ from pipeline.live.outputs import (
 from pipeline.live.preview import PreviewWindow
 from pipeline.live.progress import TICK_S, ProgressWatch, StreamProgress
 from pipeline.live.ray_session import start_ray, stop_ray
-from pipeline.live.sealer import require_free, require_sealable
+from pipeline.live.sealer import require_sealable
 from pipeline.live.sink_state import state_names
 from pipeline.live.sources import LIVE, absolute, filled, shown_name
 from pipeline.live.stall import StallWatch
@@ -156,10 +156,8 @@ class Run:
         self.folder = WorkFolder(folder, named, output, config)
         planned = self.folder.path / PLAN
         own = json.loads(planned.read_text()) if self.folder.resumed and planned.exists() else {}
-        self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own)
-        if config.seal.keyring:
-            new = [job.output for job in self.jobs if job.is_result and job.source.stream not in own]
-            require_free(new, overwrite=overwrite)
+        sealed = bool(config.seal.keyring)
+        self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own, sealed=sealed)
         self._overwrite = overwrite
         self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
         if self.verdicts.is_symlink():

@@ -18,7 +18,8 @@ from typing import Any, Self
 from engines import ConfigError, StreamError
 from pipeline.brokers import SEALED, Broker, Record
 from pipeline.config import SealSection
-from pipeline.live.sealer import NewestKeys, seal_file_of
+from pipeline.live.outputs import seal_file_of
+from pipeline.live.sealer import NewestKeys
 from pipeline.live.shown_frames import ShownFrames
 from pipeline.live.written import Tell, unheard
 from pipeline.media import DiskError

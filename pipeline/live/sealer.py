@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from pipeline.sealing.keys import MasterKey, StreamKeys, key_from_command, key_f
 from pipeline.sealing.seal import SealedFace, seal_face
 from pipeline.wire import Seal
 
-SUFFIX = ".seal"
 UNTRACKED = -1
 WHOLE = "whole"
 """The style of seals of pictures that are covered as a whole."""
@@ -90,15 +88,6 @@ class Sealer:
         return (seal_face(self._keys(), frame.picture, box, SealedFace(epoch, frame.index, pts, UNTRACKED, WHOLE)),)
 
 
-def seal_file_of(video: Path) -> Path:
-    """Where the seals of a video lie.
-
-    >>> seal_file_of(Path("out/walk.mp4"))
-    PosixPath('out/walk.mp4.seal')
-    """
-    return video.with_name(video.name + SUFFIX)
-
-
 def sealer_for(settings: SealSection, stream: str) -> Sealer | None:
     """None where nothing is sealed."""
     return Sealer(settings, stream) if settings.keyring else None
@@ -120,20 +109,6 @@ def require_sealable(config: Config, output: str | None) -> None:
     if output is not None and LIVE.match(output):
         raise ConfigError("seal: a push leaves no file that seals could lie beside; name a file or a folder as output")
     Sealer(settings, "")
-
-
-def require_free(videos: Sequence[str], *, overwrite: bool) -> None:
-    """Looks whether the names of seals are free.
-
-    Args:
-        videos: that are going to be written, and are there as a whole or not at all.
-
-    Raises:
-        ConfigError: a file has one of them.
-    """
-    taken = [seals for video in videos if os.path.lexists(seals := seal_file_of(Path(video)))]
-    if taken and not overwrite:
-        raise ConfigError(f"{taken[0]}: is there already; choose another output, or give --overwrite")
 
 
 def tracks_of(covers: Sequence[Cover], faces: Faces) -> list[int]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.wire import Packet
 
-Run = tuple[int, int, int]
+FrameRun = tuple[int, int, int]
 """Epoch, index of the first frame, and how many there are."""
 
 
@@ -47,7 +47,7 @@ class ShownFrames:
         else:
             self._runs.append([packet.epoch, packet.number, 1])
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[FrameRun]:
         """All frames, in the order of showing.
 
         >>> shown = ShownFrames()

@@ -19,8 +19,8 @@ from typing import IO, Any, Protocol
 from engines import StreamError
 from pipeline.brokers import MASKED, VERDICTS, Broker, BrokerError, Record
 from pipeline.config import SealSection
+from pipeline.live.outputs import seal_file_of
 from pipeline.live.seal_files import NOTHING, PartSeals
-from pipeline.live.sealer import seal_file_of
 from pipeline.live.sink_state import SinkState
 from pipeline.live.splicer import Spliced, Splicer
 from pipeline.live.verdict_lines import LinesOfStream

@@ -10,7 +10,8 @@ import numpy as np
 from operators.arrays import Array
 from pipeline.brokers import SEALED, Broker, Message
 from pipeline.config import SealSection
-from pipeline.live.sealer import NewestKeys, seal_file_of
+from pipeline.live.outputs import seal_file_of
+from pipeline.live.sealer import NewestKeys
 from pipeline.sealing.journal import opened_journal
 from pipeline.sealing.keyring import new_keyring, read_keyring
 from pipeline.sealing.keys import MasterKey, key_from_file

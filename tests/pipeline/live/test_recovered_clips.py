@@ -14,7 +14,7 @@ import yaml
 
 from operators.arrays import Array
 from pipeline.config import SealSection, load
-from pipeline.live.sealer import seal_file_of
+from pipeline.live.outputs import seal_file_of
 from pipeline.sealing.container import SealEntry, open_seals
 from tests.model_files import model_file
 from tests.pipeline.live.sealed_streams import keys_in, recovered

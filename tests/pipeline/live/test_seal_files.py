@@ -15,9 +15,9 @@ from engines import StreamError
 from pipeline.brokers import SEALED, Broker
 from pipeline.config import SealSection
 from pipeline.live import recorder, seal_files, sinks
+from pipeline.live.outputs import seal_file_of
 from pipeline.live.recorder import Recorder
 from pipeline.live.resume import ResumePoint
-from pipeline.live.sealer import seal_file_of
 from pipeline.live.sink_state import SinkState
 from pipeline.live.written import Written
 from pipeline.media import Recording

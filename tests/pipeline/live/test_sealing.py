@@ -14,8 +14,9 @@ from operators.frame import Cover, Faces
 from pipeline.brokers import SEALED, open_broker
 from pipeline.config import Config, SealSection, Step
 from pipeline.live.io_actor import IoActor
+from pipeline.live.outputs import seal_file_of
 from pipeline.live.seal_files import SealedPart, write_seals
-from pipeline.live.sealer import NewestKeys, require_free, require_sealable, seal_file_of, tracks_of
+from pipeline.live.sealer import NewestKeys, require_sealable, tracks_of
 from pipeline.live.shown_frames import ShownFrames
 from pipeline.live.sources import VideoSource
 from pipeline.live.worker import Worker
@@ -150,16 +151,6 @@ def test_what_cannot_be_sealed_is_refused_before_anything_starts(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         require_sealable(config(seal.model_copy(update=changes)), output)
-
-
-def test_a_file_that_has_the_name_of_seals_is_told_of_before_anything_starts(tmp_path: Path) -> None:
-    video = str(tmp_path / "masked.mp4")
-    require_free([video], overwrite=False)
-    seal_file_of(Path(video)).write_bytes(b"of another video")
-
-    require_free([video], overwrite=True)
-    with pytest.raises(ConfigError, match=r"masked\.mp4\.seal: is there already"):
-        require_free([video], overwrite=False)
 
 
 def test_which_track_a_cover_hides() -> None:
