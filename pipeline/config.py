@@ -135,6 +135,11 @@ class Config(Section):
     workers: int = Field(default=0, ge=0, description="Actors; 0 is one a stream, at most one a core.")
     ingest_limit: int = Field(default=4, ge=1, description="How many files are read at once.")
 
+    @property
+    def sealed(self) -> bool:
+        """Whether what is hidden is sealed."""
+        return bool(self.seal.keyring)
+
     def wait_ms(self, *, live: bool) -> float:
         """How long frames wait in the look-ahead."""
         if self.lookahead_ms is not None:

@@ -156,8 +156,7 @@ class Run:
         self.folder = WorkFolder(folder, named, output, config)
         planned = self.folder.path / PLAN
         own = json.loads(planned.read_text()) if self.folder.resumed and planned.exists() else {}
-        sealed = bool(config.seal.keyring)
-        self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own, sealed=sealed)
+        self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own, sealed=config.sealed)
         self._overwrite = overwrite
         self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
         if self.verdicts.is_symlink():
