@@ -123,7 +123,7 @@ def _contains(seal: Sequence[float], mask: Sequence[float], size: tuple[int, int
     if x1 >= x2 or y1 >= y2:
         return True
     low = seal[0] <= x1 + TOLERANCE_PX and seal[1] <= y1 + TOLERANCE_PX
-    return low and seal[2] >= x2 - TOLERANCE_PX and seal[3] >= y2 - TOLERANCE_PX
+    return bool(low and seal[2] >= x2 - TOLERANCE_PX and seal[3] >= y2 - TOLERANCE_PX)
 
 
 def _meets(seal: Sequence[float], mask: Sequence[float]) -> bool:

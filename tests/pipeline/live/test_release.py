@@ -339,7 +339,7 @@ def test_a_picture_that_is_covered_whole_is_sealed_whole(settings: SealSection, 
         "an operator failed": {"detector": Detector(), "broken": Broken(ValueError("no")), "cover": CoverFaces()},
         "no cover": {"detector": Detector()},
     }
-    way = WayOut(sealer=sealed(settings), **steps[why])
+    way = WayOut(policy="auto", output=MaskedOutput, sealer=sealed(settings), **steps[why])
     way.arrive(pending(3))
 
     frame, released = way.leave()

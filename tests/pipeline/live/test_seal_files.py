@@ -18,6 +18,7 @@ from pipeline.live import recorder, seal_files, sinks
 from pipeline.live.outputs import seal_file_of
 from pipeline.live.recorder import Recorder
 from pipeline.live.resume import ResumePoint
+from pipeline.live.shown_frames import ShownFrames
 from pipeline.live.sink_state import SinkState
 from pipeline.live.written import Written
 from pipeline.media import Recording
@@ -335,6 +336,6 @@ def test_nothing_is_written_where_nothing_is_sealed(broker: Broker, tmp_path: Pa
 
 
 def test_what_waits_is_stored() -> None:
-    part = seal_files.SealedPart(Path("a.mp4"), Head(time_base=SOURCE.time_base).time_base, seal_files.ShownFrames())
+    part = seal_files.SealedPart(Path("a.mp4"), Head(time_base=SOURCE.time_base).time_base, ShownFrames())
 
     assert seal_files.SealedPart.from_values(part.to_values()).to_values() == part.to_values()
