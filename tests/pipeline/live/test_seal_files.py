@@ -261,6 +261,20 @@ def test_it_may_die_whenever_seals_get_their_name(
     assert len(list(tmp_path.glob("*.seal"))) == 2
 
 
+def test_the_seals_of_a_file_that_is_written_again_go_with_it_and_no_others(tmp_path: Path) -> None:
+    videos = [tmp_path / "own.mp4", tmp_path / "replaced.mp4"]
+    for video in videos:
+        video.write_bytes(b"video")
+        seal_file_of(video).write_bytes(b"seals")
+    published = [[str(video), list(sinks._identity(video))] for video in videos]
+    videos[1].unlink()
+    videos[1].write_bytes(b"of somebody else")
+
+    sinks._remove_former({"parts": [], "published": published})
+
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["replaced.mp4", "replaced.mp4.seal"]
+
+
 # -- what goes wrong -----------------------------------------------------------------------------------
 
 
