@@ -1,8 +1,8 @@
 """What sealing costs: `python -m bench.bench_seals`.
 
 The very work of a run, on one clip in this process, with covers alone and with seals of each tier, in turn: CPU time of
-a frame with the start of its decoder, of it the sealing of a face, and the size of seals. And what comes back of PRO-Face S seals, in luma, against
-the samples that escrow gives back.
+a frame with the start of its decoder, of it the sealing of a face, and the size of seals. And what comes back of
+PRO-Face S seals, in luma, against the samples that escrow gives back.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def one_round(
 
 def figures_of(trials: Mapping[str, Trial]) -> dict[str, float]:
     """Of one round."""
-    # By stages: frames that wait in the look-ahead are sealed after the last packet, where CPU of packets is not counted.
+    # By stages: frames that wait in the look-ahead are sealed after the last packet, which `Trial.cpu_ms` ends with.
     figures = {f"{kind}_cpu_ms": sum(trials[kind].stages.values()) for kind in KINDS}
     for tier in TIERS:
         trial = trials[tier]
