@@ -38,12 +38,15 @@ from bench.faults import WallClock, Wire, fill, mounted, unmounted
 from bench.numbered import CODE_HEIGHT, Wanderer, draw_number, encode, is_legible, lumas, read_number
 from bench.report import PASS
 from bench.rooms import SensorNoise, room
+from bench.sealed import check_sealed, frame_lines
 from operators.arrays import Array
 from pipeline.config import load
 from pipeline.judging.document import judge
 from pipeline.judging.panel import MODELS as JUDGES
 from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
+from pipeline.sealing.keyring import new_keyring
+from pipeline.sealing.keys import MasterKey
 from tests.kafka_node import KafkaNode
 
 console = Console()
@@ -126,6 +129,8 @@ class Seen:
     doubled: int = 0
     disordered: int = 0
     unmasked: int = 0
+    masks_unsealed: int = 0
+    seals_unmasked: int = 0
     judged: int = 0  # face-frames that `facewarden verify` sees in an original
     leaking: int = 0  # of these, in clear or reversible in the output
     replaced: int = 0  # files that lay where an output might be written
@@ -170,6 +175,7 @@ class Chaos:
         kills: how many processes are killed.
         pause_s: mean time between two kills, exponentially distributed.
         judges: each output is judged by `facewarden verify` as well, with its source as the original.
+        seals: what is hidden is sealed, and each output is compared with its seals.
     """
 
     folder: Path
@@ -181,6 +187,7 @@ class Chaos:
     pause_s: float
     kafka_home: Path | None = None
     judges: bool = False
+    seals: bool = False
     small_disk: bool = False
     was_full: bool = False
     clock: WallClock | None = None
@@ -189,7 +196,29 @@ class Chaos:
 
     def go(self) -> Seen:
         with contextlib.ExitStack() as ends:
-            return self._go(ends)
+            seen = self._go(ends)
+            if self.seals:
+                self._check_seals(seen)
+            return seen
+
+    def _sealing(self) -> dict[str, object]:
+        """What a config says of it, with new keys."""
+        if not self.seals:
+            return {}
+        key, keyring, master = self.folder / "key", self.folder / "keyring", MasterKey.new()
+        master.write(key)
+        new_keyring(keyring, master)
+        return {"seal": {"key_file": str(key), "keyring": str(keyring)}}
+
+    def _check_seals(self, seen: Seen) -> None:
+        videos = [seals.with_suffix("") for seals in sorted((self.folder / "out").glob("*.seal"))]
+        seen.masks_unsealed += abs(self.clips - len(videos))
+        for video in videos:
+            source = f"{video.name.partition('_')[0]}.mp4"
+            found = check_sealed(video, frame_lines(self.folder / "out" / "verdicts.jsonl", source))
+            console.print("\n".join(found.faults[:10]), highlight=False)
+            seen.masks_unsealed += found.masks_unsealed + found.unreported
+            seen.seals_unmasked += found.seals_unmasked
 
     def _go(self, ends: contextlib.ExitStack) -> Seen:
         sources, out = self.folder / "in", self.folder / "out"
@@ -202,7 +231,8 @@ class Chaos:
         for number, who in enumerate(people):
             make_inhabited_clip(sources / f"clip{number}.mp4", self.frames, GOPS[number % len(GOPS)], who)
         config = self.folder / "chaos.yaml"
-        config.write_text(yaml.safe_dump({**load().model_dump(exclude_unset=True), "delivery": self.delivery}))
+        chosen = {**load().model_dump(exclude_unset=True), "delivery": self.delivery, **self._sealing()}
+        config.write_text(yaml.safe_dump(chosen))
         command = [sys.executable, "-m", "pipeline", "run", str(sources), "-o", str(out), "--config", str(config)]
         self.clock = WallClock(self.folder)
         bystander = out / "clip0_anonymized.mp4"
@@ -327,6 +357,7 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=1.0, help="mean seconds between kills")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--no-verify", action="store_true", help="outputs are judged by their pixels alone")
+    parser.add_argument("--seals", action="store_true", help="what is hidden is sealed, and outputs compared with it")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1 << 30)
@@ -342,6 +373,8 @@ def main() -> None:
         "doubled",
         "out of order",
         "unmasked",
+        "masks unsealed",
+        "seals unmasked",
         "judged",
         "leaking",
         "replaced",
@@ -365,6 +398,7 @@ def main() -> None:
                     given.pause,
                     Path(kafka).resolve() if kafka and broker == "kafka" else None,
                     judges=not given.no_verify,
+                    seals=given.seals,
                 )
                 seen = chaos.go()
                 minutes = (time.monotonic() - began) / 60
@@ -381,6 +415,8 @@ def main() -> None:
         write_report(given.json, {"kills": kills, **vars(total)}, rows, seed=seed, code=code)
     if total.lost or total.doubled or total.disordered or total.unmasked or total.leaking or total.replaced:
         raise SystemExit(f"failed with seed {seed}")
+    if total.masks_unsealed or total.seals_unmasked:
+        raise SystemExit(f"masks and seals do not fit with seed {seed}")
     console.print(f"{kills} kills over {total.frames} frames: nothing lost, doubled or unmasked (seed {seed})")
 
 

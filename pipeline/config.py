@@ -26,6 +26,10 @@ INSTALLED = Path(__file__).parents[1]
 Delivery = Literal["auto", "transactional", "low_latency"]
 OnFailure = Literal["auto", "cover", "withhold"]
 
+CARRIER_NETWORKS = "operators/reversible/proface_s/small"
+PROTECT, RECOVER = "_protect.onnx", "_recover.onnx"
+"""How the files of such a pair of networks go on."""
+
 LOOKAHEAD_MS, LIVE_LOOKAHEAD_MS = 750.0, 250.0
 """How long frames of files and of cameras wait, where the config says nothing."""
 
@@ -83,6 +87,20 @@ class SealSection(Section):
     keyring: str = Field(default="", description="The keyring's file; nothing is sealed without one.")
     key_file: str = Field(default="", description="The master key's file, which only its owner may read.")
     key_command: str = Field(default="", description="Or a program that prints it, such as a secret store's.")
+    tier: Literal["escrow", "proface_s"] = Field(
+        default="escrow",
+        description="What is sealed of a face: its samples, which come back exactly, or a PRO-Face S carrier of them.",
+    )
+    networks: str = Field(
+        default=CARRIER_NETWORKS,
+        description="Of proface_s: what the names of its two networks begin with, before `_protect.onnx` and "
+        "`_recover.onnx`.",
+    )
+    weights_private: bool = Field(
+        default=False,
+        description="Of proface_s: nobody outside has these networks. It does not start with networks that give faces "
+        "back without a key, unless this is declared.",
+    )
 
 
 class Config(Section):
@@ -117,6 +135,11 @@ class Config(Section):
     backlog_mb: int = Field(default=256, ge=8, description="How many megabytes of packets it may be ahead of them.")
     workers: int = Field(default=0, ge=0, description="Actors; 0 is one a stream, at most one a core.")
     ingest_limit: int = Field(default=4, ge=1, description="How many files are read at once.")
+
+    @property
+    def sealed(self) -> bool:
+        """Whether what is hidden is sealed."""
+        return bool(self.seal.keyring)
 
     def wait_ms(self, *, live: bool) -> float:
         """How long frames wait in the look-ahead."""

@@ -340,6 +340,7 @@ class Packet(_message.Message):
     CHAIN_FIELD_NUMBER: _builtins.int
     RECEIVED_US_FIELD_NUMBER: _builtins.int
     ALPHA_FIELD_NUMBER: _builtins.int
+    SEALS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     track: _builtins.int
     number: _builtins.int
@@ -359,6 +360,8 @@ class Packet(_message.Message):
     """video of a live source: when ingest received it, Unix time"""
     alpha: _builtins.bytes
     """in `packets`: its alpha channel, where that is a picture of its own coded alike (VP8, VP9 in Matroska)"""
+    seals: _builtins.int
+    """in `masked`, track 0: how many seals of its frame are in `sealed`"""
     def __init__(
         self,
         *,
@@ -374,10 +377,11 @@ class Packet(_message.Message):
         chain: _builtins.bytes = ...,
         received_us: _builtins.int = ...,
         alpha: _builtins.bytes = ...,
+        seals: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_dts", b"_dts", "_pts", b"_pts", "dts", b"dts", "pts", b"pts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dts", b"_dts", "_pts", b"_pts", "alpha", b"alpha", "chain", b"chain", "data", b"data", "discard", b"discard", "dts", b"dts", "duration", b"duration", "epoch", b"epoch", "key", b"key", "number", b"number", "pts", b"pts", "received_us", b"received_us", "track", b"track"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dts", b"_dts", "_pts", b"_pts", "alpha", b"alpha", "chain", b"chain", "data", b"data", "discard", b"discard", "dts", b"dts", "duration", b"duration", "epoch", b"epoch", "key", b"key", "number", b"number", "pts", b"pts", "received_us", b"received_us", "seals", b"seals", "track", b"track"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dts: _TypeAlias = _typing.Literal["dts"]  # noqa: Y015
     _WhichOneofArgType__dts: _TypeAlias = _typing.Literal["_dts", b"_dts"]  # noqa: Y015
@@ -793,6 +797,11 @@ class Seal(_message.Message):
     CODING_FIELD_NUMBER: _builtins.int
     STYLE_FIELD_NUMBER: _builtins.int
     SALT_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    OBFUSCATOR_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    BARE_FIELD_NUMBER: _builtins.int
+    ENLARGED_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """of the masked video"""
     index: _builtins.int
@@ -800,7 +809,7 @@ class Seal(_message.Message):
     track: _builtins.int
     """-1: none"""
     scheme: _builtins.str
-    """"escrow": the samples themselves"""
+    """"escrow": the samples themselves; "proface_s": a carrier of them"""
     key_id: _builtins.str
     """of the master key"""
     nonce: _builtins.bytes
@@ -816,13 +825,23 @@ class Seal(_message.Message):
     """of the masked packet that shows the frame, in ticks of its head's time base"""
     pixel_format: _builtins.str
     digest: _builtins.bytes
-    """HMAC-SHA-256 of the samples: a plain hash would let anybody confirm a guess"""
+    """HMAC-SHA-256 of what is sealed: a plain hash would let anybody confirm a guess"""
     coding: _builtins.str
     """how samples were made smaller before they were encrypted, without loss"""
     style: _builtins.str
     """of the cover that hides them"""
     salt: _builtins.bytes
     """of the key for encryption: new whenever a process begins to seal"""
+    weights: _builtins.str
+    """of a carrier: SHA-256 of the weights that its two networks have in common"""
+    obfuscator: _builtins.str
+    """what the carrier looks like, and"""
+    strength: _builtins.float
+    """how strongly it was covered"""
+    bare: _builtins.bool
+    """it is the cover alone and carries nothing, for its carrier was no good"""
+    enlarged: _builtins.int
+    """so many times, before the face was hidden in it"""
     @_builtins.property
     def box(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """x1 y1 x2 y2, pixels of the coded picture, whole chroma samples"""
@@ -853,10 +872,15 @@ class Seal(_message.Message):
         coding: _builtins.str = ...,
         style: _builtins.str = ...,
         salt: _builtins.bytes = ...,
+        weights: _builtins.str = ...,
+        obfuscator: _builtins.str = ...,
+        strength: _builtins.float = ...,
+        bare: _builtins.bool = ...,
+        enlarged: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "ciphertext", b"ciphertext", "coding", b"coding", "digest", b"digest", "epoch", b"epoch", "index", b"index", "key_id", b"key_id", "keyring", b"keyring", "nonce", b"nonce", "period", b"period", "pixel_format", b"pixel_format", "planes", b"planes", "pts", b"pts", "salt", b"salt", "scheme", b"scheme", "stream", b"stream", "style", b"style", "track", b"track", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bare", b"bare", "box", b"box", "ciphertext", b"ciphertext", "coding", b"coding", "digest", b"digest", "enlarged", b"enlarged", "epoch", b"epoch", "index", b"index", "key_id", b"key_id", "keyring", b"keyring", "nonce", b"nonce", "obfuscator", b"obfuscator", "period", b"period", "pixel_format", b"pixel_format", "planes", b"planes", "pts", b"pts", "salt", b"salt", "scheme", b"scheme", "stream", b"stream", "strength", b"strength", "style", b"style", "track", b"track", "version", b"version", "weights", b"weights"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

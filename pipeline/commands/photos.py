@@ -29,6 +29,8 @@ def planned_photos(found: FoundSources, output: str | None, config: Config) -> l
     """
     if not found.photos:
         return []
+    if config.sealed:
+        raise ConfigError(f"{found.photos[0]}: photos are not sealed; leave them out, or mask them without a keyring")
     from pipeline.live.outputs import is_single
     from pipeline.live.steps import check
     from pipeline.photos.results import plan_photos

@@ -12,6 +12,7 @@ from rich.markup import escape
 from pipeline.commands.console import console, errors
 from pipeline.commands.keys import KeyCommand, KeyEnv, KeyFile, KeyringFileOption, master_key
 from pipeline.commands.progress import Bars
+from pipeline.config import CARRIER_NETWORKS
 from pipeline.jail.protocol import readable
 
 
@@ -33,10 +34,14 @@ def recover(
     ] = None,
     log: Annotated[Path | None, typer.Option("--log", help="The log; by default beside the keyring.")] = None,
     anchor: Annotated[Path | None, typer.Option("--anchor", help="The log's anchor, in another folder.")] = None,
+    networks: Annotated[
+        str, typer.Option(help="Of seals of tier proface_s: as `networks` in the config of the run.")
+    ] = CARRIER_NETWORKS,
 ) -> None:
-    """Puts the original faces of chosen tracks back into a masked video, exactly, and writes that down.
+    """Puts the original faces of chosen tracks back into a masked video, and writes that down.
 
-    Everything else stays as the masked video shows it. The result is FFV1 in Matroska, without loss and without sound.
+    They come back exactly, or, of tier proface_s, nearly. Everything else stays as the masked video shows it. The
+    result is FFV1 in Matroska, without loss and without sound.
 
     \b
     Exit codes:
@@ -53,7 +58,7 @@ def recover(
 
     request = RecoveryRequest(
         masked, sealed, output or masked.with_name(f"{masked.stem}.recovered.mkv"), reason,
-        tracks=tuple(track) if track else None, from_s=from_s, to_s=to_s,
+        tracks=tuple(track) if track else None, from_s=from_s, to_s=to_s, networks=networks,
     )  # fmt: skip
     request.check()
     held = read_keyring(keyring)
@@ -70,4 +75,5 @@ def recover(
             said = f"log {journal.path}: {journal.count} lines, head {journal.head}, anchored in {journal.anchor}"
             errors.print(escape(readable(said)), highlight=False, soft_wrap=True)
     faces = f"{done.faces} faces in {done.frames} frames"
+    faces += f"; {done.bare} more hold a bare cover" if done.bare else ""
     console.print(escape(readable(f"{request.output}: {faces}")), highlight=False, soft_wrap=True)

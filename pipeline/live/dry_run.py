@@ -18,7 +18,7 @@ from engines import FrameError, StreamError
 from operators import Operator
 from operators.arrays import Array
 from operators.frame import Frame
-from pipeline.brokers import PACKETS, Message, Record
+from pipeline.brokers import PACKETS, SEALED, Message, Record
 from pipeline.config import Config
 from pipeline.jail.parent import JailLimits
 from pipeline.live.sources import one_line
@@ -86,6 +86,7 @@ class Trial:
         faces: by frame index, `(n, 4)` boxes of the faces to be hidden, px: those a detector saw, and those of a
             track between two sightings.
         covers: by frame index, `(m, 4)` boxes of the covers, px.
+        seal_bytes: size of each seal, as it is stored; none where nothing is sealed.
     """
 
     shown: int
@@ -95,13 +96,16 @@ class Trial:
     busy_ms: Array
     faces: Mapping[int, Array]
     covers: Mapping[int, Array]
+    seal_bytes: tuple[int, ...] = ()
 
 
 class Nowhere:
-    """A `Member` of no group: what is sent to it is gone, and of what is committed the last state stays."""
+    """A `Member` of no group: what is sent to it is gone, and of what is committed the last state stays, and how large
+    the seals were."""
 
     def __init__(self) -> None:
         self.stored = StreamState()
+        self.seal_bytes: list[int] = []
 
     def poll(self, timeout_s: float, *, max_bytes: int = 0) -> list[Record]:  # noqa: ARG002
         return []
@@ -114,16 +118,18 @@ class Nowhere:
 
     def commit(
         self,
-        stream: str,  # noqa: ARG002
-        messages: Sequence[Message],  # noqa: ARG002
+        stream: str,
+        messages: Sequence[Message],
         state: bytes,
         *,
         resume_offset: int,  # noqa: ARG002
         ended: bool = False,  # noqa: ARG002
     ) -> None:
         self.stored = StreamState.FromString(state)
+        self.send(stream, messages)
 
-    def send(self, stream: str, messages: Sequence[Message]) -> None: ...
+    def send(self, stream: str, messages: Sequence[Message]) -> None:  # noqa: ARG002
+        self.seal_bytes += [len(message.value) for message in messages if message.topic == SEALED]
 
     def rewind(self, stream: str) -> None: ...
 
@@ -229,6 +235,7 @@ def try_out(
         np.array(busy[WARM_UP:] or busy),
         watch.faces(),
         watch.covers,
+        tuple(member.seal_bytes),
     )
 
 

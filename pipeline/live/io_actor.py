@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from engines import StreamError
 from pipeline.brokers import Broker, open_broker
 from pipeline.brokers.retry import retry_on_broker_error
 from pipeline.config import Config
@@ -20,7 +19,6 @@ from pipeline.live import sinks
 from pipeline.live.events import Event, EventKind, EventQueue, Taken, of_broker_error
 from pipeline.live.ingest import ingest
 from pipeline.live.recorder import Recorder
-from pipeline.live.seal_files import write_seals
 from pipeline.live.sources import VideoSource
 from pipeline.live.written import Tell, Written
 
@@ -50,19 +48,14 @@ class IoActor:
         return self._with_broker(lambda broker: ingest(broker, source, self._config, self._stop, self._events.put))
 
     def write_file(self, stream: str, path: str, *, overwrite: bool = False) -> Written:
-        def write(broker: Broker) -> Written:
-            written = sinks.write_file(broker, stream, path, overwrite=overwrite)
-            if self._config.seal.keyring and written.files:
-                if len(written.files) > 1:
-                    raise StreamError(f"{path}: has several parts, whose seals cannot be told apart; they are kept")
-                write_seals(broker, stream, Path(written.files[0]), Path(path).name, self._config.seal)
-            return written
-
-        return self._with_broker(write)
+        settings = self._config.seal
+        return self._with_broker(lambda broker: sinks.write_file(broker, stream, path, settings, overwrite=overwrite))
 
     def record(self, stream: str, path: str) -> Written:
-        tell = self._teller(EventKind.FULL, stream)
-        return self._with_broker(lambda broker: Recorder(broker, stream, Path(path), self._stop.is_set, tell).record())
+        tell, settings = self._teller(EventKind.FULL, stream), self._config.seal
+        return self._with_broker(
+            lambda broker: Recorder(broker, stream, Path(path), self._stop.is_set, tell, settings).record()
+        )
 
     def push(self, stream: str, url: str, shown: str) -> Written:
         tell = self._teller(EventKind.NOT_PUSHED, stream)

@@ -50,7 +50,7 @@ class MaskedOutput:
         self._idr_left = LIVE_UNIT if taken_over else 1
         self._encoder: Encoder | None = None
         self._made: list[Packet] = []
-        self._indices: dict[int, tuple[int, int]] = {}
+        self._indices: dict[int, tuple[int, int, int]] = {}
         self._messages: list[Message] = []
 
     def point(self) -> OutputPoint:
@@ -82,16 +82,19 @@ class MaskedOutput:
         elif self.low_latency and not self.frames:
             self._put(StreamRecord(head=self._head))
 
-    def encode(self, picture: Picture, index: int, pts: int, duration: int, *, received_us: int = 0) -> None:
+    def encode(
+        self, picture: Picture, index: int, pts: int, duration: int, *, received_us: int = 0, seals: int = 0
+    ) -> None:
         """Encodes the frame with this index, after `prepare`.
 
         Args:
             received_us: when a camera's was received, Unix time.
+            seals: how many the frame has.
         """
         assert self._encoder is not None  # noqa: S101
         packets = self._encoder.encode(picture, pts, duration, key=self._idr_left > 0)
         self._idr_left -= self._idr_left > 0
-        self._indices[pts] = index, received_us
+        self._indices[pts] = index, received_us, seals
         self.frames += 1
         if self.low_latency:
             self._put_packets(packets)
@@ -142,7 +145,7 @@ class MaskedOutput:
     def _put_packets(self, packets: list[Packet]) -> None:
         for packet in packets:
             packet.epoch = self.epoch
-            packet.number, packet.received_us = self._indices.pop(packet.pts)
+            packet.number, packet.received_us, packet.seals = self._indices.pop(packet.pts)
             self._put(StreamRecord(packet=packet))
 
     def _put(self, record: StreamRecord) -> None:

@@ -20,6 +20,8 @@ LONGEST_NAME = 255
 SPARE = 48
 """Of these, so many are left to what others put around a name: numbers, the time, the mark of an unfinished file."""
 
+SEAL_SUFFIX = ".seal"
+"""After a video's name: the file of its seals."""
 NAME = "{name}"
 """Within an output: the name of each source, which makes one of several."""
 
@@ -44,13 +46,20 @@ class PlannedStream:
 
 
 def plan(
-    sources: Sequence[str], output: str | None, run_id: str, *, overwrite: bool = False, own: Mapping[str, str] = {}
+    sources: Sequence[str],
+    output: str | None,
+    run_id: str,
+    *,
+    overwrite: bool = False,
+    own: Mapping[str, str] = {},
+    sealed: bool = False,
 ) -> list[PlannedStream]:
     """Gives each source its stream name and its output. Where that is a recording, it is dated when it begins.
 
     Args:
         overwrite: results may replace what has their name.
         own: outputs of this very run, by stream, as it was planned when it began.
+        sealed: results get seals beside them.
 
     Raises:
         ConfigError: one output file for several sources, one that would overwrite a source, one that exists, or one
@@ -83,11 +92,17 @@ def plan(
         )
         if Path(target).resolve() in read:
             raise ConfigError(f"{shown_name(target)}: would overwrite a source; choose another output")
-        if stream not in own and not replaces and not LIVE.match(target) and os.path.lexists(target):
-            raise ConfigError(f"{target}: is there already; choose another output, or give --overwrite")
+        if stream not in own and not replaces and not LIVE.match(target):
+            _require_free([target, *([str(seal_file_of(Path(target)))] if sealed else [])])
         taken.add(Path(target).resolve())
         jobs.append(PlannedStream(VideoSource(stream, url, live, one_line(shown), container_for(target)), target))
     return jobs
+
+
+def _require_free(names: Sequence[str]) -> None:
+    for name in names:
+        if os.path.lexists(name):
+            raise ConfigError(f"{name}: is there already; choose another output, or give --overwrite")
 
 
 def _told_apart(shown: str, jobs: Sequence[PlannedStream]) -> str:
@@ -123,6 +138,15 @@ def _filled(output: str, stem: str, jobs: Sequence[PlannedStream]) -> str:
     names = (stem if n == 1 else f"{stem}_{n}" for n in itertools.count(1))
     filled = (output.replace(NAME, name) for name in names)
     return next(target for target in filled if target not in taken or NAME not in output)
+
+
+def seal_file_of(video: Path) -> Path:
+    """Where the seals of a video lie.
+
+    >>> seal_file_of(Path("out/walk.mp4"))
+    PosixPath('out/walk.mp4.seal')
+    """
+    return video.with_name(video.name + SEAL_SUFFIX)
 
 
 def is_single(output: str) -> bool:

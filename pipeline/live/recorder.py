@@ -2,7 +2,8 @@
 
 How far the part on the disk is whole is stored with where in `masked` it goes on. So a recorder that was killed cuts
 the part there, and goes on in a new one, without what it has written already; so does one whose disk was full, once
-there is room. What is in a file is deleted from the broker where that can be.
+there is room. What is in a file is deleted from the broker where that can be. The seals of a part, where something is
+sealed, are put beside it when it is whole, and with those of its frames alone.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from engines import StreamError
 from pipeline.brokers import MASKED, Broker, Reader, Record
+from pipeline.config import SealSection
+from pipeline.live.seal_files import NOTHING, PartSeals
 from pipeline.live.sink_state import SinkState
 from pipeline.live.sources import ANONYMIZED
 from pipeline.live.splicer import MICROSECONDS, Splicer
@@ -30,17 +33,19 @@ ROOM_BYTES, ROOM_SHARE = 4 << 20, 8
 ROOM_PAUSE_S = 1.0
 PATIENCE_S = 5.0
 """For how long a recorder that is told to end waits for room."""
-LONGEST_PART_S = 6 * 3600
-"""The index of a part is kept in memory until it ends."""
+LONGEST_PART_S, LONGEST_SEALED_PART_S = 6 * 3600, 3600
+"""The index of a part is kept in memory until it ends, and its seals in the broker."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """A keyframe in `masked`: whoever begins at that offset, with that splicer, goes on after so many pictures."""
+    """A keyframe in `masked`: whoever begins at that offset, with that splicer, goes on after so many pictures, which
+    `shown` tells for their seals."""
 
     offset: int
     pictures: int
     splicer: str
+    shown: list[Any]
 
 
 class Recorder:
@@ -50,18 +55,23 @@ class Recorder:
         path: what parts are called, without their time.
         stopping: whether the run is to end.
         tell: gets what has to be known at once.
+        settings: whether and how it is sealed.
     """
 
-    def __init__(self, broker: Broker, stream: str, path: Path, stopping: Callable[[], bool], tell: Tell) -> None:
-        self._broker, self._stream, self._path = broker, stream, path
-        self._stopping, self._tell = stopping, tell
+    def __init__(
+        self, broker: Broker, stream: str, path: Path, stopping: Callable[[], bool], tell: Tell,
+        settings: SealSection = NOTHING,
+    ) -> None:  # fmt: skip
+        self._broker, self._stream, self._path, self._tell = broker, stream, path, tell
         self._splicer = Splicer()
         self._part: Recording | None = None
-        self._base = _Mark(0, 0, self._splicer.to_json())
+        self._seals = PartSeals(broker, stream, settings, tell=tell)
+        self._settings = settings
+        self._base = _Mark(0, 0, self._splicer.to_json(), self._seals.mark())
         self._marks: list[_Mark] = []
         self._files: list[str] = []
         self._stored_s = 0.0
-        self._full = False
+        self._full = _FullDisk(path.parent, stopping, tell)
 
     def record(self) -> Written:
         """Returns when the stream has ended and all of it is in files.
@@ -80,7 +90,7 @@ class Recorder:
                         return self._follow(state)
                     except DiskError as error:
                         self._give_up(state)
-                        self._wait_for_room(error)
+                        self._full.wait(error)
             finally:
                 if self._part is not None:
                     self._part.abort()
@@ -92,19 +102,25 @@ class Recorder:
         if not values:
             return
         self._files = list(values["files"])
-        self._base = _Mark(values["offset"], 0, values["splicer"])
+        self._seals = PartSeals(self._broker, self._stream, self._settings, tell=self._tell, values=values["seals"])
+        self._base = _Mark(values["offset"], 0, values["splicer"], values["shown"])
         if values["part"] is not None:
             name, device, inode, size = values["part"]
             if values["closing"] is not None and is_finished(Path(name), (device, inode)):
-                self._files.append(name)
-                self._base = _Mark(values["closing"][0], 0, values["closing"][1])
+                self._base = _Mark(values["closing"][0], 0, *values["closing"][1:])
+                self._keep(name, self._base)
             elif cut_recording(Path(name), (device, inode), size):
-                self._files.append(name)
+                self._keep(name, self._base)
         self._begin_at_base()
 
     def _begin_at_base(self) -> None:
         self._splicer, self._marks = Splicer.from_json(self._base.splicer), []
         self._splicer.begin_anew()
+
+    def _keep(self, name: str, end: _Mark) -> None:
+        """A part is whole, up to there."""
+        self._files.append(name)
+        self._seals.done(name, end.shown)
 
     def _save(
         self, state: SinkState, mark: _Mark, part: list[str | int] | None = None, closing: _Mark | None = None
@@ -112,15 +128,18 @@ class Recorder:
         state.save(
             offset=mark.offset,
             splicer=mark.splicer,
+            shown=mark.shown,
             files=self._files,
             part=part,
-            closing=None if closing is None else [closing.offset, closing.splicer],
+            closing=None if closing is None else [closing.offset, closing.splicer, closing.shown],
+            seals=self._seals.to_values(),
         )
         self._stored_s = time.monotonic()
 
     # -- a part ----------------------------------------------------------------------------------------
 
     def _follow(self, state: SinkState) -> Written:
+        self._seals.write(final=False)
         reader = self._broker.reader(MASKED, self._stream, self._base.offset)
         try:
             while True:
@@ -135,8 +154,9 @@ class Recorder:
     def _take(self, state: SinkState, reader: Reader, record: Record, body: StreamRecord) -> None:
         here = None
         if body.HasField("packet") and body.packet.track == 0 and body.packet.key:
-            here = _Mark(record.offset, self._part.pictures if self._part else 0, self._splicer.to_json())
-            if self._splicer.length_s > LONGEST_PART_S:
+            pictures = self._part.pictures if self._part else 0
+            here = _Mark(record.offset, pictures, self._splicer.to_json(), self._seals.mark())
+            if self._splicer.length_s > (LONGEST_SEALED_PART_S if self._seals.active else LONGEST_PART_S):
                 self._splicer.begin_anew()
             if self._part is not None:
                 self._marks.append(here)
@@ -148,6 +168,7 @@ class Recorder:
                 continue
             try:
                 self._part.write(packet, shift=shift)
+                self._seals.add(packet)
             except DiskError:
                 raise
             except StreamError as error:
@@ -164,14 +185,16 @@ class Recorder:
         self._marks = [mark for mark in self._marks if mark.pictures >= whole.pictures]
         self._save(state, self._base, [str(self._part.path), *self._part.identity, whole.size])
         reader.forget(before=self._base.offset)
-        self._full = False
+        self._seals.forget()
+        self._full.told = False
 
     def _mark_of(self, pictures: int) -> _Mark:
         return next((m for m in reversed(self._marks) if m.pictures == pictures), self._base)
 
     def _begin(self, state: SinkState, here: _Mark, head: Head, packet: Packet) -> None:
         self._end_part(state, here)
-        self._base, self._marks = _Mark(here.offset, 0, here.splicer), []
+        self._seals.write(final=False)
+        self._seals.begin(head)
 
         def save(path: Path, identity: tuple[int, int]) -> None:
             self._save(state, self._base, [str(path), *identity, 0])
@@ -180,26 +203,29 @@ class Recorder:
 
     def _end_part(self, state: SinkState, closing: _Mark) -> None:
         """Completes the part that is open; `closing` is where it goes on after it."""
-        if self._part is None:
-            return
-        whole = self._part.whole([self._base.pictures, *(mark.pictures for mark in self._marks)])
-        part: list[str | int] = [str(self._part.path), *self._part.identity, whole.size]
-        self._save(state, self._mark_of(whole.pictures), part, closing)
-        try:
-            self._part.close()
-        except DiskError:
-            raise
-        except StreamError as error:
-            self._tell(str(error))
-            self._part.cut(whole.size)
-        self._files.append(str(self._part.path))
-        self._part = None
+        if self._part is not None:
+            whole = self._part.whole([self._base.pictures, *(mark.pictures for mark in self._marks)])
+            end = self._mark_of(whole.pictures)
+            self._save(state, end, [str(self._part.path), *self._part.identity, whole.size], closing)
+            try:
+                self._part.close()
+                end = closing
+            except DiskError:
+                raise
+            except StreamError as error:
+                self._tell(str(error))
+                self._part.cut(whole.size)
+            if end is closing or whole.size:
+                self._keep(str(self._part.path), end)
+            self._part = None
+        self._base, self._marks = replace(closing, pictures=0), []
 
     def _conclude(self, state: SinkState, record: Record, end: End) -> Written:
         for _, packet, shift in self._splicer.conclude():
             if self._part is not None:
                 self._part.write(packet, shift=shift)
-        self._end_part(state, _Mark(record.offset, 0, self._splicer.to_json()))
+        self._end_part(state, _Mark(record.offset, 0, self._splicer.to_json(), self._seals.mark()))
+        self._seals.write()
         reason = missing_in("the file", end.ledger.shown, self._splicer.shown)
         written = Written(tuple(self._files), end.SerializeToString(), reason)
         state.save(**written.to_values())
@@ -215,24 +241,37 @@ class Recorder:
             self._base = self._mark_of(whole.pictures)
             part.cut(whole.size)
             self._part = None
-            self._files += [str(part.path)] if whole.size else []
-        self._base = _Mark(self._base.offset, 0, self._base.splicer)
+            if whole.size:
+                self._keep(str(part.path), self._base)
+        self._base = replace(self._base, pictures=0)
         self._begin_at_base()
         self._save(state, self._base)
 
-    def _wait_for_room(self, error: DiskError) -> None:
+
+class _FullDisk:
+    """Waits until there is room again.
+
+    Attributes:
+        told: that it waits, once.
+    """
+
+    def __init__(self, folder: Path, stopping: Callable[[], bool], tell: Tell) -> None:
+        self._folder, self._stopping, self._tell = folder, stopping, tell
+        self.told = False
+
+    def wait(self, error: DiskError) -> None:
         """Until a part may be begun.
 
         Raises:
             StreamError: the run is to end, and there is none.
         """
-        if not self._full:
+        if not self.told:
             self._tell(f"{error}; what is masked waits for room")
-        self._full, ended_s = True, 0.0
+        self.told, ended_s = True, 0.0
         while True:
             time.sleep(ROOM_PAUSE_S)
             ended_s += ROOM_PAUSE_S * self._stopping()
-            if has_room(self._path.parent) and ended_s <= PATIENCE_S:
+            if has_room(self._folder) and ended_s <= PATIENCE_S:
                 return
             if ended_s > PATIENCE_S:
                 raise StreamError(

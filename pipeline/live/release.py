@@ -13,11 +13,15 @@ from dataclasses import dataclass, replace
 
 from engines import FrameError, StreamError
 from operators.paint.cpu import cover_whole, paint, plain
+from operators.paint.gate import check_covered
 from pipeline.config import OnFailure
 from pipeline.live.lookahead import LAGS_S, LookAhead, PendingFrame
 from pipeline.live.masked_output import MaskedOutput
 from pipeline.live.sealer import Sealer
 from pipeline.wire import FATE_COVERED_WHOLE, FATE_MASKED, FATE_WITHHELD, Fate, Head, Seal
+
+NOT_SEALED = "not sealed: "
+"""What the reason of a frame begins with that is covered whole and has no seal."""
 
 
 def fate_of(failure: str, *, live: bool, policy: OnFailure) -> Fate.ValueType:
@@ -56,7 +60,7 @@ class Released:
         cause: of another fate than masked: `late`, `not_examined` or `unencodable`.
         reason: the same in a sentence.
         rejects: cause and reason of each thing that failed on the way.
-        seals: of what is hidden in a masked frame, where faces are sealed.
+        seals: of what is hidden in a frame that is shown, where faces are sealed.
     """
 
     fate: Fate.ValueType
@@ -103,11 +107,12 @@ class Release:
         self._seals = ()
         if not pending.failed:
             attempt(pending, lambda frame: self._cover(frame, lag_s=lag_s))
-        cause = "late" if pending.late else "not_examined" if pending.failed else ""
-        rejects = ((cause, pending.failed),) if cause else ()
         fate = fate_of(pending.failed, live=head.live, policy=self._policy)
         if fate == FATE_COVERED_WHOLE:
+            self._seal_whole(pending)
             cover_whole(pending.frame.picture)
+        cause = "late" if pending.late else "not_examined" if pending.failed else ""
+        rejects = ((cause, pending.failed),) if cause else ()
         if fate != FATE_WITHHELD:
             try:
                 self._output.prepare(head, pending.frame.picture, pending.frame.shown)
@@ -115,7 +120,7 @@ class Release:
                 refused = "unencodable", str(error)
                 return Released(FATE_WITHHELD, cause or refused[0], refused[1], (*rejects, refused))
             self._encode(pending, received_us=pending.utc_us if head.live else 0)
-        return Released(fate, cause, pending.failed, rejects, self._seals if fate == FATE_MASKED else ())
+        return Released(fate, cause, pending.failed, rejects, self._seals if fate != FATE_WITHHELD else ())
 
     def _cover(self, pending: PendingFrame, *, lag_s: float) -> None:
         pending.frame = self._lookahead.settle(pending.frame)
@@ -124,16 +129,35 @@ class Release:
         if lag_s > LAGS_S:
             pending.frame = replace(pending.frame, covers=tuple(map(plain, pending.frame.covers)))
         if self._sealer is not None:
+            check_covered(pending.frame)  # what the painter would refuse is sealed as a whole
             with self._timed("seal"):  # no mask without its seals: what cannot be sealed is covered whole, or withheld
                 self._seals = self._sealer(pending.frame, epoch=self._output.epoch, pts=pending.stamp.pts)
         with self._timed("paint"):
             paint(pending.frame)
+
+    def _seal_whole(self, pending: PendingFrame) -> None:
+        """Seals a picture that is going to be covered as a whole. Not if its faces were sealed already: the painter has
+        failed among them then, and what it has painted is no original any more."""
+        if self._sealer is None or self._seals:
+            return
+        why, sealer = pending.failed, self._sealer
+
+        def seal(frame: PendingFrame) -> None:
+            with self._timed("seal"):
+                self._seals = sealer.whole(frame.frame, epoch=self._output.epoch, pts=frame.stamp.pts)
+
+        attempt(pending, seal)
+        if not self._seals:  # whatever is wrong with keys, the frame stays covered
+            pending.failed = f"{NOT_SEALED}{pending.failed}; {why}"
 
     def _encode(self, pending: PendingFrame, *, received_us: int) -> None:
         frame = pending.frame
         try:
             with self._timed("encode"):
                 stamp = pending.stamp
-                self._output.encode(frame.picture, frame.index, stamp.pts, stamp.duration, received_us=received_us)
+                self._output.encode(
+                    frame.picture, frame.index, stamp.pts, stamp.duration,
+                    received_us=received_us, seals=len(self._seals),
+                )  # fmt: skip
         except FrameError as error:
             raise StreamError(f"{frame.stream}: the encoder failed: {error}") from error

@@ -153,12 +153,12 @@ class Run:
         target = None if output is None else filled(output)
         plan(sources, target, "", overwrite=True)
         self.config = config = with_absolute_files(config)
-        require_sealable(config, sources, target)
+        require_sealable(config, target)
         folder = output_folder(sources, target)
         self.folder = WorkFolder(folder, named, output, config)
         planned = self.folder.path / PLAN
         own = json.loads(planned.read_text()) if self.folder.resumed and planned.exists() else {}
-        self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own)
+        self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own, sealed=config.sealed)
         self._overwrite = overwrite
         self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
         if self.verdicts.is_symlink():

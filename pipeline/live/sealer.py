@@ -19,10 +19,12 @@ from pipeline.sealing.seal import SealedFace, seal_face
 from pipeline.wire import Seal
 
 UNTRACKED = -1
+WHOLE = "whole"
+"""The style of seals of pictures that are covered as a whole."""
 
 
-class Sealer:
-    """The seals of one stream. When the keyring gets a new key period, it goes on with that one.
+class NewestKeys:
+    """The keys that one stream is sealed with. When the keyring gets a new key period, it goes on with that one.
 
     Raises:
         ConfigError: key or keyring cannot be read.
@@ -33,9 +35,9 @@ class Sealer:
         self._path, self._stream = Path(settings.keyring), stream
         self._master = _master_key(settings)
         self._read = -1
-        self._keys = self.keys()
+        self._keys = self()
 
-    def keys(self) -> StreamKeys:
+    def __call__(self) -> StreamKeys:
         """Of the newest key period."""
         try:
             changed = self._path.stat().st_mtime_ns
@@ -46,6 +48,24 @@ class Sealer:
             self._read = changed
         return self._keys
 
+
+class Sealer:
+    """The seals of one stream.
+
+    Raises:
+        ConfigError, RecoveryRefused: as `NewestKeys`.
+        ConfigError, EngineError: the networks of its tier do not open, or would have to be private.
+    """
+
+    def __init__(self, settings: SealSection, stream: str) -> None:
+        self._keys = NewestKeys(settings, stream)
+        self._seal_face = seal_face
+        if settings.tier == "proface_s":
+            from pipeline.sealing.carrier import CarrierNetworks  # here: it needs ONNX Runtime
+
+            networks = CarrierNetworks.open(settings.networks, weights_private=settings.weights_private)
+            self._seal_face = networks.seal_face
+
     def __call__(self, frame: Frame, *, epoch: int, pts: int) -> tuple[Seal, ...]:
         """One seal for each cover of a frame that is not painted yet.
 
@@ -55,12 +75,17 @@ class Sealer:
         placed = [each for group in groups_in(frame) for each in group.covers]
         if not placed:
             return ()
-        keys, seals = self.keys(), []
+        keys, seals = self._keys(), []
         for each, track in zip(placed, tracks_of([each.cover for each in placed], frame.faces), strict=True):
             x1, y1, x2, y2 = map(float, each.region.outer)
             face = SealedFace(epoch, frame.index, pts, track, each.cover.style)
-            seals.append(seal_face(keys, frame.picture, (x1, y1, x2, y2), face))
+            seals.append(self._seal_face(keys, frame.picture, (x1, y1, x2, y2), face))
         return tuple(seals)
+
+    def whole(self, frame: Frame, *, epoch: int, pts: int) -> tuple[Seal, ...]:
+        """The seal of a frame that will be covered as a whole, and was not painted yet: its samples, in either tier."""
+        box = (0.0, 0.0, float(frame.picture.width), float(frame.picture.height))
+        return (seal_face(self._keys(), frame.picture, box, SealedFace(epoch, frame.index, pts, UNTRACKED, WHOLE)),)
 
 
 def sealer_for(settings: SealSection, stream: str) -> Sealer | None:
@@ -68,21 +93,21 @@ def sealer_for(settings: SealSection, stream: str) -> Sealer | None:
     return Sealer(settings, stream) if settings.keyring else None
 
 
-def require_sealable(config: Config, sources: Sequence[str], output: str | None) -> None:
+def require_sealable(config: Config, output: str | None) -> None:
     """Looks at all that sealing needs before anything starts.
 
     Raises:
         ConfigError: key or keyring cannot be read, or this run is of a kind that is not sealed.
         RecoveryRefused: they do not belong together.
+        EngineError: the networks of a tier do not open.
     """
     settings = config.seal
     if not settings.keyring:
         if settings.key_file or settings.key_command:
             raise ConfigError("seal: there is a key, but no keyring; name the keyring that `facewarden keys new` made")
         return
-    live = [source for source in (*sources, output or "") if LIVE.match(source)]
-    if live or config.delivery == "low_latency":
-        raise ConfigError("seal: cameras, pushes and delivery low_latency are not sealed; expected files to files")
+    if output is not None and LIVE.match(output):
+        raise ConfigError("seal: a push leaves no file that seals could lie beside; name a file or a folder as output")
     Sealer(settings, "")
 
 

@@ -18,6 +18,9 @@ from typing import IO, Any, Protocol
 
 from engines import StreamError
 from pipeline.brokers import MASKED, VERDICTS, Broker, BrokerError, Record
+from pipeline.config import SealSection
+from pipeline.live.outputs import seal_file_of
+from pipeline.live.seal_files import NOTHING, PartSeals
 from pipeline.live.sink_state import SinkState
 from pipeline.live.splicer import Spliced, Splicer
 from pipeline.live.verdict_lines import LinesOfStream
@@ -50,13 +53,17 @@ class PacketSink(Protocol):
 # -- files ---------------------------------------------------------------------------------------------
 
 
-def write_file(broker: Broker, stream: str, path: str, *, overwrite: bool = False) -> Written:
-    """Writes a stream's masked video to `path`, and to `path` with a number in it for each change of size.
+def write_file(
+    broker: Broker, stream: str, path: str, settings: SealSection = NOTHING, *, overwrite: bool = False
+) -> Written:
+    """Writes a stream's masked video to `path`, and to `path` with a number in it for each change of size; beside each
+    of them its seals, where something is sealed.
 
     Returns when the stream has ended. A stream without one shown frame leaves no file. What was written in a former
     life is not written again.
 
     Args:
+        settings: whether and how it is sealed.
         overwrite: replace what has that name already; else the file gets a number.
 
     Raises:
@@ -66,7 +73,9 @@ def write_file(broker: Broker, stream: str, path: str, *, overwrite: bool = Fals
         if "end" in state.values:
             return Written.from_values(state.values)
         _remove_former(state.values)
-        written = _FileSet(Path(path), state, overwrite=overwrite).write(broker, stream)
+        seals = PartSeals(broker, stream, settings, overwrite=overwrite)
+        written = _FileSet(Path(path), state, seals, overwrite=overwrite).write(broker, stream)
+        seals.write()
         state.save(**written.to_values())
         return written
 
@@ -79,6 +88,7 @@ def _remove_former(values: dict[str, Any]) -> None:
     found = [_of_identity(Path(target), identity) for target, identity in values.get("published", [])]
     for name in found:
         if name is not None:
+            seal_file_of(name).unlink(missing_ok=True)
             name.unlink()
 
 
@@ -101,8 +111,8 @@ def _identity(path: Path) -> tuple[int, ...]:
 class _FileSet:
     """The files of one stream, as they are written."""
 
-    def __init__(self, path: Path, state: SinkState, *, overwrite: bool) -> None:
-        self._path, self._state, self._overwrite = path, state, overwrite
+    def __init__(self, path: Path, state: SinkState, seals: PartSeals, *, overwrite: bool) -> None:
+        self._path, self._state, self._seals, self._overwrite = path, state, seals, overwrite
         self._files: list[str] = []
         self._published: list[tuple[str, tuple[int, ...]]] = []
         self._open: FileMuxer | None = None
@@ -133,8 +143,10 @@ class _FileSet:
                 target = self._path.with_name(f"{self._path.stem}{number}{self._path.suffix}")
                 self._open = FileMuxer(target, begins, overwrite=self._overwrite)
                 self._save(self._open)
+                self._seals.begin(begins)
             assert self._open is not None  # noqa: S101 - the first packet begins an output
             self._open.write(packet, shift=shift)
+            self._seals.add(packet)
 
     def _close(self) -> None:
         if self._open is None:
@@ -144,6 +156,7 @@ class _FileSet:
         self._save(self._open)
         self._open.publish()
         self._files.append(str(self._open.path))
+        self._seals.done(str(self._open.path))
         self._open = None
 
     def _save(self, part: FileMuxer) -> None:

@@ -12,7 +12,7 @@ from engines import ConfigError, Engine, open_engine
 from engines.memory import keep_memory
 from operators import ChecksOptions, Operator, find
 from operators.options import OptionSection, read_options
-from pipeline.config import Config, EncodeSection, Step
+from pipeline.config import PROTECT, Config, EncodeSection, Step
 from pipeline.live.step_order import require_order
 from pipeline.models.catalog import file_of, is_file, whole_file_of
 
@@ -62,6 +62,7 @@ def with_absolute_files(config: Config) -> Config:
         for step in config.steps
     ]
     files = {name: _from_root(value) for name in ("keyring", "key_file") if (value := getattr(config.seal, name))}
+    files["networks"] = str(file_of(f"{config.seal.networks}{PROTECT}").absolute()).removesuffix(PROTECT)
     return config.model_copy(update={"steps": steps, "seal": config.seal.model_copy(update=files)})
 
 

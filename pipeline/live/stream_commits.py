@@ -155,9 +155,12 @@ class StreamCommits:
         self.commit(mark, {}, ended_at=ended_at)
 
     def _send_now(self) -> None:
-        """Lets masked packets go ahead of their commit."""
+        """Lets masked packets go ahead of their commit, and their seals ahead of them: what is sent as one may be
+        stored in part."""
         if self._output.low_latency and (messages := self._output.take()):
-            self._member.send(self._stream, [*self._take_seals(), *messages])
+            if seals := self._take_seals():
+                self._member.send(self._stream, seals)
+            self._member.send(self._stream, messages)
 
     def _take_seals(self) -> list[Message]:
         """Those of the frames that are sent now: none leaves without them."""

@@ -213,6 +213,10 @@ class StreamKeys:
         """What seals with that salt are encrypted with."""
         return AESGCM(self.branch("encryption", salt))
 
+    def map_key(self, salt: bytes) -> bytes:
+        """32 bytes that the key maps of seals with that salt are made of; each has a nonce of its own."""
+        return self.branch("key map", salt)
+
     def mac(self, *fields: str | int | bytes) -> bytes:
         """HMAC-SHA-256 over the fields, by the key for authentication."""
         return hmac.digest(self._authentication, joined(*fields), "sha256")

@@ -18,6 +18,7 @@ from pathlib import Path
 from engines import ConfigError, FacewardenError
 from operators.frame import Frame, Picture
 from operators.paint.geometry import Rect, steps_of, window
+from pipeline.config import CARRIER_NETWORKS
 from pipeline.jail.parent import DEFAULT_LIMITS, JailLimits
 from pipeline.media import FileMuxer
 from pipeline.media.frames import VideoFrames
@@ -28,7 +29,7 @@ from pipeline.sealing.journal import Journal, JournalEntry
 from pipeline.sealing.keyring import Keyring, reason_of
 from pipeline.sealing.keys import MasterKey, StreamKeys
 from pipeline.sealing.private import OWNER_ONLY, sync_folder
-from pipeline.sealing.seal import open_seal, put_back
+from pipeline.sealing.seal import CARRIER, open_seal, put_back
 from pipeline.wire import fraction
 
 CLOCKS_APART_S = Fraction(2, 1000)
@@ -49,6 +50,7 @@ class RecoveryRequest:
         reason: why.
         tracks: those to bring back; None for all.
         from_s, to_s: the span, in seconds from the first frame on; None for no limit.
+        networks: by which carriers give faces back; as `SealSection.networks`.
     """
 
     masked: Path
@@ -58,6 +60,7 @@ class RecoveryRequest:
     tracks: tuple[int, ...] | None = None
     from_s: float | None = None
     to_s: float | None = None
+    networks: str = CARRIER_NETWORKS
 
     def check(self) -> None:
         """Raises ConfigError: it cannot be meant."""
@@ -81,11 +84,13 @@ class Recovery:
 
     Attributes:
         faces: so many boxes were put back, in so many `frames`.
+        bare: so many of the boxes that were asked for hold a bare cover, and stayed as they were.
         logged: the line in the log.
     """
 
     faces: int
     frames: int
+    bare: int
     logged: JournalEntry
 
 
@@ -115,13 +120,13 @@ def recover(
         entry = entry.model_copy(update={"video_sha256": digest.hex()})
         part = folder / request.output.name
         with open_seals(request.sealed) as seals:
-            opened = _OpenedSeals(seals, master, keyring, digest)
+            opened = _OpenedSeals(seals, master, keyring, digest, request.networks)
             faces, frames = _write(request, opened, part, limits, moved)
         part.chmod(OWNER_ONLY)
         output = sha256_of_file(part).hex()
         logged = journal.append(entry.model_copy(update={"faces": faces, "output_sha256": output}))
         _publish(part, request.output)
-        return Recovery(faces, frames, logged)
+        return Recovery(faces, frames, opened.bare, logged)
     except FacewardenError as error:
         journal.append(entry.model_copy(update={"outcome": "refused", "detail": str(error)}))
         if isinstance(error, RecoveryRefused | ConfigError):
@@ -141,8 +146,11 @@ class _OpenedSeals:
         RecoveryRefused: the file is not authentic, is of another video, or its keys are gone or others.
     """
 
-    def __init__(self, seals: SealFile, master: MasterKey, keyring: Keyring, video_sha256: bytes) -> None:
-        self.file, self._master, self._keyring = seals, master, keyring
+    def __init__(
+        self, seals: SealFile, master: MasterKey, keyring: Keyring, video_sha256: bytes, networks: str
+    ) -> None:
+        self.file, self._master, self._keyring, self._networks = seals, master, keyring, networks
+        self.bare = 0
         self._keys: dict[int, StreamKeys] = {}
         end = seals.end
         keyring.require(master)
@@ -153,10 +161,21 @@ class _OpenedSeals:
         for entry in seals.entries:
             self.by_frame[entry.frame].append(entry)
 
-    def put_back(self, picture: Picture, entry: SealEntry) -> None:
-        """Brings one face back into a picture."""
+    def put_back(self, picture: Picture, entry: SealEntry) -> bool:
+        """Brings one face back into a picture; false if its seal holds nothing of it."""
         seal = self.file.read(entry)
-        put_back(picture, seal, open_seal(self._of(entry.period), seal))
+        keys = self._of(entry.period)
+        if seal.scheme == CARRIER:
+            from pipeline.sealing.carrier import CarrierNetworks  # here: it needs ONNX Runtime
+
+            planes = CarrierNetworks.open(self._networks, weights_private=True).open_seal(keys, seal)
+        else:
+            planes = open_seal(keys, seal)
+        if planes is None:
+            self.bare += 1
+            return False
+        put_back(picture, seal, planes)
+        return True
 
     def indices(self) -> Iterator[int]:
         """Of the frames that the video shows, in order."""
@@ -209,13 +228,14 @@ def _write(
             for entry in found:
                 clocks.compare(entry, video.packet.pts)
             wanted = [entry for entry in found if entry.track in chosen] if _within(request, frame) else []
-            picture = _restored(frame.picture, opened, wanted, found)
+            picture, restored = _restored(frame.picture, opened, wanted, found)
             muxer.write(encoder.encode(picture, video.packet.pts, video.packet.duration))
-            faces, frames = faces + len(wanted), frames + bool(wanted)
+            faces, frames = faces + restored, frames + bool(restored)
             moved(frame.index + 1, expected)
         _check_whole(video, expected, request.masked)
         if not faces:
-            raise RecoveryRefused("no seal of these tracks lies in this span; nothing was recovered")
+            bare = f"; {opened.bare} of them hold a bare cover" if opened.bare else ""
+            raise RecoveryRefused(f"no seal of these tracks lies in this span that holds a face{bare}")
         if muxer is not None:
             muxer.close()
             muxer = None
@@ -241,20 +261,19 @@ def _within(request: RecoveryRequest, frame: Frame) -> bool:
 
 def _restored(
     masked: Picture, opened: _OpenedSeals, wanted: Sequence[SealEntry], found: Sequence[SealEntry]
-) -> Picture:
-    """The picture with chosen faces; what lies under the covers of others stays as masked."""
+) -> tuple[Picture, int]:
+    """The picture with chosen faces, and how many; what lies under the covers of others stays as masked."""
     if not wanted:
-        return masked
+        return masked, 0
     y, u, v = (plane.copy() for plane in masked.planes)
     picture = replace(masked, planes=(y, u, v))
-    for entry in wanted:
-        opened.put_back(picture, entry)
+    restored = [entry for entry in wanted if opened.put_back(picture, entry)]
     for entry in found:
         if entry not in wanted:
             rect = Rect(*entry.box)
             for target, plane, step in zip(picture.planes, masked.planes, steps_of(masked), strict=True):
                 target[window(rect, step)] = plane[window(rect, step)]
-    return picture
+    return picture, len(restored)
 
 
 def _check_whole(video: VideoFrames, expected: int, path: Path) -> None:

@@ -1,13 +1,13 @@
 """One seal: what a frame shows inside one box, before a cover hides it, encrypted and authenticated.
 
-Escrow: the samples themselves under AES-256-GCM. Everything that is said about them is authenticated too; whatever bit
-is changed, nothing comes out but `NotAuthentic`.
+Escrow: the samples themselves under AES-256-GCM; `carrier.py` seals carriers of them in the same way. Everything that
+is said about them is authenticated too; whatever bit is changed, nothing comes out but `NotAuthentic`.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -23,7 +23,10 @@ from pipeline.sealing.samples import CODING, pack, raw_bytes, unpack
 from pipeline.wire import Seal
 
 M = TypeVar("M", bound=Message)
-ESCROW = "escrow"
+ESCROW, CARRIER = "escrow", "proface_s"
+"""Schemes."""
+CARRIER_FORMAT = "yuv444p"
+"""Three planes of 8 bits and one size: red, green and blue."""
 VERSION = 1
 CHANGED = "is not authentic: it was changed, or the key is another one"
 
@@ -57,20 +60,9 @@ def seal_face(keys: StreamKeys, picture: Picture, box: Box, face: SealedFace) ->
     Raises:
         ValueError: the box lies outside of the picture.
     """
-    region = region_of(picture, Cover(box))
-    if region is None:
-        raise ValueError(f"box {box}: lies outside of the picture of {picture.width}x{picture.height}")
-    planes = _inside(picture, region.inner)
-    salt, nonce = keys.next_nonce()
-    seal = Seal(
-        version=VERSION, scheme=ESCROW, coding=CODING, style=face.style,
-        key_id=keys.key_id, keyring=keys.keyring, period=keys.period, salt=salt, nonce=nonce,
-        stream=keys.stream, epoch=face.epoch, index=face.index, pts=face.pts, track=face.track,
-        box=region.inner, pixel_format=picture.format.name, planes=[side for plane in planes for side in plane.shape],
-        digest=keys.mac("samples", raw_bytes(planes)),
-    )  # fmt: skip
-    seal.ciphertext = keys.cipher(salt).encrypt(nonce, pack(planes), about(seal))
-    return seal
+    seal, planes = new_seal(keys, picture, box, face)
+    seal.scheme = ESCROW
+    return encrypted(keys, seal, planes)
 
 
 def open_seal(keys: StreamKeys, seal: Seal) -> list[Array]:
@@ -82,12 +74,41 @@ def open_seal(keys: StreamKeys, seal: Seal) -> list[Array]:
     Raises:
         NotAuthentic: anything of it was changed, or the keys are others.
     """
+    return decrypted(keys, seal, ESCROW)
+
+
+def new_seal(keys: StreamKeys, picture: Picture, box: Box, face: SealedFace) -> tuple[Seal, list[Array]]:
+    """What every seal says, and the samples that it is about, for `encrypted`; raises as `seal_face`."""
+    region = region_of(picture, Cover(box))
+    if region is None:
+        raise ValueError(f"box {box}: lies outside of the picture of {picture.width}x{picture.height}")
+    salt, nonce = keys.next_nonce()
+    seal = Seal(
+        version=VERSION, coding=CODING, style=face.style,
+        key_id=keys.key_id, keyring=keys.keyring, period=keys.period, salt=salt, nonce=nonce,
+        stream=keys.stream, epoch=face.epoch, index=face.index, pts=face.pts, track=face.track,
+        box=region.inner, pixel_format=picture.format.name,
+    )  # fmt: skip
+    return seal, _inside(picture, region.inner)
+
+
+def encrypted(keys: StreamKeys, seal: Seal, planes: Sequence[Array]) -> Seal:
+    """The same seal with these three planes in it. Everything else has to be said in it by now."""
+    seal.planes[:] = [side for plane in planes for side in plane.shape]
+    seal.digest = keys.mac("samples", raw_bytes(planes))
+    seal.ciphertext = keys.cipher(seal.salt).encrypt(seal.nonce, pack(planes), about(seal))
+    return seal
+
+
+def decrypted(keys: StreamKeys, seal: Seal, scheme: str) -> list[Array]:
+    """The three planes in a seal of that scheme; raises as `open_seal`."""
     named = f"the seal of frame {seal.index}, track {seal.track}"
-    if seal.scheme != ESCROW or seal.version != VERSION or seal.coding != CODING:
-        raise NotAuthentic(f"{named}: expected scheme {ESCROW}, version {VERSION}; it {CHANGED}")
+    if seal.scheme != scheme or seal.version != VERSION or seal.coding != CODING:
+        raise NotAuthentic(f"{named}: expected scheme {scheme}, version {VERSION}; it {CHANGED}")
     try:
         packed = keys.cipher(seal.salt).decrypt(seal.nonce, seal.ciphertext, about(seal))
-        planes = unpack(packed, PIXEL_FORMATS[seal.pixel_format], shapes_of(seal))
+        layout = PIXEL_FORMATS[seal.pixel_format if scheme == ESCROW else CARRIER_FORMAT]
+        planes = unpack(packed, layout, shapes_of(seal))
     except (InvalidTag, ValueError, KeyError):
         raise NotAuthentic(f"{named} {CHANGED}") from None
     if not hmac.compare_digest(seal.digest, keys.mac("samples", raw_bytes(planes))):

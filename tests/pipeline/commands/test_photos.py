@@ -9,7 +9,7 @@ from PIL import Image
 
 from engines import ConfigError
 from pipeline.commands.photos import mask_photos, planned_photos
-from pipeline.config import Config, Step
+from pipeline.config import Config, SealSection, Step
 from pipeline.live.sources import find_files
 
 CONFIG = Config(
@@ -50,6 +50,13 @@ def test_photos_and_videos_do_not_share_one_file(folder: Path) -> None:
 
     with pytest.raises(ConfigError, match="one output for 4 sources; give a folder"):
         planned_photos(find_files([str(folder)]), "out.mp4", CONFIG)
+
+
+def test_photos_are_refused_where_all_that_is_hidden_has_to_come_back(folder: Path) -> None:
+    sealing = CONFIG.model_copy(update={"seal": SealSection(keyring="my.keyring", key_file="my.key")})
+
+    with pytest.raises(ConfigError, match="photos are not sealed; leave them out"):
+        planned_photos(find_files([str(folder)]), None, sealing)
 
 
 def test_without_photos_nothing_is_looked_at(tmp_path: Path) -> None:

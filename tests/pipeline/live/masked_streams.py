@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -17,6 +19,7 @@ from pipeline.live.resume import ResumePoint
 from pipeline.wire import End, Head, Ledger, Rational, StreamRecord
 
 STREAM = "door"
+BEGAN_US = int(datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC).timestamp()) * 1_000_000
 SIZE = (64, 48)
 SOURCE = Head(codec="h264", time_base=Rational(num=1, den=25), rate=Rational(num=25, den=1), timed=True)
 SETTINGS = EncodeSection(preset="ultrafast")
@@ -74,6 +77,22 @@ def records_of(
     if ended:
         output.end(End(ledger=Ledger(packets=shown, shown=shown)))
     return taken(output)
+
+
+def live(*groups: Iterable[int], pauses_s: tuple[float, ...] = (), **options: Any) -> list[StreamRecord]:
+    """Records of a camera, 25 frames a second, each with the time when it was received; before each group but the
+    first it had paused for so long."""
+    records = records_of(*groups, ended=False, **options)
+    added_us, epoch = 0, 0
+    for record in records:
+        if record.HasField("head"):
+            if record.head.epoch > epoch:
+                epoch = record.head.epoch
+                added_us += int((pauses_s[epoch - 1] if pauses_s else 0) * 1e6)
+            record.head.live = True
+        else:
+            record.packet.received_us = BEGAN_US + added_us + record.packet.number * 40_000
+    return records
 
 
 def store(folder: Path) -> Broker:

@@ -14,8 +14,8 @@ from engines import ConfigError, Engine, EngineError
 from engines.card import Card, write_card
 from engines.files import sha256_of
 from operators.frame import Frame
-from pipeline.config import Config, EncodeSection, Step
-from pipeline.live.steps import check, open_steps
+from pipeline.config import Config, EncodeSection, SealSection, Step
+from pipeline.live.steps import check, open_steps, with_absolute_files
 
 ZONES = Step(use="detect.zones", options={"boxes": [[0, 0, 1, 1]]})
 
@@ -171,3 +171,16 @@ def test_a_config_whose_network_is_missing_is_refused(monkeypatch: pytest.Monkey
     check(Config(steps=[zones, Step(use="deepfake.acmf", engines={"detector": acmf})]))
     with pytest.raises(ConfigError, match=r"deepfake\.acmf: operators/none\.onnx: no such file"):
         check(Config(steps=[zones, Step(use="deepfake.acmf", engines={"detector": "operators/none.onnx"})]))
+
+
+def test_files_of_seals_are_named_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = SealSection(keyring="my.keyring", key_file="my.key", networks="mine/net")
+
+    plain = with_absolute_files(Config(steps=[])).seal
+    named = with_absolute_files(Config(steps=[], seal=own)).seal
+
+    assert (plain.keyring, plain.key_file) == ("", "")
+    assert Path(f"{plain.networks}_recover.onnx").is_file() and Path(plain.networks).is_absolute()
+    assert (named.keyring, named.key_file) == (str(tmp_path / "my.keyring"), str(tmp_path / "my.key"))
+    assert named.networks == str(tmp_path / "mine/net")

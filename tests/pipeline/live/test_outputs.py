@@ -14,6 +14,7 @@ from pipeline.live.outputs import (
     is_single,
     output_folder,
     plan,
+    seal_file_of,
     store_whole,
     unwritable,
 )
@@ -243,6 +244,17 @@ def test_a_result_takes_a_free_name_and_a_named_one_is_refused(tmp_path: Path) -
     assert (free.is_result, camera.is_result) == (True, False)
     with pytest.raises(ConfigError, match="is there already; choose another output, or give --overwrite"):
         plan(["in/x.mp4"], f"{tmp_path}/x_anonymized.mp4", "run")
+
+
+def test_where_seals_come_to_lie_no_other_file_may(tmp_path: Path) -> None:
+    video = tmp_path / "x_anonymized.mp4"
+    seal_file_of(video).write_bytes(b"of another video")
+
+    plan(["in/x.mp4"], str(video), "run")
+    plan(["in/x.mp4"], str(video), "run", sealed=True, overwrite=True)
+    plan(["in/x.mp4"], str(video), "run", sealed=True, own={"run.0000.x": str(video)})
+    with pytest.raises(ConfigError, match=r"x_anonymized\.mp4\.seal: is there already; choose another output"):
+        plan(["in/x.mp4"], str(video), "run", sealed=True)
 
 
 def test_small_files_of_a_run_are_whole(tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,8 @@ from pipeline.live.written import Written
 from pipeline.media import Recording
 from pipeline.media.new_file import NewFile
 from pipeline.wire import End, Ledger, StreamRecord
-from tests.pipeline.live.masked_streams import STREAM, numbers_in, publish, records_of, store
+from tests.pipeline.live.masked_streams import STREAM, live, numbers_in, publish, store
 
-BEGAN_US = int(datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC).timestamp()) * 1_000_000
 END = [StreamRecord(end=End(ledger=Ledger(packets=50, shown=50)))]
 
 
@@ -42,22 +40,6 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker = store(tmp_path / "store")
     yield broker
     broker.close()
-
-
-def live(*groups: Iterable[int], pauses_s: tuple[float, ...] = (), **options: Any) -> list[StreamRecord]:
-    """Records of a camera, 25 frames a second, each with the time when it was received; before each group but the
-    first it had paused for so long."""
-    records = records_of(*groups, ended=False, **options)
-    added_us, epoch = 0, 0
-    for record in records:
-        if record.HasField("head"):
-            if record.head.epoch > epoch:
-                epoch = record.head.epoch
-                added_us += int((pauses_s[epoch - 1] if pauses_s else 0) * 1e6)
-            record.head.live = True
-        else:
-            record.packet.received_us = BEGAN_US + added_us + record.packet.number * 40_000
-    return records
 
 
 def recorded(broker: Broker, folder: Path, *, said: list[str] | None = None, stopping: bool = False) -> Written:

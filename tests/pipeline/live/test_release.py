@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engines import FrameError, StreamError
 from operators import Operator
-from operators.frame import Cover, Picture
+from operators.arrays import Array
+from operators.frame import Cover, Frame, Picture
 from operators.shown import Shown
-from pipeline.config import EncodeSection, OnFailure
+from pipeline.config import EncodeSection, OnFailure, SealSection
+from pipeline.live import release as release_module
 from pipeline.live.lookahead import LAGS_S, LookAhead, PendingFrame
 from pipeline.live.masked_output import MaskedOutput
-from pipeline.live.release import Release, Released, attempt, fate_of
+from pipeline.live.release import NOT_SEALED, Release, Released, attempt, fate_of
 from pipeline.live.resume import ResumePoint
-from pipeline.wire import FATE_COVERED_WHOLE, FATE_MASKED, FATE_WITHHELD, Fate, Head
+from pipeline.live.sealer import NewestKeys, Sealer, sealer_for
+from pipeline.sealing.keyring import destroy
+from pipeline.sealing.seal import open_seal
+from pipeline.wire import FATE_COVERED_WHOLE, FATE_MASKED, FATE_WITHHELD, Fate, Head, StreamRecord
 from tests.pipeline.live.plain_operators import (
     DOUBTFUL,
     FACE,
@@ -32,6 +38,7 @@ from tests.pipeline.live.plain_operators import (
     Stopwatch,
     pending,
 )
+from tests.pipeline.live.sealed_streams import keys_in
 from tests.pipeline.media.scripted_decoder import head, picture
 
 ENCODE = EncodeSection(preset="ultrafast")
@@ -49,12 +56,17 @@ class WayOut:
     """The steps of one stream, and what is after them."""
 
     def __init__(
-        self, *, policy: OnFailure = "auto", output: type[MaskedOutput] = MaskedOutput, **operators: Operator
+        self,
+        *,
+        policy: OnFailure = "auto",
+        output: type[MaskedOutput] = MaskedOutput,
+        sealer: Sealer | None = None,
+        **operators: Operator,
     ) -> None:
         self.stopwatch = Stopwatch()
         self.ahead = LookAhead(STREAM, operators, lambda _: nullcontext())
         self.output = output(ENCODE, ResumePoint())
-        self._release = Release(self.ahead, self.output, policy, self.stopwatch)
+        self._release = Release(self.ahead, self.output, policy, self.stopwatch, sealer)
 
     def arrive(self, frame: PendingFrame) -> None:
         attempt(frame, lambda each: self.ahead.look(each, lag_s=0))
@@ -284,3 +296,109 @@ def test_an_encoder_that_fails_ends_this_life_of_the_stream() -> None:
     assert way.leave()[1] == Released(FATE_MASKED)
     with pytest.raises(StreamError, match=r"clip: the encoder failed: encoder of 64x48 yuv420p: got 32x48"):
         way.leave()
+
+
+# -- sealed --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> SealSection:
+    return keys_in(tmp_path)
+
+
+def sealed(settings: SealSection) -> Sealer:
+    sealer = sealer_for(settings, STREAM)
+    assert sealer is not None
+    return sealer
+
+
+def opened(settings: SealSection, released: Released) -> list[tuple[str, int, list[Array]]]:
+    """Style, track and planes of each seal."""
+    keys = NewestKeys(settings, STREAM)()
+    return [(seal.style, seal.track, open_seal(keys, seal)) for seal in released.seals]
+
+
+def test_what_a_cover_hides_is_sealed_before(settings: SealSection) -> None:
+    way = WayOut(sealer=sealed(settings), detector=Detector(), hindsight=Hindsight(), cover=CoverFaces())
+    way.arrive(pending(3))
+
+    _, released = way.leave()
+    way.output.finish_unit()
+
+    ((style, track, planes),) = opened(settings, released)
+    x1, y1, x2, y2 = map(int, FACE)
+    assert (released.fate, style, track) == (FATE_MASKED, "solid", 1)
+    assert np.array_equal(planes[0], picture(3).planes[0][y1:y2, x1:x2])
+    assert seals_said(way.output) == [1]
+
+
+@pytest.mark.parametrize("why", ["not looked at", "an operator failed", "no cover"])
+def test_a_picture_that_is_covered_whole_is_sealed_whole(settings: SealSection, why: str) -> None:
+    steps: dict[str, dict[str, Operator]] = {
+        "not looked at": {"detector": Detector(blind=[3]), "cover": CoverFaces()},
+        "an operator failed": {"detector": Detector(), "broken": Broken(ValueError("no")), "cover": CoverFaces()},
+        "no cover": {"detector": Detector()},
+    }
+    way = WayOut(policy="auto", output=MaskedOutput, sealer=sealed(settings), **steps[why])
+    way.arrive(pending(3))
+
+    frame, released = way.leave()
+    way.output.finish_unit()
+
+    ((style, track, planes),) = opened(settings, released)
+    assert (released.fate, style, track) == (FATE_COVERED_WHOLE, "whole", -1)
+    assert all(map(np.array_equal, planes, picture(3).planes))
+    assert of_one_colour(frame.frame.picture)
+    assert seals_said(way.output) == [1]
+
+
+def test_where_the_painter_fails_the_seals_of_the_faces_stay(
+    settings: SealSection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has painted by then is no original any more."""
+
+    def failing(frame: Frame) -> None:
+        frame.picture.planes[0][:4] = 0
+        raise MemoryError
+
+    monkeypatch.setattr(release_module, "paint", failing)
+    way = WayOut(sealer=sealed(settings), detector=Detector(), cover=CoverFaces())
+    way.arrive(pending(3))
+
+    _, released = way.leave()
+
+    ((style, track, planes),) = opened(settings, released)
+    x1, y1, x2, y2 = map(int, FACE)
+    assert (released.fate, style, track) == (FATE_COVERED_WHOLE, "solid", 1)
+    assert np.array_equal(planes[0], picture(3).planes[0][y1:y2, x1:x2])
+
+
+def test_what_cannot_be_sealed_is_covered_whole_and_says_so(settings: SealSection) -> None:
+    way = WayOut(sealer=sealed(settings), detector=Detector(), cover=CoverFaces())
+    destroy(Path(settings.keyring), 1, "a test")
+    way.arrive(pending(3))
+
+    frame, released = way.leave()
+    way.output.finish_unit()
+
+    assert (released.fate, released.seals) == (FATE_COVERED_WHOLE, ())
+    assert released.reason.startswith(NOT_SEALED) and "was destroyed" in released.reason
+    assert of_one_colour(frame.frame.picture)
+    assert seals_said(way.output) == [0]
+
+
+@pytest.mark.parametrize("output", [MaskedOutput, RefusingOutput])
+def test_what_is_withheld_leaves_no_seal(settings: SealSection, output: type[MaskedOutput]) -> None:
+    blind = [3] if output is MaskedOutput else []
+    way = WayOut(sealer=sealed(settings), output=output, detector=Detector(blind=blind), cover=CoverFaces())
+    way.arrive(pending(3))
+
+    _, released = way.leave(live=True)
+
+    assert (released.fate, released.seals) == (FATE_WITHHELD, ())
+
+
+def seals_said(output: MaskedOutput) -> list[int]:
+    """By each masked packet."""
+    records = [StreamRecord.FromString(message.value) for message in output.take()]
+    return [record.packet.seals for record in records if record.HasField("packet")]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from operators.frame import Faces, Verdict
-from pipeline.brokers import MASKED, REJECTS, VERDICTS, Message
+from pipeline.brokers import MASKED, REJECTS, SEALED, VERDICTS, Message
 from pipeline.config import EncodeSection
 from pipeline.live.ledger import PacketLedger
 from pipeline.live.lookahead import PendingFrame
@@ -24,6 +24,7 @@ from pipeline.wire import (
     Ledger,
     Packet,
     Reject,
+    Seal,
     StreamRecord,
     VerdictRecord,
 )
@@ -38,9 +39,16 @@ MASKED_FRAME = Released(FATE_MASKED)
 class Desk:
     """The commits of one stream, with all they write to."""
 
-    def __init__(self, point: ResumePoint | None = None, *, low_latency: bool = False, copy_audio: bool = True) -> None:
+    def __init__(
+        self,
+        point: ResumePoint | None = None,
+        *,
+        low_latency: bool = False,
+        copy_audio: bool = True,
+        member: ScriptedMember | None = None,
+    ) -> None:
         point = point or ResumePoint()
-        self.member, self.ledger = ScriptedMember(), PacketLedger(point)
+        self.member, self.ledger = member or ScriptedMember(), PacketLedger(point)
         self.output = MaskedOutput(EncodeSection(preset="ultrafast"), point)
         self.output.low_latency = low_latency
         self.commits = StreamCommits(STREAM, self.member, point, self.output, self.ledger, copy_audio=copy_audio)
@@ -237,6 +245,34 @@ def test_in_transactional_delivery_nothing_goes_ahead() -> None:
     desk.commits.lose(PacketLost(1, "undecodable", ""))
 
     assert desk.member.sent == {}
+
+
+def test_seals_are_stored_before_the_masked_packets_that_they_are_of() -> None:
+    """By a call of their own: of what is sent as one a broker may store a part."""
+
+    class Calls(ScriptedMember):
+        def send(self, stream: str, messages: Sequence[Message]) -> None:
+            calls.append({message.topic for message in messages})
+            super().send(stream, messages)
+
+    calls: list[set[str]] = []
+    desk = Desk(low_latency=True, member=Calls())
+
+    desk.show(pending(0), Released(FATE_MASKED, seals=(Seal(index=0),)))
+    desk.show(pending(1))
+
+    assert calls == [{SEALED}, {MASKED}, {MASKED}]
+
+
+def test_in_a_transaction_they_go_with_their_unit() -> None:
+    desk = Desk()
+    desk.show(pending(0), Released(FATE_MASKED, seals=(Seal(index=0),)))
+
+    commit = desk.commit()
+
+    assert desk.member.sent == {}
+    assert [message.topic for message in commit.messages[:2]] == [SEALED, MASKED]
+    assert not desk.commit().messages
 
 
 @pytest.mark.parametrize("low_latency", [False, True])

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ray import cloudpickle
 
 from engines import ConfigError
+from pipeline.sealing import keyring as keyring_module
 from pipeline.sealing import keys as module
 from pipeline.sealing.keys import (
     MasterKey,
@@ -231,3 +232,12 @@ def test_what_is_nearly_a_key_is_in_no_traceback(said: str, monkeypatch: pytest.
         trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
         ours = [frame.locals for frame in trace.stack if Path(frame.filename).parent == Path(module.__file__).parent]
         assert ours and said[:32] not in f"{ours}{caught.value}"
+
+
+def test_map_keys_are_of_one_stream_period_and_salt(keyring: keyring_module.Keyring, master: MasterKey) -> None:
+    keys = keyring.stream_keys(master, "cam")
+    salt, other = bytes(32), bytes(31) + b"\1"
+
+    assert len(keys.map_key(salt)) == 32
+    assert keys.map_key(salt) == keyring.stream_keys(master, "cam").map_key(salt)
+    assert len({keys.map_key(salt), keys.map_key(other), keyring.stream_keys(master, "door").map_key(salt)}) == 3
