@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.bench_open import figure_of
 from bench.hard_scenes import KINDS
+from bench.leak_page import picture, section
 from bench.report import read_report
 from pipeline.provenance import FiguresReport, content_hash
 
@@ -261,12 +262,15 @@ def _short(value: float) -> str:
 
 
 def pages(readme: str, results: Sequence[ResultFile]) -> dict[str, str]:
-    """By file: docs/results.md, and the README with its table replaced."""
+    """By file: docs/results.md, the README with its table replaced, and the pictures that the results have."""
     before, rest = readme.split(BEGIN)
     _, after = rest.split(END)
+    leaks = next((each.report for each in results if each.stem == "bench_leak"), None)
+    drawn = picture(leaks) if leaks else ""
     return {
         "README.md": f"{before}{BEGIN}\n{table(results, HEADLINE)}\n{END}{after}",
-        "docs/results.md": f"{PAGE}{table(results, SHOWN)}\n",
+        "docs/results.md": f"{PAGE}{table(results, SHOWN)}\n{section(leaks) if leaks else ''}",
+        **({"docs/leak.svg": drawn} if drawn else {}),
     }
 
 
