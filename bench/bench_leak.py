@@ -38,13 +38,13 @@ from scipy.stats import binom
 
 from bench.leak_around import around
 from bench.leak_attacks import Attacked, attacks, restorer_psnr
-from bench.leak_blind import blind_figures
-from bench.leak_fairness import fairness
-from bench.leak_figures import FARS, by_gallery, curve, figures_of_scores, wilson
+from bench.leak_blind import FACES, blind_figures
+from bench.leak_fairness import EACH, fairness
+from bench.leak_figures import FARS, LeakRow, by_gallery, curve, figures_of_scores, wilson
 from bench.leak_people import GALLERY, Cast, cast
 from bench.leak_stages import Stages
 from bench.leak_styles import STYLES, CoverStyle, chosen
-from bench.leak_utility import MEASURES, utility
+from bench.leak_utility import MEASURES, PEOPLE, utility
 from bench.leak_views import Views
 from pipeline.models.fetch import pull
 from pipeline.provenance import write_report
@@ -63,10 +63,8 @@ CODE = (
     "operators/track.py",
 )
 
-Row = dict[str, Any]
 
-
-def attack_rows(found: Sequence[Attacked]) -> list[Row]:
+def attack_rows(found: Sequence[Attacked]) -> list[LeakRow]:
     """A row for each attack; `weak` are attackers that find less than half of the people without a cover."""
     rows = [
         {"table": "attacks", "style": each.style, "frames": each.frames, "attacker": each.attacker}
@@ -74,21 +72,22 @@ def attack_rows(found: Sequence[Attacked]) -> list[Row]:
         for each in found
     ]
     good = {row["attacker"]: row["rank1"] for row in rows if row["style"] == "none"}
-    return [{**row, "weak": bool(good.get(row["attacker"], 0.0) < WEAK)} for row in rows]
+    return [{**row, "weak": bool(good.get(row["attacker"], 1.0) < WEAK)} for row in rows]
 
 
-def curve_rows(found: Sequence[Attacked]) -> list[Row]:
+def curve_rows(found: Sequence[Attacked]) -> list[LeakRow]:
     """Of each style the attack that finds most, for the picture; and the parrots in galleries of all sizes."""
-    rows: list[Row] = []
+    rows: list[LeakRow] = []
     for style in dict.fromkeys(each.style for each in found):
         mine = [each for each in found if each.style == style]
-        best = max(mine, key=lambda each: (figures_of_scores(each.scores)["rank1"], curve(each.scores)[20]))
-        for each in [best, *(each for each in mine if each.attacker.startswith("parrot"))]:
+        best = max(mine, key=lambda each: tuple(figures_of_scores(each.scores)[name] for name in ("rank1", "tar")))
+        parrots = [("parrot", each) for each in mine if each.attacker.startswith("parrot")]
+        for table, each in [("curves", best), *parrots]:
             sizes = by_gallery(each.scores)
             intervals = [wilson(part, len(each.scores)) for part in sizes.values()]
             rows.append(
                 {
-                    "table": "curves" if each is best else "parrot",
+                    "table": table,
                     "style": style,
                     "frames": each.frames,
                     "attacker": each.attacker,
@@ -103,12 +102,12 @@ def curve_rows(found: Sequence[Attacked]) -> list[Row]:
     return rows
 
 
-def utility_rows(views: Views, styles: Sequence[CoverStyle], people: int) -> list[Row]:
+def utility_rows(views: Views, styles: Sequence[CoverStyle], people: int) -> list[LeakRow]:
     """What a cover leaves of use: means over people, with intervals by drawing them anew."""
-    rows: list[Row] = []
+    rows: list[LeakRow] = []
     for style in styles:
         measured = {**utility(views, style, people), **restorer_psnr(views, style)}
-        row: Row = {"table": "utility", "style": style.name}
+        row: LeakRow = {"table": "utility", "style": style.name}
         for name, values in measured.items():
             some = values[np.isfinite(values)]
             draws = np.random.default_rng(0).choice(some, (1000, len(some))).mean(axis=1) if len(some) else [np.nan]
@@ -118,7 +117,7 @@ def utility_rows(views: Views, styles: Sequence[CoverStyle], people: int) -> lis
     return rows
 
 
-def worst(rows: Sequence[Row], **only: Any) -> Row:
+def worst(rows: Sequence[LeakRow], **only: Any) -> LeakRow:
     """The row with the highest rank-1 of those that have these values.
 
     >>> worst([{"style": "blur", "rank1": 0.1}, {"style": "solid", "rank1": 0.2}], style="blur")["rank1"]
@@ -137,7 +136,7 @@ def chance_of_worst(attacks: int, people: int) -> float:
     return float(np.argmax(binom.cdf(hits, people, 1 / people) ** attacks >= 0.95) / people)
 
 
-def figures_of(rows: Sequence[Row], people: int) -> dict[str, float]:
+def figures_of(rows: Sequence[LeakRow], people: int) -> dict[str, float]:
     """Figures of the report, of the rows of attacks."""
     figures: dict[str, float] = {}
     for style in dict.fromkeys(row["style"] for row in rows):
@@ -161,7 +160,7 @@ def figures_of(rows: Sequence[Row], people: int) -> dict[str, float]:
     return figures | {"rank1_chance": 1 / people, "identities": people}
 
 
-def print_attacks(rows: Sequence[Row], people: int) -> None:
+def print_attacks(rows: Sequence[LeakRow], people: int) -> None:
     table = Table(title=f"among {people} people, in % (95 %); chance {100 / people:.2f}, TAR at FAR 0.1 %")
     for column in ("style", "frames", "attacker", "rank-1", "TAR"):
         table.add_column(column, justify="left" if column in ("style", "attacker") else "right")
@@ -174,7 +173,7 @@ def print_attacks(rows: Sequence[Row], people: int) -> None:
     Console(width=max(Console().width, 120)).print(table)
 
 
-def print_rest(rows: Sequence[Row], columns: Sequence[str], title: str) -> None:
+def print_rest(rows: Sequence[LeakRow], columns: Sequence[str], title: str) -> None:
     """Any other table: some columns of its rows."""
     table = Table(title=title)
     for column in columns:
@@ -188,7 +187,7 @@ def print_rest(rows: Sequence[Row], columns: Sequence[str], title: str) -> None:
 
 def measure(
     people: Cast, stages: Stages, styles: Sequence[CoverStyle], seed: int, least: bool
-) -> tuple[Row, list[Row]]:
+) -> tuple[LeakRow, list[LeakRow]]:
     """Figures and rows.
 
     Args:
@@ -204,18 +203,18 @@ def measure(
         print_attacks(rows, count)
         figures = figures_of(rows, count)
         rows += curve_rows(found)
-        used = utility_rows(views, styles, 10 if least else 40)
+        used = utility_rows(views, styles, 10 if least else PEOPLE)
         print_rest(used, ("style", "landmarker", *MEASURES, "psnr_seen", "psnr_restored"), "what is left of use")
-        compared = [style for style in styles if style.default or style.name == "none"]
-        fair = [{"table": "fairness", **row} for row in fairness(views, compared, 5 if least else 35)]
+        compared = [style for style in styles if "dlib" in style.recognisers]
+        fair = [{"table": "fairness", **row} for row in fairness(views, compared, 5 if least else EACH)]
         print_rest(fair, ("style", "group", "faces", "rank1", "rank1_low", "rank1_high"), "the same picture, by group")
-        blind, blind_rows = blind_figures(stages, seed, 2 if least else 12)
+        blind, blind_rows = blind_figures(stages, seed, 1 if least else FACES)
         print_rest(blind_rows, ("carrier", "measure", "of", "value", "low", "high"), "PRO-Face S, weights and no key")
     rows += used + fair + [{"table": "blind", **row} for row in blind_rows]
     return {**figures, **fairness_figures(fair), **blind}, rows
 
 
-def fairness_figures(rows: Sequence[Row]) -> dict[str, float]:
+def fairness_figures(rows: Sequence[LeakRow]) -> dict[str, float]:
     """Of each style the group that is found most, with the upper end of its interval, beside all of them."""
     figures: dict[str, float] = {}
     for style in dict.fromkeys(row["style"] for row in rows):

@@ -14,7 +14,7 @@ from bench.leak_attackers import Case, TrackView, attack, principal
 from bench.leak_figures import alike
 from bench.leak_learners import restored, retrained
 from bench.leak_people import cut_out
-from bench.leak_stages import Arrays, each
+from bench.leak_stages import KeptArrays, each
 from bench.leak_styles import CoverStyle
 from bench.leak_views import OTHER, PROBE, RECOGNISERS, Views
 from operators import fidelity
@@ -70,7 +70,8 @@ def _prepare(views: Views, style: CoverStyle) -> None:
     rows = views.cast.rows
     for picture in (PROBE, OTHER):
         views.work_out(style, picture, rows)
-        views.covered_alone("faceres", style, picture, views.cast.gallery)
+        if "dlib" in style.recognisers:
+            views.covered_alone("faceres", style, picture, views.cast.gallery)
         views.clear("faceres", picture, rows)
     if "dlib" in style.recognisers:
         views.clear("dlib", OTHER, rows)
@@ -85,17 +86,17 @@ def _name(views: Views, style: CoverStyle, count: int, kind: str) -> str:
     return f"scores/{style.name}-{style.digest}/{kind}-{count}-{size}-{code}"
 
 
-def _work(views: Views, job: tuple[CoverStyle, int, str]) -> Arrays:
+def _work(views: Views, job: tuple[CoverStyle, int, str]) -> KeptArrays:
     style, count, kind = job
     make = {"quick": _quick, "cnn": _cnn, "restorer": _restorer, "parrot": _parrot}[kind]
 
-    def scores() -> Arrays:
+    def scores() -> KeptArrays:
         return {name: found.astype(np.float32) for name, found in make(views, style, count).items()}
 
     return views.stages.kept(_name(views, *job), scores)
 
 
-def _quick(views: Views, style: CoverStyle, count: int) -> Arrays:
+def _quick(views: Views, style: CoverStyle, count: int) -> KeptArrays:
     """Both recognisers as they are, and what learns from dlib's numbers and from pixels."""
     gallery, learners = views.cast.gallery, views.cast.learners
     looking = style.recognisers if count in style.described else ()
@@ -123,7 +124,7 @@ def _learned_chips(views: Views, style: CoverStyle, count: int) -> tuple[list[Im
     return covered, clear
 
 
-def _cnn(views: Views, style: CoverStyle, count: int) -> Arrays:
+def _cnn(views: Views, style: CoverStyle, count: int) -> KeptArrays:
     gallery, learners = views.cast.gallery, views.cast.learners
     covered, _ = _learned_chips(views, style, count)
     wanted = [views.clear("faceres", picture, learners) for picture in (OTHER, PROBE)]
@@ -134,7 +135,7 @@ def _cnn(views: Views, style: CoverStyle, count: int) -> Arrays:
     return {"cnn": alike(views.clear("faceres", OTHER, gallery) - centre, guesses, "cosine")}
 
 
-def _restorer(views: Views, style: CoverStyle, count: int) -> Arrays:
+def _restorer(views: Views, style: CoverStyle, count: int) -> KeptArrays:
     gallery = views.cast.gallery
     covered, clear = _learned_chips(views, style, count)
     probes = list(views.estimates(style, PROBE, count, gallery)["chips"])
@@ -148,13 +149,12 @@ def _restorer(views: Views, style: CoverStyle, count: int) -> Arrays:
     return found
 
 
-def _parrot(views: Views, style: CoverStyle, count: int) -> Arrays:
+def _parrot(views: Views, style: CoverStyle, count: int) -> KeptArrays:
     """The gallery is covered too, by an attacker who has the program: covers are compared with covers.
 
     What lies around the cover is made grey: two pictures of LFW are often of one occasion.
     """
     gallery = views.cast.gallery
-    numbers = [views.covered_alone("faceres", style, picture, gallery) for picture in (OTHER, PROBE)]
     alone = [
         cut_out(
             list(views.estimates(style, picture, count, gallery)["chips"]),
@@ -162,7 +162,11 @@ def _parrot(views: Views, style: CoverStyle, count: int) -> Arrays:
         )
         for picture in (OTHER, PROBE)
     ]
-    return {"parrot faceres": alike(numbers[0], numbers[1], "cosine"), "parrot pixels": parrot(*alone)}
+    found = {"parrot pixels": parrot(*alone)}
+    if "dlib" in style.recognisers:
+        numbers = [views.covered_alone("faceres", style, picture, gallery) for picture in (OTHER, PROBE)]
+        found["parrot faceres"] = alike(numbers[0], numbers[1], "cosine")
+    return found
 
 
 def parrot(known: Sequence[Image], asked: Sequence[Image]) -> Array:

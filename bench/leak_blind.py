@@ -16,7 +16,7 @@ import torch
 
 from bench.bench_reversible import HiddenFaces, db, held_out, mean_of, shown, signed, through, trial
 from bench.data import data_folder
-from bench.leak_stages import Arrays, Stages, each
+from bench.leak_stages import KeptArrays, Stages, each
 from bench.leak_tracks import CHIP_PX, CRF
 from bench.leak_views import RECOGNISERS
 from engines import open_engine
@@ -27,7 +27,7 @@ from operators.reversible.proface_s.carriers import eight_bits
 from pipeline.training.export import networks
 from pipeline.training.scoring import committed
 
-FACES = 12
+FACES = 6
 PUBLIC = f"h264_{CRF}"
 STRENGTH = AttackStrength(steps=200)
 
@@ -68,10 +68,10 @@ def _name(row: int, kind: str, count: int) -> str:
     return f"blind/{kind}-{row}-{count}-{STRENGTH.steps}"
 
 
-def _restored(stages: Stages, made: HiddenFaces, seed: int, job: tuple[int, str]) -> Arrays:
+def _restored(stages: Stages, made: HiddenFaces, seed: int, job: tuple[int, str]) -> KeptArrays:
     row, kind = job
 
-    def attack() -> Arrays:
+    def attack() -> KeptArrays:
         network = attacks.network_of(networks(committed("reversible.proface_s", "small"))["recover"])
         carrier = made.carriers[row : row + 1]
         given = signed(carrier if kind == "lossless" else through(PUBLIC, carrier))

@@ -18,7 +18,7 @@ from bench import leak_faceres
 from bench.bench_keep import middle_face
 from bench.data import data_folder
 from bench.leak_figures import alike, found_first, share
-from bench.leak_stages import Arrays, Stages, chunks, each
+from bench.leak_stages import KeptArrays, Stages, chunks, each
 from bench.leak_styles import CoverStyle
 from bench.leak_tracks import PersonPicture, estimates_of
 from bench.leak_views import Views
@@ -28,7 +28,7 @@ from operators.detect.centerface import CenterFace
 from operators.stills import decode_image, read_images
 from pipeline.models.catalog import find_model
 
-EACH, CHUNK = 35, 35
+EACH, CHUNK = 25, 35
 FACE_PX, BORDER_PX = 100.0, 48
 """Pictures are enlarged or reduced until a face is so high, as in LFW; FairFace cuts so tightly that a border helps."""
 NUMBER = 30_000
@@ -49,7 +49,11 @@ def fairness(views: Views, styles: Sequence[CoverStyle], most: int = EACH) -> li
     for style in styles:
         work = partial(_described, views, faces, style)
         groups = chunks(range(len(faces.people)), CHUNK)
-        each(work, [rows for rows in groups if not views.stages.has(_name(style, rows))], f"fairness: {style.name}")
+        each(
+            work,
+            [rows for rows in groups if not views.stages.has(_name(faces, style, rows))],
+            f"fairness: {style.name}",
+        )
         parts = [work(group) for group in groups]
         clear, seen = (np.concatenate([part[name] for part in parts]) for name in ("clear", "seen"))
         hits = found_first(alike(clear, seen, "cosine"))
@@ -82,7 +86,7 @@ def grouped_faces(stages: Stages, most: int) -> GroupedFaces:
     return GroupedFaces(people, [str(group) for group in found["groups"]])
 
 
-def _find(most: int) -> Arrays:
+def _find(most: int) -> KeptArrays:
     detector = CenterFace(open_engine(find_model("centerface")), min_px=48)
     folder = data_folder() / "faces_fairface"
     images = read_images(folder / "val-00.tar")
@@ -107,12 +111,12 @@ def _sized(image: Array, box: Array) -> PersonPicture:
     return PersonPicture(np.asarray(sized, np.uint8), box * scale)
 
 
-def _name(style: CoverStyle, rows: Sequence[int]) -> str:
-    return f"fairness/{style.name}-{style.digest}/{rows[0]}-{rows[-1]}"
+def _name(faces: GroupedFaces, style: CoverStyle, rows: Sequence[int]) -> str:
+    return f"fairness/{style.name}-{style.digest}/{len(faces.people)}-{rows[0]}-{rows[-1]}"
 
 
-def _described(views: Views, faces: GroupedFaces, style: CoverStyle, rows: Sequence[int]) -> Arrays:
-    def seen() -> Arrays:
+def _described(views: Views, faces: GroupedFaces, style: CoverStyle, rows: Sequence[int]) -> KeptArrays:
+    def seen() -> KeptArrays:
         hide, jitter = style.make(views.files, views.seed), views.cast.jitter
         chips, clear = [], []
         for row in rows:
@@ -123,4 +127,4 @@ def _described(views: Views, faces: GroupedFaces, style: CoverStyle, rows: Seque
             clear.append(faces.people[row].chip())
         return {"seen": leak_faceres.describe(chips), "clear": leak_faceres.describe(clear)}
 
-    return views.stages.kept(_name(style, rows), seen)
+    return views.stages.kept(_name(faces, style, rows), seen)

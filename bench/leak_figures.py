@@ -7,6 +7,7 @@ diagonal. A probe that says nothing has rows of minus infinity, and finds nobody
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from scipy.spatial.distance import cdist
 from scipy.special import gammaln
 
 from operators.arrays import Array
+
+LeakRow = dict[str, Any]
+"""A row of the report; `table` says of which of its tables."""
 
 FAR = 1e-3
 Z = 1.96
@@ -48,7 +52,11 @@ def threshold_at(impostors: Array, far: float = FAR) -> float:
     >>> threshold_at(np.array([-0.1, 0, 0.05, 0.1, 0.2, 0.3, 0.35, 0.4, 0.5, 0.6]), 0.1)
     0.6
     """
-    ordered = np.sort(impostors.ravel())[::-1]
+    return _threshold(np.sort(impostors.ravel())[::-1], far)
+
+
+def _threshold(ordered: Array, far: float) -> float:
+    """The same of scores from the highest on."""
     allowed = int(np.floor(far * len(ordered) + 1e-9))
     if not allowed:
         return float("nan")
@@ -126,5 +134,6 @@ def figures_of_scores(scores: Array) -> dict[str, float]:
 
 def curve(scores: Array) -> list[float]:
     """TAR at each of `FARS`; NaN where there are too few pairs."""
-    taken = (accepted(scores, float(far)) for far in FARS)
-    return [float("nan") if each is None else float(each.mean()) for each in taken]
+    own, ordered = np.diagonal(scores), np.sort(_others(scores).ravel())[::-1]
+    limits = [_threshold(ordered, float(far)) for far in FARS]
+    return [float("nan") if np.isnan(at) else float(((own >= at) & np.isfinite(own)).mean()) for at in limits]

@@ -19,7 +19,7 @@ from operators.arrays import Array, Image
 
 FROZEN = 10
 """So many blocks of the recogniser stay as they are; what they make of each face is worked out once."""
-EPOCHS, BATCH, LR, SHARPNESS = 5, 32, 3e-4, 12.0
+EPOCHS, BATCH, LR, SHARPNESS = 3, 32, 3e-4, 12.0
 REST_PX, REST_WIDTHS, REST_EPOCHS, REST_LR = 48, (16, 32, 64), 8, 3e-3
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isfinite, log10
-from typing import Any
 
+from bench.leak_figures import LeakRow
 from pipeline.provenance import FiguresReport
 
-Row = Mapping[str, Any]
 COLOURS = ("#888888", "#c49c00", "#0b62a4", "#7a2fa0", "#111111", "#2a8f4f", "#d1495b", "#e07b00", "#5c4033")
 WIDTH, HEIGHT, LEFT, TOP, SIDE = 900, 420, 60, 40, 320
 LEAST_TAR = 1e-3
@@ -50,7 +49,7 @@ def section(report: FiguresReport) -> str:
     )
 
 
-def _styles(rows: Sequence[Row]) -> str:
+def _styles(rows: Sequence[LeakRow]) -> str:
     head = (
         "style", "found again", "by", "accepted at FAR 0.1 %", "parrot", "face still found", "points", "pose °",
         "gaze °", "expression", "PSNR dB", "SSIM", "flicker",
@@ -70,7 +69,7 @@ def _styles(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _attackers(rows: Sequence[Row]) -> str:
+def _attackers(rows: Sequence[LeakRow]) -> str:
     lines = ["| attacker | found without a cover | under a faint blur | |", "| --- | ---: | ---: | --- |"]
     faint = {row["attacker"]: row for row in rows if row["table"] == "attacks" and row["style"] == "faint blur"}
     for row in rows:
@@ -81,7 +80,7 @@ def _attackers(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _share(row: Row, name: str) -> str:
+def _share(row: LeakRow, name: str) -> str:
     """In %, with its interval.
 
     >>> _share({"tar": 0.1, "tar_low": 0.05, "tar_high": 0.2}, "tar")

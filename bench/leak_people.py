@@ -12,7 +12,7 @@ from rich.progress import track
 
 from bench.bench_keep import middle_face
 from bench.data import data_folder
-from bench.leak_stages import Arrays, Stages
+from bench.leak_stages import KeptArrays, Stages
 from bench.leak_tracks import CHIP_PX, PersonPicture, jitter_of
 from engines import open_engine
 from operators.arrays import Array, Image
@@ -65,7 +65,7 @@ def cast(stages: Stages, seed: int, count: int = GALLERY) -> Cast:
     return Cast(people, jitter, tuple(range(min(count, GALLERY))), tuple(learners))
 
 
-def _find_faces() -> Arrays:
+def _find_faces() -> KeptArrays:
     """Of every person two pictures in which a face is found: their names, and its box."""
     detector = CenterFace(open_engine(find_model("centerface")), min_px=LEAST_PX)
     images = read_images(data_folder() / "faces_lfw" / "lfw_subset.tar")

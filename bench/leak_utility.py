@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.hiding import Hide, clear
 from bench.leak_people import Cast
-from bench.leak_stages import Arrays, Stages, chunks, each
+from bench.leak_stages import KeptArrays, Stages, chunks, each
 from bench.leak_styles import CoverStyle
 from bench.leak_tracks import filmed, sway, through_h264
 from bench.leak_views import PROBE, Views
@@ -31,14 +31,14 @@ from operators.landmarks.mediapipe import Landmarker
 from operators.stills import frame_of
 from pipeline.models.catalog import find_model
 
-PEOPLE, FRAMES, CHUNK = 40, 4, 10
+PEOPLE, FRAMES, CHUNK = 25, 4, 5
 LEAST_OVERLAP = 0.3
 MEASURES = ("centerface", "yunet", "blazeface", "points", "pose", "gaze", "expression", "psnr", "ssim", "flicker")
 FOUND = ("centerface", "yunet", "blazeface", "landmarker")
 DEGREES = 180 / np.pi
 
 
-def utility(views: Views, style: CoverStyle, people: int = PEOPLE) -> Arrays:
+def utility(views: Views, style: CoverStyle, people: int = PEOPLE) -> KeptArrays:
     """By measure a number for each person `(n,)`, the mean over the frames; NaN where nothing was found to measure.
 
     `centerface`, `yunet`, `blazeface`, `landmarker` are shares of frames; `points` is the mean distance of the mesh's
@@ -57,11 +57,11 @@ def _name(style: CoverStyle, rows: Sequence[int]) -> str:
     return f"utility/{style.name}-{style.digest}/{rows[0]}-{rows[-1]}"
 
 
-def _kept(stages: Stages, views: Views, style: CoverStyle, rows: Sequence[int]) -> Arrays:
+def _kept(stages: Stages, views: Views, style: CoverStyle, rows: Sequence[int]) -> KeptArrays:
     return stages.kept(_name(style, rows), lambda: _measured(views, style, rows))
 
 
-def _measured(views: Views, style: CoverStyle, rows: Sequence[int]) -> Arrays:
+def _measured(views: Views, style: CoverStyle, rows: Sequence[int]) -> KeptArrays:
     hide = style.make(views.files, views.seed)
     found = [of_track(views.cast, row, hide) for row in rows]
     return {name: np.array([each_[name] for each_ in found]) for name in found[0]}

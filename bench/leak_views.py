@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import leak_attackers, leak_faceres
 from bench.leak_people import Cast, cut_out
-from bench.leak_stages import Arrays, Stages, chunks, each
+from bench.leak_stages import KeptArrays, Stages, chunks, each
 from bench.leak_styles import CoverStyle
 from bench.leak_tracks import estimates_of
 from operators.arrays import Array, Image
@@ -44,7 +44,7 @@ class Views:
         wanted = [group for group in chunks(rows, CHUNK) if not self.stages.has(self._tracks(style, picture, group))]
         each(partial(self._work_out, style, picture), wanted, f"{style.name}: tracks of picture {picture}")
 
-    def estimates(self, style: CoverStyle, picture: int, count: int, rows: Sequence[int]) -> Arrays:
+    def estimates(self, style: CoverStyle, picture: int, count: int, rows: Sequence[int]) -> KeptArrays:
         """`chips (n, 150, 150, 3)` uint8 RGB and `pixels (n, d)` float32 of the first so many frames."""
         self.work_out(style, picture, rows)
         parts = [self._work_out(style, picture, group) for group in chunks(rows, CHUNK)]
@@ -53,10 +53,10 @@ class Views:
     def _tracks(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> str:
         return f"tracks/{style.name}-{style.digest}/{picture}-{rows[0]}-{rows[-1]}"
 
-    def _work_out(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> Arrays:
+    def _work_out(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> KeptArrays:
         return self.stages.kept(self._tracks(style, picture, rows), lambda: self._seen(style, picture, rows))
 
-    def _seen(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> Arrays:
+    def _seen(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> KeptArrays:
         hide = style.make(self.files, self.seed)
         counts = style.counts if picture == PROBE else (max(style.described),)
         jitter, found = self.cast.jitter, dict[str, list[Array]]()
@@ -108,7 +108,7 @@ class Views:
         def file(group: Sequence[int]) -> str:
             return f"numbers/{recogniser}/{name}-{group[0]}-{group[-1]}"
 
-        def describe(group: Sequence[int]) -> Arrays:
+        def describe(group: Sequence[int]) -> KeptArrays:
             return self.stages.kept(file(group), lambda: {"numbers": RECOGNISERS[recogniser](chips(group))})
 
         each(describe, [group for group in groups if not self.stages.has(file(group))], f"{recogniser}: {name}")
