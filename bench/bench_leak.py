@@ -7,7 +7,7 @@ one another, and also takes off what stands still with the cover. Rank-1 is the 
 gallery is the same person, TAR the share that is accepted when one in a thousand of all wrong pairs is.
 
     dlib, faceres   two recognisers of different makers on the estimate, as if there were no cover
-    ridge, network  learned from dlib's numbers on covered tracks of other people
+    ridge, network  learned from the second one's numbers on covered tracks of other people
     pixels          kernel ridge regression from the pixels of the estimate
     cnn             the second recogniser, its last blocks trained on covered faces
     restored ...    a restorer trained on pairs of covered and clear faces, its output fed to a recogniser
@@ -205,7 +205,7 @@ def measure(
         rows += curve_rows(found)
         used = utility_rows(views, styles, 10 if least else PEOPLE)
         print_rest(used, ("style", "landmarker", *MEASURES, "psnr_seen", "psnr_restored"), "what is left of use")
-        compared = [style for style in styles if "dlib" in style.recognisers]
+        compared = [style for style in styles if style.thorough]
         fair = [{"table": "fairness", **row} for row in fairness(views, compared, 5 if least else EACH)]
         print_rest(fair, ("style", "group", "faces", "rank1", "rank1_low", "rank1_high"), "the same picture, by group")
         blind, blind_rows = blind_figures(stages, seed, 1 if least else FACES)

@@ -1,8 +1,7 @@
 """Who finds people again: attackers that learn on other people's covered tracks and know what these people look like.
 
-dlib         dlib's face descriptor of the estimate, as if there were no cover
-ridge        ridge regression from that descriptor to the one of the clear face
-pixels       kernel ridge regression from the pixels of the estimate to the descriptor of the clear face
+ridge        ridge regression from what a recogniser says of the estimate to what it says of the clear face
+pixels       kernel ridge regression from the pixels of the estimate to the same
 network      a small network from both, trained to tell people apart
 """
 
@@ -33,7 +32,7 @@ HIDDEN, EPOCHS, SHARPNESS = 128, 150, 12.0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TrackView:
-    """What an attacker sees of tracks: dlib's numbers `(n, 128)` where they were taken, and pixels `(n, d)`."""
+    """What an attacker sees of tracks: a recogniser's numbers `(n, d)` where they were taken, and pixels `(n, p)`."""
 
     numbers: Array | None
     pixels: Array
@@ -44,9 +43,9 @@ class Case:
     """What there is to learn on and to find.
 
     Attributes:
-        learn, learn_clear: `m` tracks of other people, and dlib's numbers `(m, 128)` of another, clear picture of each.
+        learn, learn_clear: `m` tracks of other people, and the numbers `(m, d)` of another, clear picture of each.
         probes: `n` tracks of people to be found.
-        gallery: dlib's numbers `(n, 128)` of another picture of each, clear, in the same order.
+        gallery: the numbers `(n, d)` of another picture of each, clear, in the same order.
     """
 
     learn: TrackView
@@ -63,7 +62,6 @@ def attack(case: Case) -> dict[str, NDArray[np.float64]]:
     found = {"pixels": alike(gallery, kernel_ridge(learn, wanted, probes), "cosine")}
     seen, looked_at = case.learn.numbers, case.probes.numbers
     if seen is not None and looked_at is not None:
-        found["dlib"] = alike(case.gallery, looked_at, "euclidean")
         found["ridge"] = alike(gallery, ridge(seen, wanted, looked_at), "cosine")
         guesses = network((seen - centre, learn), wanted, (looked_at - centre, probes))
         found["network"] = alike(gallery, guesses, "cosine")
@@ -108,7 +106,7 @@ def kernel_ridge(learn: Array, wanted: Array, probes: Array) -> Array:
 
 
 def network(learn: tuple[Array, Array], wanted: Array, probes: tuple[Array, Array], *, seed: int = 0) -> Array:
-    """Guesses `(n, 128)` from numbers and components: begins with the numbers as they are, and learns what to change.
+    """Guesses `(n, d)` from numbers and components: begins with the numbers as they are, and learns what to change.
 
     Trained so that of all learners, a guess is most like the person's own clear face.
     """

@@ -67,17 +67,18 @@ def _jobs(style: CoverStyle) -> list[tuple[CoverStyle, int, str]]:
 
 def _prepare(views: Views, style: CoverStyle) -> None:
     """What recognisers say of it, chunk by chunk on all cores."""
-    rows = views.cast.rows
+    rows, gallery = views.cast.rows, views.cast.gallery
     for picture in (PROBE, OTHER):
         views.work_out(style, picture, rows)
-        if "dlib" in style.recognisers:
-            views.covered_alone("faceres", style, picture, views.cast.gallery)
         views.clear("faceres", picture, rows)
-    if "dlib" in style.recognisers:
-        views.clear("dlib", OTHER, rows)
+        if style.thorough:
+            views.covered_alone("faceres", style, picture, gallery)
+    if style.thorough:
+        views.clear("dlib", OTHER, gallery)
     for count in style.described:
-        for recogniser in style.recognisers:
-            views.covered(recogniser, style, PROBE, count, rows)
+        views.covered("faceres", style, PROBE, count, rows)
+        if style.thorough:
+            views.covered("dlib", style, PROBE, count, gallery)
 
 
 def _name(views: Views, style: CoverStyle, count: int, kind: str) -> str:
@@ -97,20 +98,19 @@ def _work(views: Views, job: tuple[CoverStyle, int, str]) -> KeptArrays:
 
 
 def _quick(views: Views, style: CoverStyle, count: int) -> KeptArrays:
-    """Both recognisers as they are, and what learns from dlib's numbers and from pixels."""
+    """Recognisers as they are, and what learns from the quick one's numbers and from pixels."""
     gallery, learners = views.cast.gallery, views.cast.learners
-    looking = style.recognisers if count in style.described else ()
-    own = "dlib" if "dlib" in style.recognisers else "faceres"
+    described = count in style.described
 
     def seen(rows: Sequence[int]) -> TrackView:
-        numbers = views.covered("dlib", style, PROBE, count, rows) if "dlib" in looking else None
+        numbers = views.covered("faceres", style, PROBE, count, rows) if described else None
         return TrackView(numbers, views.estimates(style, PROBE, count, rows)["pixels"])
 
-    clear = [views.clear(own, OTHER, rows) for rows in (learners, gallery)]
+    clear = [views.clear("faceres", OTHER, rows) for rows in (learners, gallery)]
     found = attack(Case(seen(learners), clear[0], seen(gallery), clear[1]))
-    if "faceres" in looking:
-        probes = views.covered("faceres", style, PROBE, count, gallery)
-        found["faceres"] = alike(views.clear("faceres", OTHER, gallery), probes, "cosine")
+    for recogniser in style.recognisers if described else ():
+        probes = views.covered(recogniser, style, PROBE, count, gallery)
+        found[recogniser] = alike(views.clear(recogniser, OTHER, gallery), probes, METRICS[recogniser])
     return dict(found)
 
 
@@ -163,7 +163,7 @@ def _parrot(views: Views, style: CoverStyle, count: int) -> KeptArrays:
         for picture in (OTHER, PROBE)
     ]
     found = {"parrot pixels": parrot(*alone)}
-    if "dlib" in style.recognisers:
+    if style.thorough:
         numbers = [views.covered_alone("faceres", style, picture, gallery) for picture in (OTHER, PROBE)]
         found["parrot faceres"] = alike(numbers[0], numbers[1], "cosine")
     return found

@@ -27,7 +27,7 @@ from operators.reversible.proface_s.carriers import eight_bits
 from pipeline.training.export import networks
 from pipeline.training.scoring import committed
 
-FACES = 6
+FACES = 4
 PUBLIC = f"h264_{CRF}"
 STRENGTH = AttackStrength(steps=200)
 

