@@ -51,14 +51,20 @@ class Views:
         return {part: np.concatenate([each_[f"{part}_{count}"] for each_ in parts]) for part in ("chips", "pixels")}
 
     def _tracks(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> str:
-        return f"tracks/{style.name}-{style.digest}/{picture}-{rows[0]}-{rows[-1]}"
+        counts = "+".join(map(str, self._counts(style, picture)))
+        return f"tracks/{style.name}-{style.digest}/{picture}-of-{counts}-{rows[0]}-{rows[-1]}"
+
+    @staticmethod
+    def _counts(style: CoverStyle, picture: int) -> tuple[int, ...]:
+        """Of how many frames estimates are made: of the gallery's picture, for parrots, only the described ones."""
+        return style.counts if picture == PROBE else (max(style.described),)
 
     def _work_out(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> KeptArrays:
         return self.stages.kept(self._tracks(style, picture, rows), lambda: self._seen(style, picture, rows))
 
     def _seen(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> KeptArrays:
         hide = style.make(self.files, self.seed)
-        counts = style.counts if picture == PROBE else (max(style.described),)
+        counts = self._counts(style, picture)
         jitter, found = self.cast.jitter, dict[str, list[Array]]()
         for row in rows:
             person = self.cast.people[row][picture].cropped()

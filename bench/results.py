@@ -63,7 +63,7 @@ SHOWN = {
             ("reversible", "and face-frames that can be got back"),
         )
     },
-    "rank1_none": "people found again in tracks (rank-1 among 500) with no cover, by the best attacker",
+    "rank1_none": "people found again in tracks (rank-1 among 500 or more) with no cover, by the best attacker",
     "rank1_none_faceres": "the same, by a second recogniser",
     "rank1_none_ridge": "the same, by ridge regression",
     "rank1_none_network": "the same, by a network that has learned on tracks",
