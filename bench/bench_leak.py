@@ -13,6 +13,7 @@ gallery is the same person, TAR the share that is accepted when one in a thousan
     restored ...    a restorer trained on pairs of covered and clear faces, its output fed to a recogniser
     parrot ...      the gallery is covered by the same program, and covers are compared with covers; what lies around
                     them is made grey
+    blind           with `proface_s`: who has its weights and no key, `bench/leak_blind.py`
     around          for comparison: hair, clothes and background, which no cover of a face hides
 
 What an attacker finds with no cover says how good it is: one that finds less than half there is marked weak. `faint
@@ -208,10 +209,13 @@ def measure(
         compared = [style for style in styles if style.thorough]
         fair = [{"table": "fairness", **row} for row in fairness(views, compared, 5 if least else EACH)]
         print_rest(fair, ("style", "group", "faces", "rank1", "rank1_low", "rank1_high"), "the same picture, by group")
+    rows += used + fair
+    figures |= fairness_figures(fair)
+    if any(style.name == "proface_s" for style in styles):
         blind, blind_rows = blind_figures(stages, seed, 1 if least else FACES)
         print_rest(blind_rows, ("carrier", "measure", "of", "value", "low", "high"), "PRO-Face S, weights and no key")
-    rows += used + fair + [{"table": "blind", **row} for row in blind_rows]
-    return {**figures, **fairness_figures(fair), **blind}, rows
+        figures, rows = {**figures, **blind}, rows + [{"table": "blind", **row} for row in blind_rows]
+    return figures, rows
 
 
 def fairness_figures(rows: Sequence[LeakRow]) -> dict[str, float]:
