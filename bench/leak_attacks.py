@@ -13,16 +13,16 @@ from bench import leak_faceres
 from bench.leak_attackers import Case, TrackView, attack, principal
 from bench.leak_figures import alike
 from bench.leak_learners import restored, retrained
-from bench.leak_people import cut_out
+from bench.leak_people import under_the_cover
 from bench.leak_stages import KeptArrays, each
 from bench.leak_styles import CoverStyle
+from bench.leak_tracks import SMALL_PX
 from bench.leak_views import OTHER, PROBE, RECOGNISERS, Views
 from operators import fidelity
 from operators.arrays import Array, Image
 from pipeline.provenance import ROOT, content_hash
 
 CODE = ("bench/leak_attackers.py", "bench/leak_learners.py", "bench/leak_faceres.py", "bench/leak_attacks.py")
-PARROT_PX = 24
 METRICS = {"dlib": "euclidean", "faceres": "cosine"}
 """By which its makers compare what each recogniser says."""
 
@@ -155,13 +155,12 @@ def _parrot(views: Views, style: CoverStyle, count: int) -> KeptArrays:
     What lies around the cover is made grey: two pictures of LFW are often of one occasion.
     """
     gallery = views.cast.gallery
-    alone = [
-        cut_out(
-            list(views.estimates(style, picture, count, gallery)["chips"]),
-            [views.cast.people[row][picture] for row in gallery],
-        )
-        for picture in (OTHER, PROBE)
-    ]
+    alone = []
+    for picture in (OTHER, PROBE):
+        pixels = views.estimates(style, picture, count, gallery)["pixels"][:, : 3 * SMALL_PX**2]
+        masks = [under_the_cover(views.cast.people[row][picture]) for row in gallery]
+        small = [cv2.resize(mask, (SMALL_PX, SMALL_PX), interpolation=cv2.INTER_AREA) for mask in masks]
+        alone.append(128 + (pixels.reshape(-1, 3, SMALL_PX, SMALL_PX) - 128) * np.stack(small)[:, None])
     found = {"parrot pixels": parrot(*alone)}
     if style.thorough:
         numbers = [views.covered_alone("faceres", style, picture, gallery) for picture in (OTHER, PROBE)]
@@ -169,11 +168,7 @@ def _parrot(views: Views, style: CoverStyle, count: int) -> KeptArrays:
     return found
 
 
-def parrot(known: Sequence[Image], asked: Sequence[Image]) -> Array:
-    """Scores `(n, n)` of covered chips `(150, 150, 3)` against others of the same people, by principal components."""
-    pixels = [
-        np.stack([cv2.resize(chip, (PARROT_PX, PARROT_PX), interpolation=cv2.INTER_AREA) for chip in chips])
-        for chips in (known, asked)
-    ]
-    gallery, probes = principal(*(each_.reshape(len(each_), -1).astype(np.float64) for each_ in pixels))
+def parrot(known: Array, asked: Array) -> Array:
+    """Scores `(n, n)` of covered faces `(n, ...)` against others of the same people, by principal components."""
+    gallery, probes = principal(*(np.asarray(each_, np.float64).reshape(len(each_), -1) for each_ in (known, asked)))
     return alike(gallery, probes, "cosine") if gallery.shape[1] else np.full((len(asked), len(known)), -np.inf)
