@@ -20,7 +20,7 @@ Each line is a style; found again, accepted and parrot are the highest of all at
 the 95 % interval. The rest is what is left of use, against the same frames without a cover, after the same H.264: the
 errors are over faces that MediaPipe still finds. `none` and `faint blur` are controls. By chance {chance:.1f} % are
 found, and the best of the {attacks} attacks on our covers would find up to {best:.1f} % in 95 of 100 benches if there
-were nothing to find.
+were nothing to find. Styles without a line were not part of this run.
 
 {table}
 
