@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
+import cv2
 import numpy as np
 
 from bench.hiding import Hide, clear
@@ -19,7 +21,7 @@ from bench.leak_styles import CoverStyle
 from bench.leak_tracks import filmed, sway, through_h264
 from bench.leak_views import PROBE, Views
 from engines import open_engine
-from operators import fidelity
+from operators import Operator, fidelity
 from operators.arrays import Array
 from operators.boxes import iou
 from operators.deepfake import eyes
@@ -105,16 +107,14 @@ def compared(hidden: Sequence[Picture], plain: Sequence[Picture], boxes: Array) 
 
 def _box_of(picture: Picture, box: Array) -> Array:
     """`(48, 48, 3)` uint8 BGR: where the face is."""
-    import cv2
-
     x1, y1, x2, y2 = box
     to_crop = np.array([[48 / (x2 - x1), 0, -x1 * 48 / (x2 - x1)], [0, 48 / (y2 - y1), -y1 * 48 / (y2 - y1)]])
     return np.asarray(cv2.warpAffine(to_bgr(picture), to_crop, (48, 48)), np.uint8)
 
 
-def _seen(picture: Picture, box: Array) -> dict[str, object]:
+def _seen(picture: Picture, box: Array) -> dict[str, Any]:
     frame = replace(frame_of(np.zeros((2, 2, 3), np.uint8)), picture=picture)
-    found: dict[str, object] = {
+    found: dict[str, Any] = {
         name: bool((iou(detector([frame])[0].faces.boxes.astype(np.float64), box[None]) > LEAST_OVERLAP).any())
         for name, detector in detectors().items()
     }
@@ -142,7 +142,7 @@ def _errors(mine: Faces, theirs: Faces) -> dict[str, float]:
 
 
 @cache
-def detectors() -> Mapping[str, object]:
+def detectors() -> Mapping[str, Operator]:
     return {
         "centerface": CenterFace(open_engine(find_model("centerface")), min_px=16),
         "yunet": YuNet(open_engine(find_model("yunet"))),
