@@ -1,8 +1,7 @@
 """Who finds people again: attackers that learn on other people's covered tracks and know what these people look like.
 
-dlib         dlib's face descriptor of the estimate, as if there were no cover
-ridge        ridge regression from that descriptor to the one of the clear face
-pixels       kernel ridge regression from the pixels of the estimate to the descriptor of the clear face
+ridge        ridge regression from what a recogniser says of the estimate to what it says of the clear face
+pixels       kernel ridge regression from the pixels of the estimate to the same
 network      a small network from both, trained to tell people apart
 """
 
@@ -20,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from bench.leak_figures import alike
 from operators.arrays import Array, Image
 from pipeline.models.catalog import find_model
 
@@ -32,7 +32,7 @@ HIDDEN, EPOCHS, SHARPNESS = 128, 150, 12.0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TrackView:
-    """What an attacker sees of tracks: dlib's numbers `(n, 128)` where they were taken, and pixels `(n, d)`."""
+    """What an attacker sees of tracks: a recogniser's numbers `(n, d)` where they were taken, and pixels `(n, p)`."""
 
     numbers: Array | None
     pixels: Array
@@ -43,9 +43,9 @@ class Case:
     """What there is to learn on and to find.
 
     Attributes:
-        learn, learn_clear: `m` tracks of other people, and dlib's numbers `(m, 128)` of another, clear picture of each.
+        learn, learn_clear: `m` tracks of other people, and the numbers `(m, d)` of another, clear picture of each.
         probes: `n` tracks of people to be found.
-        gallery: dlib's numbers `(n, 128)` of another picture of each, clear, in the same order.
+        gallery: the numbers `(n, d)` of another picture of each, clear, in the same order.
     """
 
     learn: TrackView
@@ -54,18 +54,17 @@ class Case:
     gallery: Array
 
 
-def attack(case: Case) -> dict[str, NDArray[np.bool_]]:
-    """For each attacker, which probes it finds."""
+def attack(case: Case) -> dict[str, NDArray[np.float64]]:
+    """For each attacker its scores `(n, n)`, see `bench/leak_figures.py`."""
     centre = case.learn_clear.mean(axis=0)
     wanted, gallery = case.learn_clear - centre, case.gallery - centre
     learn, probes = principal(case.learn.pixels, case.probes.pixels)
-    found = {"pixels": nearest(gallery, kernel_ridge(learn, wanted, probes), "cosine")}
+    found = {"pixels": alike(gallery, kernel_ridge(learn, wanted, probes), "cosine")}
     seen, looked_at = case.learn.numbers, case.probes.numbers
     if seen is not None and looked_at is not None:
-        found["dlib"] = nearest(case.gallery, looked_at, "euclidean")
-        found["ridge"] = nearest(gallery, ridge(seen, wanted, looked_at), "cosine")
+        found["ridge"] = alike(gallery, ridge(seen, wanted, looked_at), "cosine")
         guesses = network((seen - centre, learn), wanted, (looked_at - centre, probes))
-        found["network"] = nearest(gallery, guesses, "cosine")
+        found["network"] = alike(gallery, guesses, "cosine")
     return found
 
 
@@ -107,7 +106,7 @@ def kernel_ridge(learn: Array, wanted: Array, probes: Array) -> Array:
 
 
 def network(learn: tuple[Array, Array], wanted: Array, probes: tuple[Array, Array], *, seed: int = 0) -> Array:
-    """Guesses `(n, 128)` from numbers and components: begins with the numbers as they are, and learns what to change.
+    """Guesses `(n, d)` from numbers and components: begins with the numbers as they are, and learns what to change.
 
     Trained so that of all learners, a guess is most like the person's own clear face.
     """
@@ -134,33 +133,6 @@ def network(learn: tuple[Array, Array], wanted: Array, probes: tuple[Array, Arra
     change.eval()
     with torch.no_grad():
         return np.asarray(guesses(torch.from_numpy(np.concatenate(probes, axis=1)).float()).numpy())
-
-
-def nearest(gallery: Array, probes: Array, metric: str) -> NDArray[np.bool_]:
-    """Which probes have their own row of the gallery nearest; none that has no direction, or is like all others.
-
-    >>> nearest(np.eye(3), np.array([[2.0, 0, 0], [0, 0, 1], [0, 0, 0]]), "cosine").tolist()
-    [True, False, False]
-    """
-    flat = np.allclose(probes, probes[0]) if len(probes) > 1 else False
-    apart = np.nan_to_num(cdist(probes, gallery, metric), nan=np.inf)
-    hits = (apart.argmin(axis=1) == np.arange(len(probes))) & np.isfinite(apart).any(axis=1)
-    return np.zeros(len(probes), np.bool_) if flat else np.asarray(hits)
-
-
-def share(hits: NDArray[np.bool_]) -> dict[str, float]:
-    """Rank-1 with its 95 % interval (Wilson).
-
-    >>> {name: round(value, 3) for name, value in share(np.arange(500) < 1).items()}
-    {'rank1': 0.002, 'low': 0.0, 'high': 0.011}
-    """
-    n, p, z = len(hits), float(hits.mean()), 1.96
-    middle, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return {
-        "rank1": p,
-        "low": float(max(middle - half, 0) / (1 + z * z / n)),
-        "high": float((middle + half) / (1 + z * z / n)),
-    }
 
 
 @cache

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.bench_open import figure_of
 from bench.hard_scenes import KINDS
+from bench.leak_page import picture, section
 from bench.report import read_report
 from pipeline.provenance import FiguresReport, content_hash
 
@@ -58,15 +59,21 @@ SHOWN = {
         f"{name}_{tool}": words.format(tool=tool)
         for tool in ("ours", "deface", "openscrub", "open-redactor")
         for name, words in (
-            ("clear", "face-frames in clear in what {tool} makes of six clips, by `facewarden verify`"),
+            ("clear", "face-frames in clear in what {tool} makes of the clips it takes, by `facewarden verify`"),
             ("reversible", "and face-frames that can be got back"),
         )
     },
-    "rank1_none": "people found again in tracks (rank-1 among 525) with no cover, by the best attacker",
+    "rank1_none": "people found again in tracks (rank-1 among 500 or more) with no cover, by the best attacker",
+    "rank1_none_faceres": "the same, by a second recogniser",
     "rank1_none_ridge": "the same, by ridge regression",
     "rank1_none_network": "the same, by a network that has learned on tracks",
+    "rank1_none_cnn": "the same, by a recogniser trained further on tracks",
+    "rank1_none_restored_dlib": "the same, by dlib, of what a restorer gives back",
     "rank1_worst_default": "people found again under our covers: the worst style, number of frames and attacker",
     "rank1_worst_default_high": "the upper end of its 95 % interval",
+    "rank1_chance_worst_default": "what the best of so many attacks finds by chance, in 95 of 100 benches at most",
+    "tar_worst_default": "people accepted under our covers at a FAR of 0.1 %: the worst of the same",
+    "tar_worst_default_high": "the upper end of its 95 % interval",
     "rank1_blur_1": "people found again under our blur by the worst attacker, from 1 frame",
     "rank1_blur_4": "from 4 frames",
     "rank1_blur_16": "from 16 frames",
@@ -77,6 +84,10 @@ SHOWN = {
     "rank1_mosaic_64": "from 64 frames",
     "rank1_around": "people found again by hair, clothes and background around a cover",
     "rank1_chance": "people found again by chance",
+    "blind_lossless_psnr_gain": "faces restored without a key, from lossless carriers, above the cover itself, dB",
+    "blind_public_psnr_gain": "the same from carriers in the public, lossy video, dB",
+    "blind_public_psnr_gain_high": "the upper end of its 95 % interval",
+    "blind_public_cos_dlib_gain_high": "and of dlib's cosine with the clear face",
     "bench_reversible.psnr": "faces given back by the right key (PRO-Face S, small) through 8-bit carriers, dB",
     "bench_reversible.psnr_low": "the lower end of its 95 % interval",
     "bench_reversible.cover_psnr": "its carriers against their covers, dB",
@@ -269,12 +280,15 @@ def _short(value: float) -> str:
 
 
 def pages(readme: str, results: Sequence[ResultFile]) -> dict[str, str]:
-    """By file: docs/results.md, and the README with its table replaced."""
+    """By file: docs/results.md, the README with its table replaced, and the pictures that the results have."""
     before, rest = readme.split(BEGIN)
     _, after = rest.split(END)
+    leaks = next((each.report for each in results if each.stem == "bench_leak"), None)
+    drawn = picture(leaks) if leaks else ""
     return {
         "README.md": f"{before}{BEGIN}\n{table(results, HEADLINE)}\n{END}{after}",
-        "docs/results.md": f"{PAGE}{table(results, SHOWN)}\n",
+        "docs/results.md": f"{PAGE}{table(results, SHOWN)}\n{section(leaks) if leaks else ''}",
+        **({"docs/leak.svg": drawn} if drawn else {}),
     }
 
 
