@@ -67,7 +67,7 @@ CODE = (
 
 def attack_rows(found: Sequence[Attacked]) -> list[LeakRow]:
     """A row for each attack; `weak` are attackers that find less than half of the people without a cover."""
-    rows = [
+    rows: list[LeakRow] = [
         {"table": "attacks", "style": each.style, "frames": each.frames, "attacker": each.attacker}
         | figures_of_scores(each.scores)
         for each in found

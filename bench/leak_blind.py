@@ -94,7 +94,12 @@ def _against(made: HiddenFaces, covers: Array, restored: Array) -> dict[str, tup
     found = {"psnr": (db(covers, made.faces), db(restored, made.faces))}
     for recogniser, describe in RECOGNISERS.items():
         clear, seen, given = (
-            describe([cv2.resize(np.ascontiguousarray(crop), (CHIP_PX, CHIP_PX)) for crop in shown(crops)])
+            describe(
+                [
+                    np.asarray(cv2.resize(np.ascontiguousarray(crop), (CHIP_PX, CHIP_PX)), np.uint8)
+                    for crop in shown(crops)
+                ]
+            )
             for crops in (made.faces, covers, restored)
         )
         found[f"cos_{recogniser}"] = (_cosines(clear, seen), _cosines(clear, given))

@@ -96,8 +96,9 @@ def _find(most: int) -> KeptArrays:
             mine = found.setdefault(f"{line['race']}, {line['gender']}", [])
             if line["file"] not in images or len(mine) == most:
                 continue
-            image = cv2.copyMakeBorder(decode_image(images[line["file"]]), *[BORDER_PX] * 4, cv2.BORDER_REPLICATE)
-            box = middle_face(detector, image)
+            px = BORDER_PX
+            image = cv2.copyMakeBorder(decode_image(images[line["file"]]), px, px, px, px, cv2.BORDER_REPLICATE)
+            box = middle_face(detector, np.asarray(image, np.uint8))
             if box is not None:
                 mine.append((line["file"], box.astype(np.float64) - BORDER_PX))
     rows = [(group, name, box) for group, mine in sorted(found.items()) for name, box in mine]

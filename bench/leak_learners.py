@@ -81,7 +81,8 @@ class Restorer(nn.Module):
         middle = self.down[1](nn.functional.avg_pool2d(fine, 2))
         low = self.down[2](nn.functional.avg_pool2d(middle, 2))
         middle = self.up[0](torch.cat([middle, _twice(low)], 1))
-        return x + self.last(self.up[1](torch.cat([fine, _twice(middle)], 1)))
+        added: Tensor = self.last(self.up[1](torch.cat([fine, _twice(middle)], 1)))
+        return x + added
 
 
 def _pair(before: int, after: int) -> nn.Sequential:
@@ -127,7 +128,7 @@ def _unlike(made: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _batches(count: int, epochs: int) -> list[Tensor]:
-    return [part for _ in range(epochs) for part in torch.randperm(count).split(BATCH)]
+    return [part for _ in range(epochs) for part in torch.split(torch.randperm(count), BATCH)]
 
 
 def _step(optimizer: Any, loss: Tensor) -> None:

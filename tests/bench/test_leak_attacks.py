@@ -114,8 +114,8 @@ def test_a_carrier_looks_like_its_cover_and_hides_the_face(tmp_path: Path) -> No
     )
 
     shown = [to_bgr(each)[None, 60:130, 60:130] for each in (carrier, cover)]
-    assert fidelity.psnr(*shown)[0] > 28
-    assert not np.array_equal(*shown)
+    assert fidelity.psnr(shown[0], shown[1])[0] > 28
+    assert not np.array_equal(shown[0], shown[1])
     hidden = someone.image[60:130, 60:130, 0].ravel()
     like = [np.corrcoef(each.mean(axis=3).ravel(), hidden)[0, 1] for each in shown]
     assert abs(like[0] - like[1]) < 0.1

@@ -53,7 +53,16 @@ def test_a_broker_that_is_away_is_waited_for_and_then_gone_on_from(
 ) -> None:
     """It is killed, which it survives as a machine would that loses its power after what it has acknowledged."""
     clip, out = clips("h264_long_gop"), tmp_path / "out"
-    arguments = [clip.path, "-o", out, "--config", config(tmp_path), "--broker", f"kafka://{node.servers}", *SLOW]
+    arguments: list[str | Path] = [
+        clip.path,
+        "-o",
+        out,
+        "--config",
+        config(tmp_path),
+        "--broker",
+        f"kafka://{node.servers}",
+        *SLOW,
+    ]
     with started(*arguments, impatient=True) as run:
         wait_for_frames(out, 16)
         node.kill()
