@@ -128,6 +128,10 @@ class Config(Section):
 def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Reads a config file (the packaged `anonymize` by default), or a packaged one by its bare name.
 
+    Args:
+        overrides: sections and values from the command line, in place of the file's; what is wrong with them is said of
+            the options of these names.
+
     Raises:
         ConfigError: it cannot be read, or says something that cannot be meant.
     """
@@ -148,7 +152,12 @@ def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = N
     try:
         return Config.model_validate({**data, **(overrides or {})})
     except ValidationError as error:
-        raise ConfigError(f"{file}: {faults_of(error, Config)}") from error
+        whose, faults = str(file), faults_of(error, Config)
+        section = str(next(iter(error.errors()[0]["loc"]), ""))
+        if section in (overrides or {}):
+            whose = f"--{section.replace('_', '-')}"
+            faults = faults.removeprefix(section).lstrip(".: ")
+        raise ConfigError(f"{whose}: {faults}") from error
 
 
 def _where(error: yaml.YAMLError) -> str:

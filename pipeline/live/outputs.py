@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from engines import ConfigError, StreamError
-from pipeline.live.sources import ANONYMIZED, LIVE, MEDIA_SUFFIXES, VideoSource, one_line, shown_name
+from pipeline.live.sources import ANONYMIZED, LIVE, MEDIA_SUFFIXES, VideoSource, one_line, require_address, shown_name
 from pipeline.media import CONTAINERS_BY_SUFFIX, container_for
 
 LONGEST_NAME = 255
@@ -53,14 +53,16 @@ def plan(
         own: outputs of this very run, by stream, as it was planned when it began.
 
     Raises:
-        ConfigError: one output file for several sources, one that would overwrite a source, one that exists, or one
-            whose name asks for something that is not written.
+        ConfigError: a URL without a host, one output file for several sources, one that would overwrite a source, one
+            that exists, or one whose name asks for something that is not written.
 
     >>> [planned] = plan(["clips/walk.mkv"], "masked", "run1")
     >>> planned.source.stream, planned.output
     ('run1.0000.walk', 'masked/walk_anonymized.mkv')
     """
     single = output is not None and is_single(output)
+    for address in (*sources, output or ""):
+        require_address(address)
     if single:
         require_writable(str(output))
     if single and len(sources) > 1 and NAME not in str(output):

@@ -108,7 +108,13 @@ class StreamOutcome:
         """The end of the stream in a line."""
         ledger = self.ledger
         words = f"{ledger.packets} packets, {ledger.shown} shown, {sum(ledger.withheld.values())} withheld"
-        return f"{words}; {self.reason}" if self.reason else words
+        return f"{words}; {self.words}" if self.reason else words
+
+    @property
+    def words(self) -> str:
+        """The reason, after the name of its source."""
+        source = self.job.source
+        return self.reason.removeprefix(f"{source.url}: ").removeprefix(f"{source.shown}: ")
 
 
 class Run:

@@ -17,7 +17,7 @@ from engines import ConfigError, StreamError
 from pipeline.live.outputs import LONGEST_NAME, SPARE, cut_to_bytes, is_single, unwritable
 from pipeline.live.sources import ANONYMIZED, LIVE, PHOTO_SUFFIXES, shown_name
 
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 QUALITY = 95
 _MODE = 0o666
 
