@@ -69,12 +69,19 @@ class JailSection(Section):
 
     memory_mb: int = Field(default=4096, ge=256, description="Address space.")
     timeout_s: float = Field(default=20, gt=0, description="For one packet, and for a source that says nothing.")
-    max_pixels: int = Field(default=8192 * 4352, gt=0, description="Of a picture.")
+    max_pixels: int = Field(default=8192 * 4352, gt=0, description="Of a picture of a video.")
+    max_photo_pixels: int = Field(default=220_000_000, gt=0, description="Of a photo.")
 
     @property
     def limits(self) -> JailLimits:
         """As the child process is given them."""
         return JailLimits(memory_bytes=self.memory_mb << 20, timeout_s=self.timeout_s, max_pixels=self.max_pixels)
+
+    @property
+    def photo_limits(self) -> JailLimits:
+        """The same for a photo, which has as much more time as it may be larger."""
+        longer = max(1.0, self.max_photo_pixels / self.max_pixels)
+        return JailLimits(self.memory_mb << 20, self.timeout_s * longer, self.max_photo_pixels)
 
 
 class SealSection(Section):

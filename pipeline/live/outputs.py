@@ -185,6 +185,28 @@ def output_folder(sources: Sequence[str], output: str | None) -> Path:
     return next((part.parent for part in reversed((folder, *folder.parents)) if NAME in part.name), folder)
 
 
+def require_reports(file: Path, sources: Sequence[str], jobs: Sequence[PlannedStream]) -> None:
+    """Lines are added at the end of a file that is there: it must be one of reports.
+
+    Raises:
+        ConfigError: it is a link, a source, a result, or holds something else.
+    """
+    if file.is_symlink():
+        raise ConfigError(f"{file}: expected a file for the reports, found a link; name another")
+    taken = [*(source for source in sources if not LIVE.match(source)), *(job.output for job in jobs)]
+    if any(_is_same(file, Path(name)) for name in taken):
+        raise ConfigError(f"{file}: is a source or a result of this run; name another file for the reports")
+    if file.is_file() and os.access(file, os.R_OK):
+        with file.open("rb") as lines:
+            if lines.read(1) not in (b"", b"{"):
+                raise ConfigError(f"{file}: expected a file of reports, found another; name a new one")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """One file, or one name of a file that is not there yet."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+
+
 def add_reports(parts: Sequence[Path], whole: Path, journal: Path) -> None:
     """Adds the reports of all streams to a file that may hold those of other runs; called again, it adds them once.
 

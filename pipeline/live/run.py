@@ -33,6 +33,7 @@ from pipeline.live.outputs import (
     add_reports,
     output_folder,
     plan,
+    require_reports,
     store_whole,
     unwritable,
 )
@@ -167,8 +168,7 @@ class Run:
         self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own)
         self._overwrite = overwrite
         self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
-        if self.verdicts.is_symlink():
-            raise ConfigError(f"{self.verdicts}: expected a file for the reports, found a link; name another")
+        require_reports(self.verdicts, sources, self.jobs)
         live = any(job.source.live for job in self.jobs)
         self._url, self._options, self._alone = broker_for(self.folder, broker, broker_options or {}, live=live)
         self._ray_address = ray_address
