@@ -19,7 +19,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from engines import ConfigError, FacewardenError, StreamError
+from engines import FacewardenError, StreamError
 from pipeline.brokers import INGEST, Broker, BrokerError, BrokerRefused, open_broker, require_entry
 from pipeline.config import Config
 from pipeline.live.actors import Actors, here, wanted_workers
