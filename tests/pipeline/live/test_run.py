@@ -270,7 +270,7 @@ def test_a_folder_that_cannot_be_written_to_costs_its_own_files_alone(clips: Cli
     for folder in ("good", "shut"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "clip.mp4").write_bytes(content)
-    mount = ["mount", "--bind", tmp_path / "shut", tmp_path / "shut"]
+    mount = ["mount", "--bind", *[str(tmp_path / "shut")] * 2]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("no right to mount")
     try:
@@ -427,7 +427,7 @@ def test_an_outcome_is_balanced_if_every_packet_is_accounted_for(ledger: Ledger,
 
 
 def of_actor(cause: Exception) -> RayTaskError:
-    return RayTaskError("work", str(cause), cause)
+    return RayTaskError("work", str(cause), cause)  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize(
