@@ -6,10 +6,9 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import pairwise
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
-from click import Context
 from typer.core import TyperGroup
 
 from pipeline.commands.configs import check_config, list_operators
@@ -34,10 +33,11 @@ class NamedCommands(TyperGroup):
     """Commands whose arguments say something: an empty name, as of a variable that is not set, would be taken for the
     current folder, or for none."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if place := empty_name(args):
             ctx.fail(f"{place}: expected a name or a value, got an empty one; is a variable not set?")
-        return super().parse_args(ctx, args)
+        remaining: list[str] = super().parse_args(ctx, args)
+        return remaining
 
 
 def empty_name(arguments: Sequence[str]) -> str:
