@@ -26,7 +26,8 @@ ADVICE = "pipx install facewarden, uv tool install facewarden, or python -m venv
 def main() -> None:
     """Runs the command line; ends with code 2 and a sentence where somebody else's package is in the way."""
     if fault := foreign_package() or foreign_file(HERE):
-        sys.stderr.write(f"error: {fault}. Install Facewarden into an environment of its own: {ADVICE}\n")
+        words = f"error: {fault}. Install Facewarden into an environment of its own: {ADVICE}"
+        print(words, file=sys.stderr or sys.stdout)
         sys.exit(WRONG)
     from pipeline.commands.app import main as run
     from pipeline.jail.installation import forget_current_folder

@@ -73,12 +73,19 @@ class JailSection(Section):
 
     memory_mb: int = Field(default=4096, ge=256, description="Address space.")
     timeout_s: float = Field(default=20, gt=0, description="For one packet, and for a source that says nothing.")
-    max_pixels: int = Field(default=8192 * 4352, gt=0, description="Of a picture.")
+    max_pixels: int = Field(default=8192 * 4352, gt=0, description="Of a picture of a video.")
+    max_photo_pixels: int = Field(default=220_000_000, gt=0, description="Of a photo.")
 
     @property
     def limits(self) -> JailLimits:
         """As the child process is given them."""
         return JailLimits(memory_bytes=self.memory_mb << 20, timeout_s=self.timeout_s, max_pixels=self.max_pixels)
+
+    @property
+    def photo_limits(self) -> JailLimits:
+        """The same for a photo, which has as much more time as it may be larger."""
+        longer = max(1.0, self.max_photo_pixels / self.max_pixels)
+        return JailLimits(self.memory_mb << 20, self.timeout_s * longer, self.max_photo_pixels)
 
 
 class SealSection(Section):
@@ -151,6 +158,10 @@ class Config(Section):
 def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Reads a config file (the packaged `anonymize` by default), or a packaged one by its bare name.
 
+    Args:
+        overrides: sections and values from the command line, in place of the file's; what is wrong with them is said of
+            the options of these names.
+
     Raises:
         ConfigError: it cannot be read, or says something that cannot be meant.
     """
@@ -171,7 +182,12 @@ def load(path: Path | str | None = None, overrides: Mapping[str, Any] | None = N
     try:
         return Config.model_validate({**data, **(overrides or {})})
     except ValidationError as error:
-        raise ConfigError(f"{file}: {faults_of(error, Config)}") from error
+        whose, faults = str(file), faults_of(error, Config)
+        section = str(next(iter(error.errors()[0]["loc"]), ""))
+        if section in (overrides or {}):
+            whose = f"--{section.replace('_', '-')}"
+            faults = faults.removeprefix(section).lstrip(".: ")
+        raise ConfigError(f"{whose}: {faults}") from error
 
 
 def _where(error: yaml.YAMLError) -> str:

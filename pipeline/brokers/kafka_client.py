@@ -123,7 +123,8 @@ class Settings:
         servers = tuple(server for server in parts.netloc.split(",") if server)
         if not servers or "@" in parts.netloc or parts.path.strip("/"):
             raise ConfigError(
-                "expected kafka://host:9092, or several hosts with commas between; credentials are options of their own"
+                "--broker: expected kafka://host:9092, or several hosts with commas between; credentials are given by "
+                "--broker-option"
             )
         texts = {**dict(parse_qsl(parts.query)), **options}
         known = ("topic_prefix", "compression_type", *NUMBERS, *SECURITY)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from pipeline.commands.configs import check_config, list_operators
 from pipeline.commands.console import console, plain_errors
@@ -17,13 +21,44 @@ from pipeline.commands.recover import recover
 from pipeline.commands.run import run
 from pipeline.commands.schema import schema
 from pipeline.commands.screen import screen
+from pipeline.commands.standard_streams import code_after_printing, hold_standard_streams
 from pipeline.commands.stops import StopSignals
 from pipeline.commands.training import jobs_app
 from pipeline.commands.tune import tune
 from pipeline.commands.verify import verify
 from pipeline.jail import confinement
 
+
+class NamedCommands(TyperGroup):
+    """Commands whose arguments say something: an empty name, as of a variable that is not set, would be taken for the
+    current folder, or for none."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if place := empty_name(args):
+            ctx.fail(f"{place}: expected a name or a value, got an empty one; is a variable not set?")
+        remaining: list[str] = super().parse_args(ctx, args)
+        return remaining
+
+
+def empty_name(arguments: Sequence[str]) -> str:
+    """Where an argument is empty; empty if none is.
+
+    >>> empty_name(["run", "a.mp4", "-o", ""]), empty_name(["run", ""]), empty_name(["run", "--output="])
+    ('-o', 'argument 2', '--output')
+    >>> empty_name(["run", "--encode", "tune=", "a.mp4"])
+    ''
+    """
+    for number, (before, argument) in enumerate(pairwise(["", *arguments]), 1):
+        option, given, value = argument.partition("=")
+        if not argument:
+            return before.partition("=")[0] if before.startswith("-") else f"argument {number}"
+        if argument.startswith("--") and given and not value:
+            return option
+    return ""
+
+
 app = typer.Typer(
+    cls=NamedCommands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -39,10 +74,16 @@ def root(show_version: Annotated[bool, typer.Option("--version", help="Print the
         raise typer.Exit
 
 
-def main() -> None:
+def main() -> NoReturn:
     """The program."""
-    with StopSignals():
-        app()
+    hold_standard_streams()
+    code: int | str | None = 0
+    try:
+        with StopSignals():
+            app()
+    except SystemExit as ended:
+        code = ended.code
+    sys.exit(code_after_printing(code) if isinstance(code, int) else code)
 
 
 app.command()(run)

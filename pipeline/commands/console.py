@@ -16,7 +16,7 @@ from pipeline.jail.protocol import readable
 from pipeline.private.names import scrubbed
 from pipeline.sealing import RecoveryRefused
 
-WIDE = None if sys.stdout.isatty() else 140
+WIDE = None if sys.stdout is not None and sys.stdout.isatty() else 140  # it is None where it was closed
 console = Console(width=WIDE)
 errors = Console(stderr=True, width=WIDE)
 

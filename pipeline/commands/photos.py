@@ -41,22 +41,23 @@ def planned_photos(found: FoundSources, output: str | None, config: Config) -> l
     return plan_photos(found.photos, output)
 
 
-def mask_photos(planned: Sequence[PlannedPhoto], config: Config) -> bool:
+def mask_photos(planned: Sequence[PlannedPhoto], config: Config, *, overwrite: bool = False) -> bool:
     """Masks and writes them, and prints what became of each; true if all were written.
 
     One that cannot be read, or could not be looked at, is not written.
 
+    Args:
+        overwrite: results may replace files that have their names.
+
     Raises:
         ConfigError, EngineError: the steps do not open.
     """
-    from pipeline.jail.parent import JailLimits
     from pipeline.live.sources import one_line
     from pipeline.photos.masking import PhotoMasker
     from pipeline.photos.reading import read_photo
     from pipeline.photos.results import write_photo
 
-    jail = config.jail
-    limits = JailLimits(jail.memory_mb << 20, jail.timeout_s, jail.max_pixels)
+    limits = config.jail.photo_limits
     table = Table("photo", "faces", "result", title=PHOTOS)
     written = 0
     try:
@@ -67,9 +68,10 @@ def mask_photos(planned: Sequence[PlannedPhoto], config: Config) -> bool:
                 try:
                     decoded = read_photo(photo.source, limits)
                     masked = masker.mask(decoded.image)
-                    write_photo(photo.target, masked.image)
+                    write_photo(photo.target, masked.image, overwrite=overwrite)
                 except (StreamError, FrameError) as error:
-                    table.add_row(name, "-", f"[red]not written:[/red] {plain(str(error))}")
+                    words = str(error).removeprefix(f"{photo.source}: ")
+                    table.add_row(name, "-", f"[red]not written:[/red] {plain(words)}")
                     continue
                 written += 1
                 kept = f" ({masked.kept} kept)" if masked.kept else ""

@@ -57,7 +57,7 @@ def run(
     ] = None,
     delivery: Annotated[str | None, typer.Option(help="auto, transactional or low_latency.")] = None,
     on_failure: Annotated[str | None, typer.Option(help="auto, cover or withhold.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Actors; by default one a stream, at most one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Actors; 0, as by default, is one a stream or core.")] = None,
     broker: Annotated[str | None, typer.Option(help="kafka://HOST:PORT or sqlite:///FOLDER/facewarden.db.")] = None,
     broker_option: Annotated[list[str] | None, typer.Option(help="KEY=VALUE for the broker; repeatable.")] = None,
     ray_address: Annotated[str | None, typer.Option(help="A Ray cluster instead of this machine alone.")] = None,
@@ -105,7 +105,7 @@ def run(
                 show=print_event,
             )
         if photos:
-            complete = mask_photos(photos, chosen)
+            complete = mask_photos(photos, chosen, overwrite=overwrite)
         if started is not None:
             _drive(started)
             if started.denied:
@@ -253,7 +253,7 @@ def _print_outcomes(started: Any) -> bool:
             words = ", ".join(f"{kind} {count}x" for kind, count in losses.items())
             errors.print(f"[red]{name}:[/red] {words}", highlight=False, soft_wrap=True)
         if outcome.reason:
-            errors.print(f"[red]{name}:[/red] {plain(outcome.reason)}", highlight=False, soft_wrap=True)
+            errors.print(f"[red]{name}:[/red] {plain(outcome.words)}", highlight=False, soft_wrap=True)
         if outcome.notes:
             errors.print(f"{name}: {plain('; '.join(outcome.notes))}", highlight=False, soft_wrap=True)
     _print_files(started)

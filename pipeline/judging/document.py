@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import file_digest
@@ -84,12 +85,10 @@ def judge(
         StreamError: one of them cannot be read, or changed meanwhile.
         ConfigError: a model is missing, or they do not belong together.
     """
-    if panel is None:
-        with JudgePanel() as opened:
-            return judge(original, masked, panel=opened, faces=faces, limits=limits, moved=moved)
-    marks = FileMark.of(original), FileMark.of(masked)
-    faces = faces or find_faces(original, panel, limits=limits, moved=moved)
-    judging = judge_faces(faces, masked, panel, limits=limits, moved=moved)
+    marks = FileMark.of(original), FileMark.of(masked)  # before networks are opened: one may be missing
+    with JudgePanel() if panel is None else nullcontext(panel) as opened:
+        faces = faces or find_faces(original, opened, limits=limits, moved=moved)
+        judging = judge_faces(faces, masked, opened, limits=limits, moved=moved)
     for path, mark in zip((original, masked), marks, strict=True):
         if FileMark.of(path) != mark:
             raise StreamError(f"{path.name}: changed while it was being read")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from engines import ConfigError, StreamError
-from pipeline.live.sources import ANONYMIZED, LIVE, MEDIA_SUFFIXES, VideoSource, one_line, shown_name
+from pipeline.live.sources import ANONYMIZED, LIVE, MEDIA_SUFFIXES, VideoSource, one_line, require_address, shown_name
 from pipeline.media import CONTAINERS_BY_SUFFIX, container_for
 
 LONGEST_NAME = 255
@@ -62,14 +62,16 @@ def plan(
         sealed: results get seals beside them.
 
     Raises:
-        ConfigError: one output file for several sources, one that would overwrite a source, one that exists, or one
-            whose name asks for something that is not written.
+        ConfigError: a URL without a host, one output file for several sources, one that would overwrite a source, one
+            that exists, or one whose name asks for something that is not written.
 
     >>> [planned] = plan(["clips/walk.mkv"], "masked", "run1")
     >>> planned.source.stream, planned.output
     ('run1.0000.walk', 'masked/walk_anonymized.mkv')
     """
     single = output is not None and is_single(output)
+    for address in (*sources, output or ""):
+        require_address(address)
     if single:
         require_writable(str(output))
     if single and len(sources) > 1 and NAME not in str(output):
@@ -205,6 +207,28 @@ def output_folder(sources: Sequence[str], output: str | None) -> Path:
     path = Path(output)
     folder = path.parent if is_single(output) else path
     return next((part.parent for part in reversed((folder, *folder.parents)) if NAME in part.name), folder)
+
+
+def require_reports(file: Path, sources: Sequence[str], jobs: Sequence[PlannedStream]) -> None:
+    """Lines are added at the end of a file that is there: it must be one of reports.
+
+    Raises:
+        ConfigError: it is a link, a source, a result, or holds something else.
+    """
+    if file.is_symlink():
+        raise ConfigError(f"{file}: expected a file for the reports, found a link; name another")
+    taken = [*(source for source in sources if not LIVE.match(source)), *(job.output for job in jobs)]
+    if any(_is_same(file, Path(name)) for name in taken):
+        raise ConfigError(f"{file}: is a source or a result of this run; name another file for the reports")
+    if file.is_file() and os.access(file, os.R_OK):
+        with file.open("rb") as lines:
+            if lines.read(1) not in (b"", b"{"):
+                raise ConfigError(f"{file}: expected a file of reports, found another; name a new one")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """One file, or one name of a file that is not there yet."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def add_reports(parts: Sequence[Path], whole: Path, journal: Path) -> None:

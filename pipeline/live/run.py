@@ -19,7 +19,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from engines import ConfigError, FacewardenError, StreamError
+from engines import FacewardenError, StreamError
 from pipeline.brokers import INGEST, Broker, BrokerError, BrokerRefused, open_broker, require_entry
 from pipeline.config import Config
 from pipeline.live.actors import Actors, here, wanted_workers
@@ -33,6 +33,7 @@ from pipeline.live.outputs import (
     add_reports,
     output_folder,
     plan,
+    require_reports,
     store_whole,
     unwritable,
 )
@@ -108,7 +109,13 @@ class StreamOutcome:
         """The end of the stream in a line."""
         ledger = self.ledger
         words = f"{ledger.packets} packets, {ledger.shown} shown, {sum(ledger.withheld.values())} withheld"
-        return f"{words}; {self.reason}" if self.reason else words
+        return f"{words}; {self.words}" if self.reason else words
+
+    @property
+    def words(self) -> str:
+        """The reason, after the name of its source."""
+        source = self.job.source
+        return self.reason.removeprefix(f"{source.url}: ").removeprefix(f"{source.shown}: ")
 
 
 class Run:
@@ -161,8 +168,7 @@ class Run:
         self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own, sealed=config.sealed)
         self._overwrite = overwrite
         self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
-        if self.verdicts.is_symlink():
-            raise ConfigError(f"{self.verdicts}: expected a file for the reports, found a link; name another")
+        require_reports(self.verdicts, sources, self.jobs)
         live = any(job.source.live for job in self.jobs)
         self._url, self._options, self._alone = broker_for(self.folder, broker, broker_options or {}, live=live)
         self._ray_address = ray_address

@@ -21,7 +21,7 @@ VIDEO_SUFFIXES = frozenset(
         *(".3g2", ".f4v", ".divx", ".mod", ".tod", ".insv", ".lrv", ".ivf", ".obu"),
     }
 )
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".webp"})
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"})
 MEDIA_SUFFIXES = (
     VIDEO_SUFFIXES
     | PHOTO_SUFFIXES
@@ -40,6 +40,8 @@ ANONYMIZED = "_anonymized"
 _RESULT = re.compile(rf"{ANONYMIZED}(\.\d+)*$")
 _STANDS_FOR = re.compile(r"\{(env|file):([^{}]+)\}")
 LIVE = re.compile(r"^(rtsps?://|/dev/video\d+$)", re.IGNORECASE)
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s:\[\]]+)(:(?P<port>\d{1,5}))?")
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +190,23 @@ def _value_of(found: re.Match[str]) -> str:
             reason = error.strerror if isinstance(error, OSError) else "no text"
             raise ConfigError(f"{found.group()}: expected a file with one secret ({reason})") from error
     return quote(value, safe="")
+
+
+def require_address(url: str) -> None:
+    """Refuses what names no host, or no port, to which a camera or a server could answer; what is no URL passes.
+
+    Raises:
+        ConfigError: says what was expected.
+
+    >>> require_address("rtsp://me:secret@[::1]:8554/live")
+    """
+    _, separator, rest = url.partition("://")
+    if not separator or not LIVE.match(url):
+        return
+    host = _HOST_AND_PORT.fullmatch(re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2])
+    if host is None or not 0 < int(host["port"] or 1) <= _LAST_PORT:
+        advice = "signs such as / ? # @ in a password must be percent-encoded, as %2F %3F %23 %40"
+        raise ConfigError(f"{shown_name(url)}: expected a host and a port, as in rtsp://camera:554/path; {advice}")
 
 
 def shown_name(source: str) -> str:

@@ -53,6 +53,8 @@ SECOND_FIELD_FIELDS = struct.Struct("<qq")
 _FULL_RANGE = 2
 _MATRIX_RGB, _MATRIX_BT601 = 0, 6
 _SWS_BT601 = 5
+_LATEST = 64
+"""So many changes are remembered: no codec holds more pictures back."""
 
 
 class _SharedSlots:
@@ -79,6 +81,29 @@ class _SharedSlots:
         return planes
 
 
+class AspectChanges:
+    """Which aspect of a sample held when a packet was decoded: pictures come out later, when another may hold already,
+    and they do not say it themselves.
+
+    >>> changes = AspectChanges()
+    >>> changes.note(0, Fraction(1)); changes.note(20, Fraction(2))
+    >>> changes.of(19), changes.of(20), changes.of(21)
+    (Fraction(1, 1), Fraction(2, 1), Fraction(2, 1))
+    """
+
+    def __init__(self) -> None:
+        self._changes = deque([(-1, Fraction(0))], maxlen=_LATEST)
+
+    def note(self, number: int, aspect: Fraction) -> None:
+        """Packets come in the order of their numbers; 0 is for an aspect that is not said."""
+        if self._changes[-1][1] != aspect:
+            self._changes.append((number, aspect))
+
+    def of(self, number: int) -> Fraction:
+        """That of the packet, or the oldest that is remembered."""
+        return next((aspect for since, aspect in reversed(self._changes) if since <= number), self._changes[0][1])
+
+
 class _Server:
     def __init__(self, channel: Channel, settings: Mapping[str, Any]) -> None:
         self._channel = channel
@@ -87,6 +112,7 @@ class _Server:
         self._alpha = AlphaStream(*(settings[name] for name in ("codec", "width", "height", "max_pixels")))
         self._before = -1
         self._rotation, self._matrix = 0, tuple[int, ...]()
+        self._aspects = AspectChanges()
         self._packets: deque[bytes] = deque()
         self._unsent = bytearray()
         self._finished = False
@@ -147,7 +173,9 @@ class _Server:
             self._say(SECOND_FIELD, SECOND_FIELD_FIELDS.pack(number, before))
         try:
             self._alpha.send(data[PACKET_FIELDS.size : begins], number)
-            for frame in self._codec.decode(packet):
+            pictures = self._codec.decode(packet)
+            self._aspects.note(number, self._codec.sample_aspect_ratio or Fraction(0))
+            for frame in pictures:
                 self._put(frame)
         except av.FFmpegError as error:
             self._say(BROKEN, BROKEN_FIELDS.pack(number), words(error).encode())
@@ -183,7 +211,7 @@ class _Server:
         planes = self._ring.put(slot, frame)
         if opacity is not None:
             lay_over_black(planes, opacity, bits=frame.format.components[0].bits, full_range=full_range)
-        aspect = self._codec.sample_aspect_ratio or Fraction(0)
+        aspect = self._aspects.of(number)
         fields = PICTURE_FIELDS.pack(
             *(self._ring.number, slot, number, corrupt, full_range, matrix),
             *(aspect.numerator, aspect.denominator if aspect > 0 else 0),

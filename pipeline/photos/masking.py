@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engines import FrameError
 from operators import Operator
+from operators.arrays import Array
 from operators.frame import Cover, to_bgr
 from operators.paint.cpu import paint
 from operators.stills import frame_of
@@ -23,6 +24,7 @@ from pipeline.media.clock import FrameStamp
 STREAM = "photo"
 ALIGNED_PX = 2
 """Planes of colour are so much coarser."""
+_ROWS = 256
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -71,7 +73,7 @@ class PhotoMasker:
         lookahead = LookAhead(STREAM, self._operators, lambda _: nullcontext())
         lookahead.begin({})
         pending = PendingFrame(frame_of(image, stream=STREAM), FrameStamp(0, 1), 0, 0, 0)
-        before = to_bgr(pending.frame.picture)
+        before = tuple(plane.copy() for plane in pending.frame.picture.planes)
         attempt(pending, lambda frame: lookahead.look(frame, lag_s=0.0))
         if not pending.failed:
             attempt(pending, lambda frame: _settle_and_paint(frame, lookahead))
@@ -80,9 +82,9 @@ class PhotoMasker:
             raise FrameError(pending.failed)
         frame = pending.frame
         height, width = image.shape[:2]
-        painted = to_bgr(frame.picture)
-        changed = (painted != before).any(axis=2, keepdims=True)[:height, :width]
-        masked = np.where(changed, painted[:height, :width], image)
+        painted = to_bgr(frame.picture)[:height, :width]
+        masked = image.copy()
+        _take_over(masked, painted, before, frame.picture.planes)
         for cover in frame.covers:
             x1, y1, x2, y2 = _reach(cover, width, height)
             masked[y1:y2, x1:x2] = painted[y1:y2, x1:x2]
@@ -95,6 +97,20 @@ def _settle_and_paint(pending: PendingFrame, lookahead: LookAhead) -> None:
     if not pending.frame.examined:
         raise FrameError("no detector has looked at this photo")
     paint(pending.frame)
+
+
+def _take_over(
+    masked: NDArray[np.uint8], painted: NDArray[np.uint8], before: Sequence[Array], after: Sequence[Array]
+) -> None:
+    """Each pixel of which a sample was painted, some rows at a time: a photo may be very large."""
+    for top in range(0, len(masked), _ROWS):
+        rows = slice(top, top + _ROWS)
+        halves = slice(top // ALIGNED_PX, (top + _ROWS) // ALIGNED_PX)
+        luma = before[0][rows] != after[0][rows]
+        chroma = np.logical_or(*(old[halves] != new[halves] for old, new in zip(before[1:], after[1:], strict=True)))
+        changed = luma | chroma.repeat(ALIGNED_PX, axis=0).repeat(ALIGNED_PX, axis=1)
+        height, width = masked[rows].shape[:2]
+        np.copyto(masked[rows], painted[rows], where=changed[:height, :width, None])
 
 
 def _reach(cover: Cover, width: int, height: int) -> tuple[int, int, int, int]:

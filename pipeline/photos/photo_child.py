@@ -2,7 +2,9 @@
 
 parent to child   PHOTO    the file
 child to parent   SIZE     JSON: width, height, and what of it is not as it was, a sentence each
-                  PIXELS   rows of RGB, one message after the other
+                  PIXELS   rows of BGR, one message after the other
+
+A large photo fills most of what the child may have: nothing here is copied that need not be.
 """
 
 from __future__ import annotations
@@ -46,9 +48,10 @@ def serve(channel: Channel, settings: Mapping[str, Any]) -> None:
         channel.send(FAILED, str(refused).encode())
         return
     channel.send(SIZE, json.dumps({"width": photo.width, "height": photo.height, "notes": notes}).encode())
-    pixels = photo.tobytes()
-    for place in range(0, len(pixels), CHUNK_BYTES):
-        channel.send(PIXELS, pixels[place : place + CHUNK_BYTES])
+    rows = max(1, CHUNK_BYTES // (len(photo.mode) * photo.width))
+    for top in range(0, photo.height, rows):
+        strip = photo.crop((0, top, photo.width, min(photo.height, top + rows)))
+        channel.send(PIXELS, strip.tobytes("raw", "BGR"))
 
 
 def _read(content: bytes, max_pixels: int) -> tuple[Image.Image, list[str]]:
@@ -65,8 +68,8 @@ def _read(content: bytes, max_pixels: int) -> tuple[Image.Image, list[str]]:
     notes = [f"{pictures - 1} further picture within it is left out"] if pictures > 1 else []
     try:
         photo.load()
-        turned = ImageOps.exif_transpose(photo)
-        return _plain(turned, content, notes), notes
+        ImageOps.exif_transpose(photo, in_place=True)
+        return _plain(photo, content, notes), notes
     except _BROKEN as error:
         raise RefusedPhoto(f"breaks off, or is broken: {error}") from error
 
@@ -86,7 +89,7 @@ def _plain(photo: Image.Image, content: bytes, notes: list[str]) -> Image.Image:
         photo = Image.fromarray((np.asarray(photo).clip(0, 65535) // _SHORT_STEP).astype(np.uint8))
     if "A" in photo.mode or photo.mode.endswith("a") or "transparency" in photo.info:
         notes.append("what is transparent becomes white")
-        layered = photo.convert("RGBA")
+        layered = photo if photo.mode == "RGBA" else photo.convert("RGBA")
         white = Image.new("RGBA", layered.size, "white")
         white.alpha_composite(layered)
         return _in_srgb(white.convert("RGB"), profile, notes)
@@ -99,11 +102,16 @@ def _plain(photo: Image.Image, content: bytes, notes: list[str]) -> Image.Image:
 def _in_srgb(photo: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
     """By the colour profile that comes with it, which the result does not carry."""
     if not profile:
-        return photo.convert("RGB")
+        return _rgb(photo)
+    at_its_place = photo.mode == "RGB"
     try:
         source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
-        made = ImageCms.profileToProfile(photo, source, target, outputMode="RGB")
+        made = ImageCms.profileToProfile(photo, source, target, outputMode="RGB", inPlace=at_its_place)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         notes.append("its colour profile is none that can be read: colours are taken as sRGB")
-        return photo.convert("RGB")
-    return made if made is not None else photo.convert("RGB")
+        return _rgb(photo)
+    return made if made is not None else _rgb(photo)
+
+
+def _rgb(photo: Image.Image) -> Image.Image:
+    return photo if photo.mode == "RGB" else photo.convert("RGB")

@@ -52,16 +52,15 @@ def read_photo(path: Path, limits: JailLimits) -> DecodedPhoto:
     with Jail("pipeline.photos.photo_child", settings, limits, error=StreamError, subject=str(path)) as jail:
         jail.send(photo_child.PHOTO, content)
         width, height, notes = _size(jail, limits)
-        pixels = bytearray()
-        while len(pixels) < width * height * CHANNELS:
+        pixels = np.empty(width * height * CHANNELS, np.uint8)
+        filled = 0
+        while filled < len(pixels):
             message = _next(jail, limits)
-            if message.kind != photo_child.PIXELS or not message.payload:
+            if message.kind != photo_child.PIXELS or not 0 < len(message.payload) <= len(pixels) - filled:
                 _disbelieve(jail)
-            pixels += message.payload
-    if len(pixels) != width * height * CHANNELS:
-        raise StreamError(f"{path}: its child process sent something else than it should")
-    rgb = np.frombuffer(pixels, np.uint8).reshape(height, width, CHANNELS)
-    return DecodedPhoto(np.ascontiguousarray(rgb[..., ::-1]), notes)
+            pixels[filled : filled + len(message.payload)] = np.frombuffer(message.payload, np.uint8)
+            filled += len(message.payload)
+    return DecodedPhoto(pixels.reshape(height, width, CHANNELS), notes)
 
 
 def _size(jail: Jail, limits: JailLimits) -> tuple[int, int, tuple[str, ...]]:

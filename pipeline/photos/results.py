@@ -1,4 +1,5 @@
-"""Where masked photos go, and how they are written: as what their names say, without metadata, never over a file."""
+"""Where masked photos go, and how they are written: as what their names say, without metadata, and never over a photo
+that is read."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engines import ConfigError, StreamError
+from engines.files import make_public, write_whole
 from pipeline.live.outputs import LONGEST_NAME, SPARE, cut_to_bytes, is_single, unwritable
 from pipeline.live.sources import ANONYMIZED, LIVE, PHOTO_SUFFIXES, shown_name
 
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 QUALITY = 95
 _MODE = 0o666
 
@@ -34,7 +36,7 @@ def plan_photos(photos: Sequence[str], output: str | None) -> list[PlannedPhoto]
     """Gives each photo a result of its own name: beside it, in the folder `output`, or, of one alone, that file.
 
     Raises:
-        ConfigError: one output file for several photos, or one that is no picture that is written.
+        ConfigError: one output file for several photos, one that is read, or one that is no picture that is written.
 
     >>> plan_photos(["in/eva.JPG"], "out")[0].target.as_posix()
     'out/eva_anonymized.jpg'
@@ -46,20 +48,28 @@ def plan_photos(photos: Sequence[str], output: str | None) -> list[PlannedPhoto]
             raise ConfigError(f"{output}: one output for {len(photos)} photos; give a folder")
         if Path(output).suffix.lower() not in PHOTO_SUFFIXES:
             raise ConfigError(f"{output}: expected a name that ends with {', '.join(sorted(FORMATS))} for a photo")
+        if Path(output).resolve() == Path(photos[0]).resolve():
+            raise ConfigError(f"{output}: would overwrite a source; choose another output")
         return [PlannedPhoto(Path(photos[0]), Path(output))]
     planned: list[PlannedPhoto] = []
+    read = {Path(photo).resolve() for photo in photos}
     for source in map(Path, photos):
         folder = source.parent if output is None else Path(output)
         suffix = source.suffix.lower()
         stem = cut_to_bytes(source.stem, LONGEST_NAME - SPARE - len(ANONYMIZED + suffix))
         taken = {each.target for each in planned}
         names = (folder / f"{stem}{f'_{n}' if n > 1 else ''}{ANONYMIZED}{suffix}" for n in itertools.count(1))
-        planned.append(PlannedPhoto(source, next(name for name in names if name not in taken)))
+        planned.append(
+            PlannedPhoto(source, next(name for name in names if name not in taken and name.resolve() not in read))
+        )
     return planned
 
 
-def write_photo(target: Path, image: NDArray[np.uint8]) -> None:
+def write_photo(target: Path, image: NDArray[np.uint8], *, overwrite: bool = False) -> None:
     """Writes a `(h, w, 3)` BGR image under a name that nothing has yet.
+
+    Args:
+        overwrite: a file of that name is replaced, once the new one is whole.
 
     Raises:
         StreamError: something of that name is there, or the folder cannot be written to.
@@ -70,6 +80,10 @@ def write_photo(target: Path, image: NDArray[np.uint8]) -> None:
     picture = Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
     try:
         picture.save(content, FORMATS[target.suffix.lower()], quality=QUALITY)
+        if overwrite and target.is_file():
+            write_whole(target, content.getvalue())
+            make_public(target)
+            return
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
     except FileExistsError as error:
         raise StreamError(f"{target}: is there already, and is not replaced") from error

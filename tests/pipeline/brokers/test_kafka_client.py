@@ -69,7 +69,7 @@ def test_options_are_parsed(url: str, options: dict[str, str], expected: Setting
     [
         ("kafka://one:1/topic", {}, "host:9092"),
         ("kafka://,", {}, "host:9092"),
-        ("kafka://me:secret@one:1", {}, "options of their own"),
+        ("kafka://me:secret@one:1", {}, "given by --broker-option"),
         ("kafka://one:1?partition=2", {"acks": "0"}, "unknown option acks, partition"),
         ("kafka://one:1?partitions=0", {}, "partitions is a whole number above 0, not '0'"),
         ("kafka://one:1", {"replication": "-1"}, "replication is a whole number"),

@@ -48,6 +48,31 @@ def test_what_there_is_not(arguments: list[str]) -> None:
     assert done.exit_code == 2 and "No such" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        (["run", ""], "argument 2"),
+        (["run", "a.mp4", "-o", ""], "-o"),
+        (["run", "a.mp4", "--verdicts="], "--verdicts"),
+        (["screen", "a.mp4", "--output", ""], "--output"),
+        (["verify", "a.mp4", ""], "argument 3"),
+        (["recover", ""], "argument 2"),
+        (["keys", "new", ""], "argument 3"),
+    ],
+)
+def test_an_empty_name_is_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], place: str
+) -> None:
+    (tmp_path / "a.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+
+    done = CliRunner().invoke(app, arguments)
+
+    assert done.exit_code == 2
+    assert f"{place}: expected a name or a value, got an empty one" in " ".join(done.stderr.replace("│", "").split())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
 def test_the_command_line_opens_without_the_libraries_of_its_commands() -> None:
     """Whoever asks for help, or hides faces, shall not wait for PyTorch."""
     code = f"import sys, pipeline.commands.app; print([name for name in {HEAVY} if name in sys.modules])"

@@ -52,6 +52,15 @@ def test_what_is_missing_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert says in capsys.readouterr().err
 
 
+def test_a_source_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ended(tmp_path)
+    run.outcomes[0].reason = f"{tmp_path / 'clip.mp4'}: is empty"
+
+    assert not _print_outcomes(run)
+    assert capsys.readouterr().err == "clip.mp4: is empty\n"
+    assert run.outcomes[0].summary == "9 packets, 9 shown, 0 withheld; is empty"
+
+
 def test_what_happened_to_it_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lost, without, reasoned = ended(tmp_path), ended(tmp_path), ended(tmp_path)
     lost.events.add(Event(EventKind.GAP, "7 s without pictures", lost.jobs[0].source.stream))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from engines import ConfigError
 from pipeline.commands.photos import mask_photos, planned_photos
-from pipeline.config import Config, SealSection, Step
+from pipeline.config import Config, JailSection, SealSection, Step
 from pipeline.live.sources import find_files
 
 CONFIG = Config(
@@ -43,6 +43,31 @@ def test_each_photo_is_masked_or_named(folder: Path, tmp_path: Path, capsys: pyt
     with Image.open(tmp_path / "out" / "a_anonymized.png") as photo:
         assert photo.getpixel((10, 10)) == (0, 0, 0)
         assert photo.getpixel((50, 10)) == (255, 255, 255)
+
+
+def test_a_photo_may_be_larger_than_a_video(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = planned_photos(find_files([str(folder / "a.png")]), str(tmp_path / "out"), CONFIG)
+    small = JailSection(max_pixels=64 * 48 - 1)
+
+    assert not mask_photos(planned, CONFIG.model_copy(update={"jail": JailSection(max_photo_pixels=64 * 48 - 1)}))
+    assert "atmost3071aretaken" in "".join(capsys.readouterr().out.split())
+    assert mask_photos(planned, CONFIG.model_copy(update={"jail": small}))
+
+
+def test_a_result_is_replaced_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    planned = planned_photos(find_files([str(folder / "a.png")]), str(tmp_path), CONFIG)
+    planned[0].target.write_bytes(b"of a run before")
+
+    assert not mask_photos(planned, CONFIG)
+    assert mask_photos(planned, CONFIG, overwrite=True)
+    with Image.open(planned[0].target) as photo:
+        assert photo.getpixel((10, 10)) == (0, 0, 0)
+
+
+def test_no_file_is_named_twice(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mask_photos(planned_photos(find_files([str(folder / "broken.jpg")]), str(tmp_path), CONFIG), CONFIG)
+
+    assert "".join(capsys.readouterr().out.split()).count("broken.jpg") == 1
 
 
 def test_photos_and_videos_do_not_share_one_file(folder: Path) -> None:

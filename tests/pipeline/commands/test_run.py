@@ -112,7 +112,9 @@ def source(tmp_path: Path) -> Path:
         ({}, ["--style", "blurr"], "deidentify.cover: style: expected blur, mosaic, solid or image, got 'blurr'"),
         ({}, ["--cells", "99"], "deidentify.cover: cells: expected an integer from 1 to 16, got 99"),
         ({}, ["--style", "image"], "deidentify.cover: image: expected a picture file for style image, got none"),
-        ({}, ["--audio", "loud"], "audio: expected copy or drop, got 'loud'"),
+        ({}, ["--audio", "loud"], "error: --audio: expected copy or drop, got 'loud'"),
+        ({}, ["--encode", "crf=nope"], "error: --encode: crf: expected an integer from 0 to 51, got 'nope'"),
+        ({}, ["--on-failure", "hope"], "error: --on-failure: expected auto, cover or withhold, got 'hope'"),
     ],
 )
 def test_a_wrong_value_is_one_line_and_nothing_starts(

@@ -106,6 +106,20 @@ def test_what_cannot_be_done_is_said(
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("names", [("none.mp4", "a.mp4"), ("a.mp4", "none.mp4")])
+def test_a_missing_file_is_said_before_networks_are_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str]
+) -> None:
+    """Nor need they have been fetched."""
+    (tmp_path / "a.mp4").touch()
+    monkeypatch.setenv("FACEWARDEN_CACHE", str(tmp_path / "nothing"))
+    monkeypatch.chdir(tmp_path)
+
+    done = verify(*names)
+
+    assert (done.exit_code, "none.mp4: expected a video file" in done.output) == (2, True)
+
+
 def test_reports_are_replaced_only_if_asked(folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     target.write_text("mine")

@@ -14,6 +14,7 @@ from pipeline.live.outputs import (
     is_single,
     output_folder,
     plan,
+    require_reports,
     seal_file_of,
     store_whole,
     unwritable,
@@ -300,3 +301,25 @@ def test_a_folder_for_each_source_is_no_place_for_the_run() -> None:
     assert output_folder(["rtsp://cam/door"], "out/{name}") == Path("out")
     with pytest.raises(ConfigError, match=r"give a folder, or \{name\} within the name"):
         plan(["rtsp://cam/door", "rtsp://cam/yard"], "rtsp://server/x", "run")
+
+
+def test_reports_go_to_no_video(tmp_path: Path) -> None:
+    """They are added at the end of what is there: that must neither be a source nor become a result."""
+    for name, content in {"a.mp4": b"video", "b.mp4": b"\0\0\0 ftyp", "old.jsonl": b"{}\n", "new.jsonl": b""}.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "hard.jsonl").hardlink_to(tmp_path / "a.mp4")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.mp4")
+    sources = [str(tmp_path / "a.mp4"), "rtsp://cam/live"]
+    jobs = plan(sources[:1], str(tmp_path / "out.mp4"), "run")
+
+    for name, words in {
+        "a.mp4": "is a source or a result",
+        "hard.jsonl": "is a source or a result",
+        "out.mp4": "is a source or a result",
+        "link.jsonl": "found a link",
+        "b.mp4": "expected a file of reports",
+    }.items():
+        with pytest.raises(ConfigError, match=words):
+            require_reports(tmp_path / name, sources, jobs)
+    for name in ("old.jsonl", "new.jsonl", "none.jsonl"):
+        require_reports(tmp_path / name, sources, jobs)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engines import ConfigError
-from pipeline.live.outputs import PlannedStream
-from pipeline.live.sources import VideoSource, filled, find_files, find_sources, shown_name
+from pipeline.live.outputs import PlannedStream, plan
+from pipeline.live.sources import VideoSource, filled, find_files, find_sources, require_address, shown_name
 from pipeline.private.names import public_name
 
 
@@ -142,3 +142,39 @@ def test_numbered_results_are_no_sources_and_one_file_is_read_once(
     found = find_sources(["a.mp4", str(tmp_path / "a.mp4"), "./a.mp4", "."])
 
     assert found == ["a.mp4", "b.2.mp4"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("rtsp://", "rtsp://:554", "rtsp://:554/live", "rtsps://me:secret@/live", "rtsp://cam:/live"),
+        *(
+            "rtsp://cam:port/live",
+            "rtsp://cam:65536/live",
+            "rtsp://cam:0",
+            "rtsp://[::1/live",
+            "RTSP://me:pa#ss@cam/live",
+        ),
+    ],
+)
+def test_what_names_no_host_or_no_port_is_refused_before_anything_starts(url: str) -> None:
+    with pytest.raises(ConfigError, match="expected a host and a port"):
+        plan([url], "out", "run")
+    with pytest.raises(ConfigError, match="expected a host and a port"):
+        plan(["a.mp4"], url, "run")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "rtsp://cam",
+            "rtsp://cam:8554/live?x=1:2",
+            "rtsp://me:se@cret:1@10.0.0.5:554/a:b",
+            "rtsp://[fe80::1%eth0]:554/a",
+        ),
+        *("rtsps://under_scored.local/", "/dev/video0", "rtsp://server/{name}", "a:b.mp4"),
+    ],
+)
+def test_what_names_a_host_is_tried(url: str) -> None:
+    require_address(url)

@@ -129,6 +129,29 @@ def test_what_shows_nothing_for_too_long_is_refused(tmp_path: Path, monkeypatch:
             demuxer_child._look_ahead(packets, video, 9.0, live=False)
 
 
+def test_pictures_that_come_out_late_keep_their_own_aspect(tmp_path: Path) -> None:
+    """Each part ends with pictures that the decoder still holds when it reads the next part's parameters."""
+    parts = [(Fraction(1), (192, 144)), (Fraction(2), (96, 144)), (Fraction(1), (192, 144)), (Fraction(3), (192, 144))]
+    joined = tmp_path / "joined.ts"
+    with joined.open("wb") as file:
+        for number, (aspect, size) in enumerate(parts):
+            part = tmp_path / f"{number}.ts"
+            write(
+                *(part, None),
+                **h264(10, bframes=2, b_adapt=0),
+                size=size,
+                clock=lambda i, number=number: 10 * number + i,  # type: ignore[misc]
+                prepare=looking(Shown(sample_aspect=aspect)),
+            )
+            file.write(part.read_bytes())
+
+    head, packets = demux(joined)
+    pictures = [item for item in decode(head, packets) if isinstance(item, Decoded)]
+
+    seen = [(item.shown.sample_aspect, (item.picture.width, item.picture.height)) for item in pictures]
+    assert seen == [part for part in parts for _ in range(10)]
+
+
 def geometry(aspect: int = 0, coded: int = 0, said: Shown | None = None) -> PictureGeometry:
     stated = ShownMessage() if said is None else message_of(said)
     if said is None:
