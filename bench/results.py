@@ -157,11 +157,17 @@ SHOWN = {
     "auc_over_first_fairface_no_gaze": "GazeForensics, trainings too short to learn: AUC without gaze above with it",
     "auc_over_first_side_by_side_no_gaze": "the same on live swaps",
     "acmf_over_bare": "ACMF's engine: fraction of the speed of a bare loop of ONNX Runtime on the same batch",
-    "kills": "processes killed at random",
+    "kills": "faults at random: processes killed, disks filled, clocks set, wires cut",
     "frames": "frames that were under way",
     "lost": "frames lost of these",
     "doubled": "frames doubled",
     "unmasked": "frames unmasked",
+    "judged": "face-frames that `facewarden verify` sees in their sources",
+    "leaking": "of these in clear, or to be got back",
+    "replaced": "files replaced that were there before",
+    "bench_sealed_chaos.kills": "such faults with seals on",
+    "bench_sealed_chaos.masks_unsealed": "frames covered without their seals",
+    "bench_sealed_chaos.seals_unmasked": "seals without their cover",
 }
 """What docs/results.md reports, in this order; all other figures are in the files. A name that several of them have is
 written with its file's name and a dot before it."""

@@ -38,7 +38,7 @@ def test_a_figure_names_the_command_that_gave_it(tmp_path: Path) -> None:
     lines = table(read_results(tmp_path), ["kills", "lost"]).split("\n")
 
     assert lines[2:] == [
-        "| processes killed at random | `kills` | 20 | 2, old |",
+        "| faults at random: processes killed, disks filled, clocks set, wires cut | `kills` | 20 | 2, old |",
         "| frames lost of these | `lost` | 0.25 | 2, old |",  # the last file that has it
         "",
         "- 2: `bench b` at 0123456789 on a machine, seed 7. **Old**: of which code is not noted",
