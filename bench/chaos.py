@@ -215,7 +215,8 @@ class Chaos:
         seen.masks_unsealed += abs(self.clips - len(videos))
         for video in videos:
             source = f"{video.name.partition('_')[0]}.mp4"
-            found = check_sealed(video, frame_lines(self.folder / "out" / "verdicts.jsonl", source))
+            lines = frame_lines(self.folder / "out" / "verdicts.jsonl", source)
+            found = check_sealed(video, lines, self.folder / "in" / source)
             console.print("\n".join(found.faults[:10]), highlight=False)
             seen.masks_unsealed += found.masks_unsealed + found.unreported
             seen.seals_unmasked += found.seals_unmasked

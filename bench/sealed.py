@@ -6,19 +6,24 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
+from bench.numbered import lumas
 from pipeline.live.outputs import seal_file_of
 from pipeline.live.release import NOT_SEALED
 from pipeline.live.sealer import WHOLE
 from pipeline.sealing.container import SealEntry, SealFile, open_seals, sha256_of_file
 
+HIDDEN = 10.0
+"""Levels of luma by which a cover differs from what it hides, on average, and what a codec loses does not."""
 TOLERANCE_PX = 1.0
 """Boxes in reports are floats, boxes of seals whole pixels."""
 
@@ -34,6 +39,8 @@ class SealedFrames:
         seals_unmasked: seals of what is not masked.
         unreported: frames that are shown and were not reported: whoever had sent them was killed before the report, and
             the next one withheld them, as they were late by then.
+        reported_otherwise: seals of what is masked and not reported so: in low latency, whoever takes over from one who
+            was killed reports the frames that the other had sent, as it sees them itself.
         faults: a sentence for each of these.
     """
 
@@ -43,6 +50,7 @@ class SealedFrames:
     masks_unsealed: int = 0
     seals_unmasked: int = 0
     unreported: int = 0
+    reported_otherwise: int = 0
     faults: tuple[str, ...] = ()
 
     def __add__(self, other: SealedFrames) -> SealedFrames:
@@ -55,11 +63,12 @@ def frame_lines(verdicts: Path, stream: str) -> dict[int, dict[str, Any]]:
     return {line["index"]: line for line in lines if line["type"] == "frame" and line["stream"] == stream}
 
 
-def check_sealed(video: Path, lines: Mapping[int, Mapping[str, Any]]) -> SealedFrames:
+def check_sealed(video: Path, lines: Mapping[int, Mapping[str, Any]], original: Path | None = None) -> SealedFrames:
     """Compares a masked video with the file of seals beside it.
 
     Args:
         lines: reports of the stream's frames, by index; those of other files of the stream may be among them.
+        original: its source, all of whose frames it shows, to see there what no report says.
 
     Raises:
         ConfigError, NotAuthentic: the file of seals is not there, or was changed.
@@ -77,7 +86,8 @@ def check_sealed(video: Path, lines: Mapping[int, Mapping[str, Any]]) -> SealedF
                 found.seals_unmasked += len(of_frame[index])
                 of_it: Iterable[str] = ["has seals, and is not shown"]
             else:
-                of_it = _of_frame(lines.get(index), of_frame[index], size, found)
+                hidden = _nobody_knows if original is None else partial(is_hidden, video, original, index)
+                of_it = _of_frame(lines.get(index), of_frame[index], size, found, hidden)
             faults += [f"{video.name}, frame {index}: {fault}" for fault in of_it]
     found.faults = tuple(faults)
     return found
@@ -94,7 +104,11 @@ def _of_file(video: Path, seals: SealFile, found: SealedFrames) -> Iterator[str]
 
 
 def _of_frame(
-    line: Mapping[str, Any] | None, seals: list[tuple[SealEntry, str]], size: tuple[int, int], found: SealedFrames
+    line: Mapping[str, Any] | None,
+    seals: list[tuple[SealEntry, str]],
+    size: tuple[int, int],
+    found: SealedFrames,
+    hidden: Callable[[Sequence[float]], bool],
 ) -> Iterator[str]:
     if line is None or line["fate"] == "withheld":
         found.unreported += 1
@@ -113,8 +127,29 @@ def _of_frame(
             yield f"the mask at {mask} has no seal"
     for entry, style in seals:
         if style == WHOLE or not any(_meets(entry.box, mask) for mask in masks):
+            if hidden(entry.box):
+                found.reported_otherwise += 1
+                continue
             found.seals_unmasked += 1
             yield f"the seal of track {entry.track} at {entry.box} has no mask"
+
+
+def is_hidden(masked: Path, original: Path, index: int, box: Sequence[float]) -> bool:
+    """Whether the middle of a box shows nothing of the original in that frame.
+
+    Args:
+        index: of the frame in both videos.
+    """
+    x1, y1, x2, y2 = box
+    rows, columns = (
+        slice(round(low + (high - low) / 4), round(high - (high - low) / 4)) for low, high in ((y1, y2), (x1, x2))
+    )
+    one, other = (next(islice(lumas(path), index, None))[rows, columns].astype(float) for path in (masked, original))
+    return bool(np.abs(one - other).mean() > HIDDEN)
+
+
+def _nobody_knows(_: Sequence[float]) -> bool:
+    return False
 
 
 def _contains(seal: Sequence[float], mask: Sequence[float], size: tuple[int, int]) -> bool:

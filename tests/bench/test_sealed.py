@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from bench.numbered import encode
 from bench.sealed import SealedFrames, check_sealed
 from pipeline.sealing.container import SealWriter
 from pipeline.sealing.keyring import new_keyring
 from pipeline.sealing.keys import MasterKey
-from tests.pipeline.sealing.clip import FRAMES, apart, write_clip
+from tests.pipeline.sealing.clip import FRAMES, HEIGHT, WIDTH, apart, write_clip
 
 Lines = dict[int, dict[str, Any]]
 
@@ -74,6 +76,17 @@ def test_what_does_not(video: Path, change: Callable[[Lines], None], unsealed: i
     assert (found.masks_unsealed, found.seals_unmasked) == (unsealed, unmasked)
     assert len(found.faults) == unsealed + unmasked
     assert all(fault.startswith("masked.mp4, frame 5: ") for fault in found.faults)
+
+
+def test_what_is_hidden_though_it_was_reported_otherwise_is_counted_apart(video: Path, tmp_path: Path) -> None:
+    white = np.full((HEIGHT * 3 // 2, WIDTH), 235, np.uint8)
+    encode(tmp_path / "white.mp4", iter([white] * FRAMES), rate=25, options={})
+    gone(lines := reported())
+
+    there, hidden = check_sealed(video, lines, video), check_sealed(video, lines, tmp_path / "white.mp4")
+
+    assert (there.seals_unmasked, there.reported_otherwise) == (1, 0)
+    assert (hidden.seals_unmasked, hidden.reported_otherwise, hidden.faults) == (0, 1, ())
 
 
 def test_a_frame_of_which_the_report_was_lost_is_counted_apart(video: Path) -> None:
