@@ -39,8 +39,9 @@ class SealedFrames:
         seals_unmasked: seals of what is not masked.
         unreported: frames that are shown and were not reported: whoever had sent them was killed before the report, and
             the next one withheld them, as they were late by then.
-        reported_otherwise: seals of what is masked and not reported so: in low latency, whoever takes over from one who
-            was killed reports the frames that the other had sent, as it sees them itself.
+        reported_otherwise: seals of what is masked and not reported so, and reports of masks that are not there: in low
+            latency, whoever takes over from one who was killed reports the frames that the other had sent, as it sees
+            them itself.
         faults: a sentence for each of these.
     """
 
@@ -86,7 +87,7 @@ def check_sealed(video: Path, lines: Mapping[int, Mapping[str, Any]], original: 
                 found.seals_unmasked += len(of_frame[index])
                 of_it: Iterable[str] = ["has seals, and is not shown"]
             else:
-                hidden = _nobody_knows if original is None else partial(is_hidden, video, original, index)
+                hidden = None if original is None else partial(is_hidden, video, original, index)
                 of_it = _of_frame(lines.get(index), of_frame[index], size, found, hidden)
             faults += [f"{video.name}, frame {index}: {fault}" for fault in of_it]
     found.faults = tuple(faults)
@@ -108,7 +109,7 @@ def _of_frame(
     seals: list[tuple[SealEntry, str]],
     size: tuple[int, int],
     found: SealedFrames,
-    hidden: Callable[[Sequence[float]], bool],
+    hidden: Callable[[Sequence[float], Sequence[Sequence[float]]], bool] | None,
 ) -> Iterator[str]:
     if line is None or line["fate"] == "withheld":
         found.unreported += 1
@@ -123,33 +124,44 @@ def _of_frame(
         return
     for mask in masks:
         if not any(_contains(entry.box, mask, size) for entry, _ in seals):
+            if hidden is not None and not hidden(mask, [entry.box for entry, _ in seals]):
+                found.reported_otherwise += 1
+                continue
             found.masks_unsealed += 1
             yield f"the mask at {mask} has no seal"
     for entry, style in seals:
         if style == WHOLE or not any(_meets(entry.box, mask) for mask in masks):
-            if hidden(entry.box):
+            if hidden is not None and hidden(_middle(entry.box), ()):
                 found.reported_otherwise += 1
                 continue
             found.seals_unmasked += 1
             yield f"the seal of track {entry.track} at {entry.box} has no mask"
 
 
-def is_hidden(masked: Path, original: Path, index: int, box: Sequence[float]) -> bool:
-    """Whether the middle of a box shows nothing of the original in that frame.
+def is_hidden(masked: Path, original: Path, index: int, box: Sequence[float], but: Sequence[Sequence[float]]) -> bool:
+    """Whether what lies in a box shows nothing of the original in that frame.
 
     Args:
         index: of the frame in both videos.
+        but: boxes in it that do not count.
     """
+    one, other = (next(islice(lumas(path), index, None)).astype(float) for path in (masked, original))
+    counts = np.zeros(one.shape, np.bool_)
+    counts[_within(box)] = True
+    for sealed in but:
+        counts[_within(sealed)] = False
+    return bool(counts.any() and np.abs(one - other)[counts].mean() > HIDDEN)
+
+
+def _within(box: Sequence[float]) -> tuple[slice, slice]:
+    x1, y1, x2, y2 = (max(0, round(side)) for side in box)
+    return slice(y1, y2), slice(x1, x2)
+
+
+def _middle(box: Sequence[float]) -> tuple[float, float, float, float]:
+    """Of a box, where a cover that is an ellipse hides all."""
     x1, y1, x2, y2 = box
-    rows, columns = (
-        slice(round(low + (high - low) / 4), round(high - (high - low) / 4)) for low, high in ((y1, y2), (x1, x2))
-    )
-    one, other = (next(islice(lumas(path), index, None))[rows, columns].astype(float) for path in (masked, original))
-    return bool(np.abs(one - other).mean() > HIDDEN)
-
-
-def _nobody_knows(_: Sequence[float]) -> bool:
-    return False
+    return (3 * x1 + x2) / 4, (3 * y1 + y2) / 4, (x1 + 3 * x2) / 4, (y1 + 3 * y2) / 4
 
 
 def _contains(seal: Sequence[float], mask: Sequence[float], size: tuple[int, int]) -> bool:
