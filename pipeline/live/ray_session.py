@@ -122,6 +122,7 @@ def stop_ray() -> None:
             except subprocess.TimeoutExpired:
                 log.warning("%s: not all of Ray has ended yet", session.folder)
         _set_environment(session.before)
+        _read_environment()  # or the next one of this process would come with the token of this one
 
 
 def _open_private_session() -> Path:

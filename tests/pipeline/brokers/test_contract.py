@@ -266,7 +266,7 @@ def test_a_reader_goes_on_from_any_offset(place: Place) -> None:
         ("sqlite:///tmp/a.db?synchronous=off", {}, "normal or full"),
         ("sqlite:///tmp/a.db", {"partitions": "2"}, "unknown option partitions"),
         ("sqlite:///tmp/a.db", {"lease_s": "soon"}, "seconds"),
-        ("kafka://", {}, "host:port"),
+        ("kafka://", {}, "host:9092"),
         ("kafka://name:word@host:9092", {}, "credentials"),
         ("kafka://host:9092?partitions=none", {}, "whole number"),
         ("kafka://host:9092", {"lease_s": "1"}, "unknown option lease_s"),
