@@ -141,7 +141,7 @@ def test_files_are_left_by_sigterm_and_kill_and_the_same_command_goes_on(clips: 
     out = tmp_path / "out"
     out.mkdir()
     (out / "x_anonymized.mp4").write_bytes(b"of yesterday")
-    (out / "verdicts.jsonl").write_text("of yesterday\n")
+    (out / "verdicts.jsonl").write_text('{"of": "yesterday"}\n')
     arguments = (sources, "-o", out, "--config", config(tmp_path), "--encode", "preset=veryslow")
 
     with started(*arguments) as run:
@@ -164,7 +164,7 @@ def test_files_are_left_by_sigterm_and_kill_and_the_same_command_goes_on(clips: 
     assert (out / "x_anonymized.mp4").read_bytes() == b"of yesterday"
     assert sorted(path.name for path in out.iterdir()) == ["verdicts.jsonl", "x_2_anonymized.mp4", "x_anonymized.mp4"]
     lines = (out / "verdicts.jsonl").read_text().splitlines()
-    assert lines[0] == "of yesterday"
+    assert lines[0] == '{"of": "yesterday"}'
     assert sum('"type":"frame"' in line for line in lines) == len(clip.numbers)
 
 
