@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -42,6 +43,7 @@ from kafka.errors import (
 from kafka.partitioner.default import murmur2
 
 from engines import ConfigError
+from engines.undo import undone_on_failure
 from pipeline.brokers import (
     COMPACTED_TOPICS,
     LOG_TOPICS,
@@ -403,11 +405,8 @@ class Transactions:
                 transaction_timeout_ms=TRANSACTION_TIMEOUT_S * 1000,
                 **self._settings.producer,
             )
-            try:
+            with undone_on_failure(partial(discard, producer)):
                 producer.init_transactions()
-            except BaseException:
-                discard(producer)
-                raise
         self._producer = producer
 
     def run(
@@ -423,19 +422,15 @@ class Transactions:
         if self._producer is None:
             raise BrokerError(f"{self._name}: an earlier transaction failed")
         until = time.monotonic() + TIMEOUT_S
-        try:
-            with translated(self._name):
-                self._producer.begin_transaction()
-                sent = send_all(self._producer, records)
-                manager = self._producer._transaction_manager
-                # The public methods do the same, but wait for ever while the cluster is unavailable.
-                if offsets is not None:
-                    self._settle(manager.send_offsets_to_transaction(offsets, group), until)
-                self._settle(manager.begin_commit(), until)
-                return sent
-        except BaseException:
-            self._abort()
-            raise
+        with undone_on_failure(self._abort), translated(self._name):
+            self._producer.begin_transaction()
+            sent = send_all(self._producer, records)
+            manager = self._producer._transaction_manager
+            # The public methods do the same, but wait for ever while the cluster is unavailable.
+            if offsets is not None:
+                self._settle(manager.send_offsets_to_transaction(offsets, group), until)
+            self._settle(manager.begin_commit(), until)
+            return sent
 
     def _settle(self, result: Any, until: float) -> None:
         self._producer._sender.wakeup()  # type: ignore[union-attr]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engines import ConfigError, StreamError
+from engines.undo import undone_on_failure
 from pipeline.brokers import PACKETS, BrokerError, Message, Record
 from pipeline.private.files import create_new, require_own_file
 from pipeline.private.key_chains import KeyChains, Unreadable, number_of
@@ -142,13 +143,13 @@ class Connection:
         """All or nothing. No other connection can write from its first line on."""
         with self._errors():
             self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with undone_on_failure(self._roll_back):
                 yield self._db
                 self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
 
     def rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._errors():

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from engines import ConfigError
+from engines.undo import undone_on_failure
 from pipeline.live.work_folder import ABOVE, holder_of, take_lock
 from pipeline.private.files import own_folder
 
@@ -24,12 +25,9 @@ class NameClaims:
 
     def __init__(self, targets: Iterable[Path]) -> None:
         self._held: list[tuple[Path, int]] = []
-        try:
+        with undone_on_failure(self.release):
             for target in targets:
                 self._claim(target)
-        except BaseException:
-            self.release()
-            raise
 
     def _claim(self, target: Path) -> None:
         claim = f"{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.claim"

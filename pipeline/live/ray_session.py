@@ -26,6 +26,7 @@ import ray._private.utils
 from ray import _raylet
 
 from engines import StreamError
+from engines.undo import undone_on_failure
 from pipeline.live.ray_paths import OwnModules
 from pipeline.private.files import create_new
 
@@ -68,7 +69,7 @@ def start_ray(address: str | None, *, for_jobs: bool = False) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "job_config": OwnModules()}
     stop_ray()
     answers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with undone_on_failure(stop_ray), _told_apart(address):
         if address is None:
             folder = _open_private_session()
             store = OBJECT_STORE_BYTES_GPU if Path("/dev/nvidiactl").exists() else OBJECT_STORE_BYTES
@@ -91,12 +92,16 @@ def start_ray(address: str | None, *, for_jobs: bool = False) -> None:
             with _nameless():
                 ray.init(address=address, **quiet)
         _take_back(answers)
-    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        stop_ray()
-        raise StreamError(_words(address, error)) from error
-    except BaseException as error:
-        stop_ray()
-        if type(error) is Exception:  # what Ray raises where its own processes do not start in half a minute
+
+
+@contextlib.contextmanager
+def _told_apart(address: str | None) -> Iterator[None]:
+    """What Ray raises where it cannot be started or reached, as `StreamError`."""
+    try:
+        yield
+    except Exception as error:
+        known = isinstance(error, OSError | ValueError | RuntimeError | ray.exceptions.RayError)
+        if known or type(error) is Exception:  # as Ray has it where its processes do not start in half a minute
             raise StreamError(_words(address, error)) from error
         raise
 

@@ -13,10 +13,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from engines import StreamError
+from engines.undo import undone_on_failure
 from pipeline.brokers import MASKED, VERDICTS, Broker, BrokerError, Record
 from pipeline.config import SealSection
 from pipeline.live.outputs import seal_file_of
@@ -120,7 +122,7 @@ class _FileSet:
 
     def write(self, broker: Broker, stream: str) -> Written:
         splicer, end = Splicer(), End()
-        try:
+        with undone_on_failure(self._abort):
             for record in self._records(broker, stream):
                 if record.HasField("end"):
                     end = record.end
@@ -128,10 +130,6 @@ class _FileSet:
                     break
                 self._put(splicer.take(record))
             self._close()
-        except BaseException:
-            if self._open is not None:
-                self._open.abort()
-            raise
         reason = missing_in("the file", end.ledger.shown, splicer.shown)
         return Written(tuple(self._files), end.SerializeToString(), reason)
 
@@ -147,6 +145,10 @@ class _FileSet:
             assert self._open is not None  # noqa: S101 - the first packet begins an output
             self._open.write(packet, shift=shift)
             self._seals.add(packet)
+
+    def _abort(self) -> None:
+        if self._open is not None:
+            self._open.abort()
 
     def _close(self) -> None:
         if self._open is None:
@@ -225,13 +227,13 @@ def push(broker: Broker, stream: str, url: str, shown: str, tell: Tell = unheard
 def _push_records(records: Sequence[Record], splicer: Splicer, server: _PushServer, state: SinkState) -> None:
     """Where it is left by an error, and not by a kill, it is stored exactly where."""
     for record in records:
-        before = splicer.to_json()
-        try:
+        with undone_on_failure(partial(_store_where, state, record.offset, splicer.to_json(), server)):
             server.put(splicer.take(StreamRecord.FromString(record.value)))
-        except BaseException:
-            with suppress(BrokerError):
-                _save_push(state, record.offset, before, server.taken, None)
-            raise
+
+
+def _store_where(state: SinkState, offset: int, before: str, server: _PushServer) -> None:
+    with suppress(BrokerError):
+        _save_push(state, offset, before, server.taken, None)
 
 
 def _save_push(state: SinkState, offset: int, splicer: str, taken: int, end: End | None) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engines import ConfigError
+from engines.undo import undone_on_failure
 from pipeline.config import Config
 from pipeline.private.files import create_new, own_folder, require_own_file
 
@@ -59,21 +60,17 @@ class WorkFolder:
                 raise ConfigError("this very run was begun in another process meanwhile; give the command again")
 
     def _open(self) -> None:
-        try:
-            with _plain(self._base):
-                self._folder = own_folder(self._base, ABOVE, self._name)
-                flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._lock = os.open(_LOCK, flags, 0o600, dir_fd=self._folder)
-                require_own_file(self.path / _LOCK)
+        with undone_on_failure(self._let_go), _plain(self._base):
+            self._folder = own_folder(self._base, ABOVE, self._name)
+            flags = os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._lock = os.open(_LOCK, flags, 0o600, dir_fd=self._folder)
+            require_own_file(self.path / _LOCK)
+            try:
                 take_lock(self._lock)
-                self._read_marker()
-        except BlockingIOError as error:
-            holder = holder_of(self._lock)
-            self._let_go()
-            raise ConfigError(f"this very run is already going on in another process{holder}") from error
-        except BaseException:
-            self._let_go()
-            raise
+            except BlockingIOError as error:
+                holder = holder_of(self._lock)
+                raise ConfigError(f"this very run is already going on in another process{holder}") from error
+            self._read_marker()
 
     def _let_go(self) -> None:
         for descriptor in (self._lock, self._folder):

@@ -7,9 +7,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from engines import StreamError
+from engines.undo import undone_on_failure
 from pipeline.media.containers import container_for
 from pipeline.media.matroska import state_display_size
 from pipeline.media.mux import DiskError, Muxer, matroska_display, options_for, sync_folder
@@ -59,12 +61,9 @@ class Recording(Muxer):
         self._new = NewFile(descriptor)
         self._parts = WholeParts(descriptor)
         self._whole = [WholePart(0, 0)]
-        try:
+        with undone_on_failure(partial(self.cut, 0)):
             made(self.path, self.identity)
             super().__init__(str(self.path), container, head, options, self._new)
-        except BaseException:
-            self.cut(0)
-            raise
 
     @property
     def identity(self) -> tuple[int, int]:

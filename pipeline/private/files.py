@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
 from engines import ConfigError
+from engines.undo import undone_on_failure
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,13 +47,10 @@ def own_folder(base: Path, *names: str) -> int:
             folder = os.open(name, _FOLDER, dir_fd=above)
         finally:
             os.close(above)
-        try:
+        with undone_on_failure(partial(os.close, folder)):
             _require_own(path, os.fstat(folder))
             if stat.S_IMODE(os.fstat(folder).st_mode) != 0o700:
                 os.fchmod(folder, 0o700)
-        except BaseException:
-            os.close(folder)
-            raise
     return folder
 
 

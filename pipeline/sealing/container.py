@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from engines import ConfigError, StreamError
+from engines.undo import undone_on_failure
 from pipeline.sealing import NotAuthentic, RecoveryRefused
 from pipeline.sealing.keys import StreamKeys
 from pipeline.sealing.private import OWNER_ONLY, lock, opened_private
@@ -107,11 +108,8 @@ class SealWriter:
             descriptor = os.dup(opened)
         writer = cls.__new__(cls)
         writer._take(path, descriptor, b"", "")
-        try:
+        with undone_on_failure(writer.close):
             writer._recover()
-        except BaseException:
-            writer.close()
-            raise
         return writer
 
     def _recover(self) -> None:
@@ -267,11 +265,8 @@ def open_seals(path: Path) -> SealFile:
         os.close(descriptor)
         raise ConfigError(f"{path}: expected a file of seals; this is something else")
     file = os.fdopen(descriptor, "rb")
-    try:
+    with undone_on_failure(file.close):
         return _gone_through(file, path)
-    except BaseException:
-        file.close()
-        raise
 
 
 def sha256_of_file(path: Path) -> bytes:

@@ -116,7 +116,7 @@ def test_a_face_is_looked_at_closely_the_way_it_lies() -> None:
     looks = Looks().draw(200, 140, 40, turns=1)
     boxes = np.array([box_of(203, 142, 44)] * 2)
 
-    upright, lying = looks.pair.closely(looks.frame, boxes, np.array([0, 3]))
+    upright, lying = looks.pair.closely(looks.frame, boxes, np.array([0, 3]), [100, 100])
 
     assert upright is None
     assert lying is not None
@@ -126,7 +126,7 @@ def test_a_face_is_looked_at_closely_the_way_it_lies() -> None:
 def test_of_two_faces_in_a_crop_the_one_is_taken_that_is_meant() -> None:
     looks = Looks().draw(200, 140, 30).draw(232, 140, 30)
 
-    (found,) = looks.pair.closely(looks.frame, np.array([box_of(231, 141, 30)]), np.array([0]))
+    (found,) = looks.pair.closely(looks.frame, np.array([box_of(231, 141, 30)]), np.array([0]), [100])
 
     assert found is not None
     assert found.boxes == pytest.approx(np.array([box_of(232, 140, 30)]), abs=4)

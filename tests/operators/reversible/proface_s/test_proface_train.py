@@ -41,8 +41,8 @@ def test_it_learns_to_hide_and_to_give_back_to_the_right_key_alone(trained: Path
 
     assert [line["step"] for line in log] == [*range(0, 150, 10), 149]
     assert log[-1]["loss"] < log[0]["loss"] / 2
-    assert log[-1]["right"] > log[0]["right"] + 5 and log[-1]["right"] > log[-1]["wrong"], log[-1]
-    assert figures["val_wrong_psnr_worst"] < figures["val_psnr"], figures
+    assert log[-1]["right"] > log[0]["right"] + 5 and log[-1]["right"] > log[-1]["wrong"] + 3, log[-1]
+    assert figures["val_wrong_psnr_worst"] < figures["val_psnr"] - 2, figures
     assert figures["val_wrong_psnr"] <= figures["val_wrong_psnr_worst"]
     assert figures["val_cover_psnr"] > 20
 
