@@ -86,6 +86,11 @@ class Picture:
     matrix: int = 2
 
     @property
+    def black(self) -> int:
+        """The luma of black, in levels of 8 bits."""
+        return 0 if self.full_range else 16
+
+    @property
     def width(self) -> int:
         return int(self.planes[0].shape[1])
 

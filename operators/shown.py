@@ -61,6 +61,11 @@ class Shown:
         return cls(matrix, Fraction(sample_aspect))
 
     @property
+    def geometry(self) -> tuple[tuple[int, ...], Fraction]:
+        """All that decides where a sample comes to lie."""
+        return self.matrix, self.sample_aspect
+
+    @property
     def turns(self) -> int:
         """Quarter turns counter-clockwise, 0 to 3, that come nearest to the matrix.
 

@@ -89,7 +89,7 @@ class _CascadeState:
 
     time_s: float
     size: tuple[int, int]
-    shape: tuple[object, ...]  # how its pictures are turned and stretched when they are shown
+    geometry: tuple[object, ...]  # how its pictures are turned and stretched
     evidence: Evidence
     known: Faces
     seen_at: dict[str, NDArray[np.int64]]  # for each way of `PERIODS` and tile, in which frame it was last seen so
@@ -105,8 +105,7 @@ class _CascadeState:
 
     def goes_on(self, frame: Frame) -> bool:
         """The frame is a later one, of the same shape: the same pixels shown in another one are other faces."""
-        size = frame.picture.width, frame.picture.height
-        return self.size == size and self.shape == _shape(frame) and frame.time_s >= self.time_s
+        return self.size == _size(frame) and self.geometry == frame.shown.geometry and frame.time_s >= self.time_s
 
     def note_changed(self, tiles: NDArray[np.bool_], index: int) -> None:
         """Something of these tiles is unexplained in this frame. Where nothing was for a while, no look counts."""
@@ -195,10 +194,9 @@ class Cascade:
         return [self._attend(frame) for frame in frames]
 
     def _attend(self, frame: Frame) -> Frame:
-        size = (frame.picture.width, frame.picture.height)
         state = self._streams.get(frame.stream)
         if state is None or not state.goes_on(frame):
-            return self._begin(frame, size)
+            return self._begin(frame)
         if frame.time_s - state.time_s < self._pace_s:
             return frame
         state.time_s, plane = frame.time_s, state.evidence.plane
@@ -211,19 +209,18 @@ class Cascade:
         state.note_changed(tiles_of(unexplained), frame.index)
         state.note_lost(state.known[state.known.data["missed_s"] == frame.time_s], dropped, unexplained)
         demands = unexplained | samples_of(settled := state.settled(frame.index), unexplained.shape), settled
-        self._look_at(frame, state, regions_of(demands[0], change.scale, size), change.light, demands)
+        self._look_at(frame, state, regions_of(demands[0], change.scale, state.size), change.light, demands)
         return self._done(frame, state, change)
 
-    def _begin(self, frame: Frame, size: tuple[int, int]) -> Frame:
+    def _begin(self, frame: Frame) -> Frame:
         evidence = Evidence(frame.picture)
         tiles = tiles_of(np.zeros(evidence.plane.shape, np.bool_))
-        state = _CascadeState(
-            frame.time_s, size, _shape(frame), evidence, _known(Faces.of(), frame), _never(tiles.shape)
-        )
+        known, never = _known(Faces.of(), frame), _never(tiles.shape)
+        state = _CascadeState(frame.time_s, _size(frame), frame.shown.geometry, evidence, known, never)
         state.named = (frame.index + 1) << NAMES  # no number of another life of the stream
         self._streams[frame.stream] = state
-        light = np.maximum(evidence.plane - (0 if frame.picture.full_range else 16), 0)
-        self._look_at(frame, state, [(0, 0, *size)], light)
+        light = np.maximum(evidence.plane - frame.picture.black, 0)
+        self._look_at(frame, state, [(0, 0, *state.size)], light)
         return self._done(frame, state, None)
 
     def _over_cut(self, frame: Frame, state: _CascadeState, plane: NDArray[np.float32], change: Change) -> Frame:
@@ -270,7 +267,8 @@ class Cascade:
         rows = np.flatnonzero(np.ones(len(known), np.bool_) if change is None else self._is_due(frame, known, change))
         if not len(rows):
             return known, known[:0]
-        looked = self._pair.closely(frame, known.boxes[rows], known.data["turn"][rows])
+        lights = [LIT if change is None else _brightness(change.light, box, change.scale) for box in known.boxes[rows]]
+        looked = self._pair.closely(frame, known.boxes[rows], known.data["turn"][rows], lights)
         stirred = np.ones(len(known), np.bool_) if change is None else _stirred(known, change)
         kept, again, weak = np.ones(len(known), np.bool_), [], []
         for row, face in zip(rows.tolist(), looked, strict=True):
@@ -323,16 +321,15 @@ class Cascade:
 
     def rest(self, frame: Frame) -> Frame:
         """The frame without a look, for a stream that lags: where it has changed, everything counts as a face."""
-        size = (frame.picture.width, frame.picture.height)
         state = self._streams.get(frame.stream)
         if state is None or not state.goes_on(frame):
-            return self._begin(frame, size)
+            return self._begin(frame)
         state.time_s = frame.time_s
         change = state.evidence.compare(frame.picture)
         state.rested = True
         state.known = _carried(state.known, change, state.evidence)
         there = state.known[_is_there(state.known)]
-        regions = regions_of(_unexplained(change, state.evidence.labels, state.known), change.scale, size)
+        regions = regions_of(_unexplained(change, state.evidence.labels, state.known), change.scale, state.size)
         covered = Faces.of(regions, np.full(len(regions), UNKNOWN), seen=np.zeros(len(regions)))
         faces = replace(there, seen=np.zeros(len(there), np.bool_), data={"who": there.data["who"]})
         return replace(frame, faces=frame.faces + faces + covered, examined=True)
@@ -347,8 +344,8 @@ class Cascade:
         self._streams.pop(stream, None)
 
 
-def _shape(frame: Frame) -> tuple[object, ...]:
-    return frame.shown.matrix, frame.shown.sample_aspect
+def _size(frame: Frame) -> tuple[int, int]:
+    return frame.picture.width, frame.picture.height
 
 
 def _asked(

@@ -105,7 +105,7 @@ class Evidence:
         np.clip(self._sum, -NEW, NEW, out=self._sum)
         self._learn_noise(step)
         self._earlier, self._before = self._before, now
-        light = cv2.blur(now, (SURROUND, SURROUND)) - (0 if picture.full_range else 16)
+        light = cv2.blur(now, (SURROUND, SURROUND)) - picture.black
         return Change(self._is_beyond(self._sum, light), np.maximum(light, 0), flow, self.scale, step)
 
     def differs_from(self, picture: Array, light: Array) -> float:

@@ -45,8 +45,6 @@ DIM, LIT, MAX_GAIN = 40.0, 90.0, 12.0
 EXPOSURES, BURNT_PX = 3.5, 12
 """What is burnt out by that in more than the second squared is seen raised by the first less as well: a lit face before
 a dark background, and one in half-light between both."""
-LIGHT_SAMPLES = 32
-"""Of so many rows of a face its light is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +159,8 @@ class NetworkPair:
         pieces, sure = sure[~whole], sure[whole]
         doubtful = apart(doubtful[np.argsort(-doubtful.scores)], sure)
         again = pieces + doubtful
-        found = self.closely(frame, again.boxes, np.zeros(len(again), np.int64), CROP_FACES[:1])
+        lights = [parts[int(part)].asked.light for part in again.data["part"]]
+        found = self.closely(frame, again.boxes, np.zeros(len(again), np.int64), lights, CROP_FACES[:1])
         found = [None if face is None or face.scores[0] < CONFIRMED else face for face in found]
         kept = [pieces[row] if face is None else face for row, face in enumerate(found) if face or row < len(pieces)]
         sure = _upright(sure)
@@ -177,26 +176,28 @@ class NetworkPair:
             [turned(part.frame, quarters) for part, quarters in seen],
             [coarse(part.size if quarters == 2 else part.size[::-1]) for part, quarters in seen],
         )
-        found = _upright(Faces.of())
+        found = Faces.of(data={"turn": np.zeros(0, np.int64), "light": np.zeros(0)})
         for (part, quarters), lain in zip(seen, looked, strict=True):
             lain = _moved(lain[lain.scores >= TURNED], part.corner)
-            found += lain.with_data(turn=np.full(len(lain), quarters))
+            found += lain.with_data(turn=np.full(len(lain), quarters), light=np.full(len(lain), part.asked.light))
         found = found[np.argsort(-found.scores)]
         found = apart(found, found[:0])
-        closer = self.closely(frame, found.boxes, found.data["turn"])
-        return found[[row for row, face in enumerate(closer) if face is not None and face.scores[0] >= CONFIRMED]]
+        closer = self.closely(frame, found.boxes, found.data["turn"], found.data["light"].tolist())
+        kept = found[[row for row, face in enumerate(closer) if face is not None and face.scores[0] >= CONFIRMED]]
+        return replace(kept, data={"turn": kept.data["turn"]})
 
     def closely(
         self,
         frame: Frame,
         boxes: Array,
         turns: Array,
+        lights: Sequence[float],
         widths: Sequence[float] = CROP_FACES,
     ) -> list[Faces | None]:
-        """For each of the boxes `(n, 4)`, which stand upright after so many quarters `(n,)`, the face there as the
-        thorough network sees it in a crop of the first of so many face sizes that shows one, or None."""
+        """For each of the boxes `(n, 4)`, which stand upright after so many quarters `(n,)`, with so much light on
+        them, the face there as the thorough network sees it in a crop of the first of so many face sizes that shows
+        one, or None."""
         found: list[Faces | None] = [None] * len(boxes)
-        lights = [light_within(frame, box) for box in boxes]
         for faces_wide in widths:
             rows = [row for row, face in enumerate(found) if face is None]
             crops = [square_around(frame, boxes[row], sizes=faces_wide, least_px=CROP_LEAST_PX) for row in rows]
@@ -225,26 +226,12 @@ def exposures(frame: Frame, asked: AskedRegion) -> Iterator[AskedRegion]:
     if asked.light >= DIM:
         return
     x1, y1, x2, y2 = asked.region
-    above = _above_black(frame, slice(y1, y2), slice(x1, x2))
+    picture = frame.picture.part(x1, y1, x2, y2)
+    above = picture.planes[0].astype(np.float32) / (1 << (picture.format.bits - 8)) - picture.black
     light = asked.light
     while light < DIM and np.count_nonzero(above > 255 / _gain(light)) >= BURNT_PX**2:
         light = LIT * EXPOSURES / _gain(light)
         yield replace(asked, light=light)
-
-
-def light_within(frame: Frame, box: Array) -> float:
-    """The mean light in a box, in pixels, above black, of 255."""
-    x1, y1, x2, y2 = (max(0, int(side)) for side in box)
-    step = max(1, (y2 - y1) // LIGHT_SAMPLES)
-    within = _above_black(frame, slice(y1, y2, step), slice(x1, x2, step))
-    return float(within.mean()) if within.size else LIT
-
-
-def _above_black(frame: Frame, rows: slice, columns: slice) -> NDArray[np.float32]:
-    """The luma of a piece of the picture above black, of 255."""
-    picture = frame.picture
-    luma = picture.planes[0][rows, columns].astype(np.float32) / (1 << (picture.format.bits - 8))
-    return np.asarray(luma - (0 if picture.full_range else 16), np.float32)
 
 
 def _gain(light: float) -> float:
@@ -263,7 +250,7 @@ def lit(frame: Frame, light: float) -> Frame:
         return frame
     gain = _gain(light)
     unit = 1 << (frame.picture.format.bits - 8)
-    top, black = 256 * unit - 1, 0 if frame.picture.full_range else 16 * unit
+    top, black = 256 * unit - 1, frame.picture.black * unit
     y, u, v = (plane.astype(np.float32) for plane in frame.picture.planes)
     raised = [(y - black) * gain + black, *((plane - 128 * unit) * gain + 128 * unit for plane in (u, v))]
     y, u, v = (np.clip(plane, 0, top).astype(frame.picture.format.dtype) for plane in raised)
