@@ -14,7 +14,7 @@ from bench.leak_attackers import Case, TrackView, attack, principal
 from bench.leak_figures import alike
 from bench.leak_learners import restored, retrained
 from bench.leak_people import under_the_cover
-from bench.leak_stages import KeptArrays, each
+from bench.leak_stages import KeptArrays
 from bench.leak_styles import CoverStyle
 from bench.leak_tracks import SMALL_PX
 from bench.leak_views import OTHER, PROBE, RECOGNISERS, Views
@@ -25,6 +25,9 @@ from pipeline.provenance import ROOT, content_hash
 CODE = ("bench/leak_attackers.py", "bench/leak_learners.py", "bench/leak_faceres.py", "bench/leak_attacks.py")
 METRICS = {"dlib": "euclidean", "faceres": "cosine"}
 """By which its makers compare what each recogniser says."""
+
+AttackJob = tuple[CoverStyle, int, str]
+"""Style, number of frames, and kind of attack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,9 @@ def attacks(views: Views, styles: Sequence[CoverStyle]) -> list[Attacked]:
     jobs = [job for style in styles for job in _jobs(style)]
     for style in styles:
         _prepare(views, style)
-    names = {job: _name(views, *job) for job in jobs}
-    each(partial(_work, views), [job for job in jobs if not views.stages.has(names[job])], "attacking")
+    made = views.stages.of_each(jobs, partial(_name, views), partial(_scores, views), "attacking")
     found = []
-    for style, count, kind in jobs:
-        scores = _work(views, (style, count, kind))
+    for (style, count, _), scores in zip(jobs, made, strict=True):
         found += [
             Attacked(style.name, count, attacker, scores[attacker]) for attacker in scores if "psnr" not in attacker
         ]
@@ -55,11 +56,12 @@ def attacks(views: Views, styles: Sequence[CoverStyle]) -> list[Attacked]:
 
 def restorer_psnr(views: Views, style: CoverStyle) -> Mapping[str, Array]:
     """dB `(n,)` against the clear face, of what the restorer saw and of what it made of it."""
-    made = _work(views, (style, max(style.described), "restorer"))
+    job = style, max(style.described), "restorer"
+    made = views.stages.kept(_name(views, job), partial(_scores, views, job))
     return {name: made[name] for name in ("psnr_seen", "psnr_restored")}
 
 
-def _jobs(style: CoverStyle) -> list[tuple[CoverStyle, int, str]]:
+def _jobs(style: CoverStyle) -> list[AttackJob]:
     count = max(style.described)
     slow = [(style, count, kind) for kind in ("restorer", "cnn", "parrot")]
     return slow + [(style, number, "quick") for number in style.counts]
@@ -81,20 +83,17 @@ def _prepare(views: Views, style: CoverStyle) -> None:
             views.covered("dlib", style, PROBE, count, gallery)
 
 
-def _name(views: Views, style: CoverStyle, count: int, kind: str) -> str:
+def _name(views: Views, job: AttackJob) -> str:
+    style, count, kind = job
     code = "".join(content_hash(ROOT / name)[:3] for name in CODE)
     size = f"{len(views.cast.gallery)}-{len(views.cast.learners)}"
     return f"scores/{style.name}-{style.digest}/{kind}-{count}-{size}-{code}"
 
 
-def _work(views: Views, job: tuple[CoverStyle, int, str]) -> KeptArrays:
+def _scores(views: Views, job: AttackJob) -> KeptArrays:
     style, count, kind = job
     make = {"quick": _quick, "cnn": _cnn, "restorer": _restorer, "parrot": _parrot}[kind]
-
-    def scores() -> KeptArrays:
-        return {name: found.astype(np.float32) for name, found in make(views, style, count).items()}
-
-    return views.stages.kept(_name(views, *job), scores)
+    return {name: found.astype(np.float32) for name, found in make(views, style, count).items()}
 
 
 def _quick(views: Views, style: CoverStyle, count: int) -> KeptArrays:

@@ -16,7 +16,7 @@ import torch
 
 from bench.bench_reversible import HiddenFaces, db, held_out, mean_of, shown, signed, through, trial
 from bench.data import data_folder
-from bench.leak_stages import KeptArrays, Stages, each
+from bench.leak_stages import KeptArrays, Stages
 from bench.leak_tracks import CHIP_PX, CRF
 from bench.leak_views import RECOGNISERS
 from engines import open_engine
@@ -42,12 +42,12 @@ def blind_figures(stages: Stages, seed: int, count: int = FACES) -> tuple[dict[s
     protect = open_engine(files["protect"])
     made = _middles(trial(protect, held_out(count, int(protect.inputs["face"].shape[-1] or 0), data_folder()), seed))
     jobs = [(row, kind) for row in range(count) for kind in ("lossless", "public")]
-    work = partial(_restored, stages, made, seed)
-    each(work, [job for job in jobs if not stages.has(_name(*job, count))], "blind restorer")
+    attacked = stages.of_each(jobs, partial(_name, count), partial(_restored, made, seed), "blind restorer")
+    restored_of = {job: found["restored"] for job, found in zip(jobs, attacked, strict=True)}
     figures: dict[str, float] = {}
     rows: list[dict[str, object]] = []
     for kind in ("lossless", "public"):
-        restored = np.stack([work((row, kind))["restored"] for row in range(count)])
+        restored = np.stack([restored_of[row, kind] for row in range(count)])
         covers = made.covers if kind == "lossless" else through(PUBLIC, made.covers)
         for name, (seen, found) in _against(made, covers, restored).items():
             parts = {"seen": seen, "restored": found, "gain": found - seen}
@@ -55,9 +55,8 @@ def blind_figures(stages: Stages, seed: int, count: int = FACES) -> tuple[dict[s
                 figure = mean_of(values, seed)
                 key = f"blind_{kind}_{name}_{part}"
                 figures |= {key: figure.value, f"{key}_low": figure.low, f"{key}_high": figure.high}
-                rows.append(
-                    {"carrier": kind, "measure": name, "of": part, **_row(figure.value, figure.low, figure.high)}
-                )
+                ends = {"value": figure.value, "low": figure.low, "high": figure.high}
+                rows.append({"carrier": kind, "measure": name, "of": part, **ends})
     return figures, rows
 
 
@@ -68,25 +67,18 @@ def _middles(made: HiddenFaces) -> HiddenFaces:
     return HiddenFaces(**crops)
 
 
-def _row(value: float, low: float, high: float) -> dict[str, float]:
-    return {"value": value, "low": low, "high": high}
-
-
-def _name(row: int, kind: str, count: int) -> str:
+def _name(count: int, job: tuple[int, str]) -> str:
+    row, kind = job
     return f"blind/{kind}-{row}-{count}-{MIDDLE_PX}-{STRENGTH.steps}"
 
 
-def _restored(stages: Stages, made: HiddenFaces, seed: int, job: tuple[int, str]) -> KeptArrays:
+def _restored(made: HiddenFaces, seed: int, job: tuple[int, str]) -> KeptArrays:
     row, kind = job
-
-    def attack() -> KeptArrays:
-        network = attacks.network_of(networks(committed("reversible.proface_s", "small"))["recover"])
-        carrier = made.carriers[row : row + 1]
-        given = signed(carrier if kind == "lossless" else through(PUBLIC, carrier))
-        found = attacks.blind(network, torch.from_numpy(given), STRENGTH, seed=seed).numpy()
-        return {"restored": eight_bits(found)[0]}
-
-    return stages.kept(_name(row, kind, len(made.faces)), attack)
+    network = attacks.network_of(networks(committed("reversible.proface_s", "small"))["recover"])
+    carrier = made.carriers[row : row + 1]
+    given = signed(carrier if kind == "lossless" else through(PUBLIC, carrier))
+    found = attacks.blind(network, torch.from_numpy(given), STRENGTH, seed=seed).numpy()
+    return {"restored": eight_bits(found)[0]}
 
 
 def _against(made: HiddenFaces, covers: Array, restored: Array) -> dict[str, tuple[Array, Array]]:

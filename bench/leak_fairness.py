@@ -18,7 +18,7 @@ from bench import leak_faceres
 from bench.bench_keep import middle_face
 from bench.data import data_folder
 from bench.leak_figures import alike, found_first, share
-from bench.leak_stages import KeptArrays, Stages, chunks, each
+from bench.leak_stages import KeptArrays, Stages, chunks
 from bench.leak_styles import CoverStyle
 from bench.leak_tracks import PersonPicture, estimates_of
 from bench.leak_views import Views
@@ -47,14 +47,12 @@ def fairness(views: Views, styles: Sequence[CoverStyle], most: int = EACH) -> li
     faces = grouped_faces(views.stages, most)
     rows: list[dict[str, object]] = []
     for style in styles:
-        work = partial(_described, views, faces, style)
-        groups = chunks(range(len(faces.people)), CHUNK)
-        each(
-            work,
-            [rows for rows in groups if not views.stages.has(_name(faces, style, rows))],
+        parts = views.stages.of_each(
+            chunks(range(len(faces.people)), CHUNK),
+            partial(_name, faces, style),
+            partial(_described, views, faces, style),
             f"fairness: {style.name}",
         )
-        parts = [work(group) for group in groups]
         clear, seen = (np.concatenate([part[name] for part in parts]) for name in ("clear", "seen"))
         hits = found_first(alike(clear, seen, "cosine"))
         rows += [
@@ -117,15 +115,12 @@ def _name(faces: GroupedFaces, style: CoverStyle, rows: Sequence[int]) -> str:
 
 
 def _described(views: Views, faces: GroupedFaces, style: CoverStyle, rows: Sequence[int]) -> KeptArrays:
-    def seen() -> KeptArrays:
-        hide, jitter = style.make(views.files, views.seed), views.cast.jitter
-        chips, clear = [], []
-        for row in rows:
-            own = jitter[np.random.default_rng((views.seed, row)).integers(len(jitter))]
-            person = faces.people[row].cropped()
-            made = estimates_of(person, hide, own, (1,), NUMBER + row, stretch=style.stretch)
-            chips.append(made[1].chip)
-            clear.append(faces.people[row].chip())
-        return {"seen": leak_faceres.describe(chips), "clear": leak_faceres.describe(clear)}
-
-    return views.stages.kept(_name(faces, style, rows), seen)
+    hide, jitter = style.make(views.files, views.seed), views.cast.jitter
+    chips, clear = [], []
+    for row in rows:
+        own = jitter[np.random.default_rng((views.seed, row)).integers(len(jitter))]
+        person = faces.people[row].cropped()
+        made = estimates_of(person, hide, own, (1,), NUMBER + row, stretch=style.stretch)
+        chips.append(made[1].chip)
+        clear.append(faces.people[row].chip())
+    return {"seen": leak_faceres.describe(chips), "clear": leak_faceres.describe(clear)}

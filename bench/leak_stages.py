@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,6 +56,21 @@ class Stages:
             part.replace(file)
         with np.load(file) as found:
             return dict(found)
+
+    def of_each(
+        self,
+        jobs: Sequence[Job],
+        name: Callable[[Job], str],
+        make: Callable[[Job], Mapping[str, Array]],
+        title: str,
+    ) -> list[KeptArrays]:
+        """What was made for every job under its name; what is not there yet is made now, on all cores."""
+
+        def work(job: Job) -> KeptArrays:
+            return self.kept(name(job), partial(make, job))
+
+        each(work, [job for job in jobs if not self.has(name(job))], title)
+        return [work(job) for job in jobs]
 
     def has(self, name: str) -> bool:
         return (self.folder / f"{name}.npz").is_file()

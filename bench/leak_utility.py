@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.hiding import Hide, clear
 from bench.leak_people import Cast
-from bench.leak_stages import KeptArrays, Stages, chunks, each
+from bench.leak_stages import KeptArrays, chunks
 from bench.leak_styles import CoverStyle
 from bench.leak_tracks import filmed, sway, through_h264
 from bench.leak_views import PROBE, Views
@@ -48,19 +48,14 @@ def utility(views: Views, style: CoverStyle, people: int = PEOPLE) -> KeptArrays
     `psnr` (dB) and `ssim` are of the face's box; `flicker` is how much grey levels change there from frame to frame.
     """
     rows = views.cast.gallery[:people]
-    groups = chunks(rows, CHUNK)
-    work = partial(_kept, views.stages, views, style)
-    each(work, [group for group in groups if not views.stages.has(_name(style, group))], f"utility: {style.name}")
-    parts = [work(group) for group in groups]
+    parts = views.stages.of_each(
+        chunks(rows, CHUNK), partial(_name, style), partial(_measured, views, style), f"utility: {style.name}"
+    )
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _name(style: CoverStyle, rows: Sequence[int]) -> str:
     return f"utility/{style.name}-{style.digest}/{rows[0]}-{rows[-1]}"
-
-
-def _kept(stages: Stages, views: Views, style: CoverStyle, rows: Sequence[int]) -> KeptArrays:
-    return stages.kept(_name(style, rows), lambda: _measured(views, style, rows))
 
 
 def _measured(views: Views, style: CoverStyle, rows: Sequence[int]) -> KeptArrays:

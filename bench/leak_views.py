@@ -10,7 +10,7 @@ import numpy as np
 
 from bench import leak_attackers, leak_faceres
 from bench.leak_people import Cast, cut_out
-from bench.leak_stages import KeptArrays, Stages, chunks, each
+from bench.leak_stages import KeptArrays, Stages, chunks
 from bench.leak_styles import CoverStyle
 from bench.leak_tracks import estimates_of
 from operators.arrays import Array, Image
@@ -39,15 +39,18 @@ class Views:
 
     # -- tracks ----------------------------------------------------------------------------------------
 
-    def work_out(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> None:
-        """Tracks of these people, where they are not there yet."""
-        wanted = [group for group in chunks(rows, CHUNK) if not self.stages.has(self._tracks(style, picture, group))]
-        each(partial(self._work_out, style, picture), wanted, f"{style.name}: tracks of picture {picture}")
+    def work_out(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> list[KeptArrays]:
+        """Tracks of these people, group by group."""
+        return self.stages.of_each(
+            chunks(rows, CHUNK),
+            partial(self._tracks, style, picture),
+            partial(self._seen, style, picture),
+            f"{style.name}: tracks of picture {picture}",
+        )
 
     def estimates(self, style: CoverStyle, picture: int, count: int, rows: Sequence[int]) -> KeptArrays:
         """`chips (n, 150, 150, 3)` uint8 RGB and `pixels (n, d)` float32 of the first so many frames."""
-        self.work_out(style, picture, rows)
-        parts = [self._work_out(style, picture, group) for group in chunks(rows, CHUNK)]
+        parts = self.work_out(style, picture, rows)
         return {part: np.concatenate([each_[f"{part}_{count}"] for each_ in parts]) for part in ("chips", "pixels")}
 
     def _tracks(self, style: CoverStyle, picture: int, rows: Sequence[int]) -> str:
@@ -109,13 +112,10 @@ class Views:
     def _described(
         self, recogniser: str, name: str, chips: Callable[[Sequence[int]], list[Image]], rows: Sequence[int]
     ) -> Array:
-        groups = chunks(rows, CHUNK)
-
-        def file(group: Sequence[int]) -> str:
-            return f"numbers/{recogniser}/{name}-{group[0]}-{group[-1]}"
-
-        def describe(group: Sequence[int]) -> KeptArrays:
-            return self.stages.kept(file(group), lambda: {"numbers": RECOGNISERS[recogniser](chips(group))})
-
-        each(describe, [group for group in groups if not self.stages.has(file(group))], f"{recogniser}: {name}")
-        return np.concatenate([describe(group)["numbers"] for group in groups])
+        parts = self.stages.of_each(
+            chunks(rows, CHUNK),
+            lambda group: f"numbers/{recogniser}/{name}-{group[0]}-{group[-1]}",
+            lambda group: {"numbers": RECOGNISERS[recogniser](chips(group))},
+            f"{recogniser}: {name}",
+        )
+        return np.concatenate([part["numbers"] for part in parts])
