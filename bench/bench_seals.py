@@ -24,6 +24,7 @@ from bench.data import data_folder
 from bench.report import PASS, SPREAD, merged
 from operators import Operator
 from operators.arrays import Array
+from operators.fidelity import psnr
 from operators.frame import Cover, Frame
 from operators.paint.plan import groups_in
 from pipeline.config import Config, load
@@ -89,8 +90,8 @@ def decibels(config: Config, frames: Iterable[Frame]) -> list[float]:
             face, box = SealedFace(0, frame.index, 0, 1, "blur"), (x1, y1, x2, y2)
             wanted = open_seal(keys, seal_face(keys, frame.picture, box, face))[0]
             given = networks.open_seal(keys, networks.seal_face(keys, frame.picture, box, face))
-            error = 255.0**2 if given is None else np.mean((wanted.astype(float) - given[0].astype(float)) ** 2)
-            found.append(float(10 * np.log10(255**2 / max(error, 1e-3))))
+            grey = [plane[None, ..., None].repeat(3, -1) for plane in (wanted, *(given or ())[:1])]
+            found.append(float(psnr(grey[0], grey[1])[0]) if given is not None else 0.0)
     return found
 
 

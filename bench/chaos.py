@@ -29,12 +29,11 @@ from typing import IO
 
 import cv2
 import numpy as np
-import psutil
 import yaml
 from rich.console import Console
 from rich.table import Table
 
-from bench.faults import WallClock, Wire, fill, mounted, unmounted
+from bench.faults import WallClock, Wire, fill, mounted, processes_of, unmounted
 from bench.numbered import CODE_HEIGHT, Wanderer, draw_number, encode, is_legible, lumas, read_number
 from bench.report import PASS
 from bench.rooms import SensorNoise, room
@@ -288,9 +287,7 @@ class Chaos:
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     def _kill(self, driver: subprocess.Popen[bytes], node: KafkaNode | None) -> bool:
-        by_kind: dict[str, list[psutil.Process]] = {}
-        for process in _descendants(driver.pid):
-            by_kind.setdefault(_kind(process), []).append(process)
+        by_kind = processes_of(driver.pid)
         if "worker" not in by_kind:
             return False  # still starting: or the driver would be killed again and again, and never come to work
         weights = {"worker": 6, "io_actor": 4, "jail": 4, "driver": 1, "stop": 1}
@@ -328,25 +325,6 @@ class Chaos:
                 return False
         self.killed[kind] = self.killed.get(kind, 0) + 1
         return True
-
-
-def _descendants(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _kind(process: psutil.Process) -> str:
-    try:
-        line = " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-    if line.startswith("ray::Worker"):
-        return "worker"
-    if line.startswith("ray::IoActor"):
-        return "io_actor"
-    return "jail" if "pipeline.jail" in line else ""
 
 
 def main() -> None:

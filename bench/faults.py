@@ -1,7 +1,7 @@
-"""What the world does to a run beside killing its processes: full disks, cut wires, clocks that are set.
+"""What the world does to a run: the processes it may kill, full disks, cut wires, clocks that are set.
 
-Each needs something of the machine: root to mount a disk or to drop packets, a C compiler to shift a clock. Where that
-is missing, `is_possible` says so.
+Each but the first needs something of the machine: root to mount a disk or to drop packets, a C compiler to shift a
+clock. Where that is missing, `is_possible` says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,30 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
+
 SHIM = Path(__file__).with_name("wall_clock.c")
+
+
+def processes_of(pid: int) -> dict[str, list[psutil.Process]]:
+    """Those that a run has started, by kind: `worker`, `io_actor`, `jail`; the rest has none."""
+    found: dict[str, list[psutil.Process]] = {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children(recursive=True):
+            found.setdefault(_kind(process), []).append(process)
+    return found
+
+
+def _kind(process: psutil.Process) -> str:
+    try:
+        line = " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+    if line.startswith("ray::Worker"):
+        return "worker"
+    if line.startswith("ray::IoActor"):
+        return "io_actor"
+    return "jail" if "pipeline.jail" in line else ""
 
 
 def mounted(folder: Path, megabytes: int) -> bool:

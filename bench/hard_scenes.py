@@ -73,6 +73,10 @@ class Director:
             shots.append((image, (box,)))
         return shots
 
+    def in_light(self, image: Image, light: float) -> Image:
+        """The picture with so much of its light, as a sensor sees it."""
+        return np.asarray(np.clip(image * light + self.rng.normal(2.5, 2, image.shape), 0, 255), np.uint8)
+
     def nobody(self, frames: int = EMPTY) -> list[Staged]:
         return [(self.empty, ())] * frames
 
@@ -116,8 +120,7 @@ def _dim(light: float) -> Callable[[Director], HardScene]:
     def scene(make: Director) -> HardScene:
         px = make.px(40)
         shots = [
-            (np.clip(image * light + make.rng.normal(2.5, 2, image.shape), 0, 255).astype(np.uint8), boxes)
-            for image, boxes in [*make.nobody(3), *make.walking(px, 0.1 * px, 12)]
+            (make.in_light(image, light), boxes) for image, boxes in [*make.nobody(3), *make.walking(px, 0.1 * px, 12)]
         ]
         return HardScene(shots, 25, px)
 
@@ -199,8 +202,7 @@ def _lights_go_on(make: Director) -> HardScene:
     shots = []
     for number, (image, boxes) in enumerate(make.walking(px, 0.03 * px, frames + 4)):
         light = min(1.0, 0.02 + number / frames)
-        noisy = np.clip(image * light + make.rng.normal(2.5, 2, image.shape), 0, 255).astype(np.uint8)
-        shots.append((noisy, boxes if light >= 0.08 else ()))
+        shots.append((make.in_light(image, light), boxes if light >= 0.08 else ()))
     return HardScene(shots, 25, px)
 
 

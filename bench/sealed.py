@@ -54,9 +54,6 @@ class SealedFrames:
     reported_otherwise: int = 0
     faults: tuple[str, ...] = ()
 
-    def __add__(self, other: SealedFrames) -> SealedFrames:
-        return SealedFrames(**{name: value + getattr(other, name) for name, value in vars(self).items()})
-
 
 def frame_lines(verdicts: Path, stream: str) -> dict[int, dict[str, Any]]:
     """The reports of a stream's frames, by index, from a run's `verdicts.jsonl`; the last where it was run twice."""

@@ -28,6 +28,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from bench.faults import processes_of
 from bench.numbered import CODE_HEIGHT, draw_number, encode, lumas, read_number
 from operators.arrays import Array
 from pipeline.provenance import write_report
@@ -131,20 +132,10 @@ class Stalled:
             run.wait()
 
 
-def workers_of(pid: int) -> list[psutil.Process]:
-    """Those of a run, whatever they do right now."""
-    found = []
-    for process in psutil.Process(pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if " ".join(process.cmdline()).startswith("ray::Worker"):
-                found.append(process)
-    return found
-
-
 def stop_workers(pid: int, database: Path) -> list[psutil.Process]:
     """Stops all workers, at an instant at which none of them holds the database: else nobody could write any more."""
     while True:
-        workers = workers_of(pid)
+        workers = processes_of(pid).get("worker", [])
         for worker in workers:
             worker.suspend()
         try:
