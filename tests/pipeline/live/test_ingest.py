@@ -25,6 +25,7 @@ from pipeline.wire import Head, IngestState, Packet, Reject, StreamRecord, Strea
 from tests.clips import Clips
 from tests.hostile import HostileFiles
 from tests.pipeline.live.clock import Clock
+from tests.pipeline.live.crash import Crash
 from tests.pipeline.live.masked_streams import STREAM, store
 
 CONFIG = Config(steps=[Step(use="detect.zones")])
@@ -108,10 +109,6 @@ def test_what_was_read_to_its_end_is_not_read_again(broker: Broker, clips: Clips
     read(broker, file_source("gone.mp4"))
 
     assert values(broker, PACKETS) == before
-
-
-class Crash(BaseException):
-    """Stands for SIGKILL: nobody catches it."""
 
 
 class MortalBroker:

@@ -17,16 +17,12 @@ from pipeline.live import recorder
 from pipeline.live.recorder import Recorder
 from pipeline.live.sink_state import SinkState
 from pipeline.live.written import Written
-from pipeline.media import Recording
 from pipeline.media.new_file import NewFile
 from pipeline.wire import End, Ledger, StreamRecord
+from tests.pipeline.live.crash import Crash, die_around_saves, die_before_frame
 from tests.pipeline.live.masked_streams import STREAM, live, numbers_in, publish, store
 
 END = [StreamRecord(end=End(ledger=Ledger(packets=50, shown=50)))]
-
-
-class Crash(BaseException):
-    """Stands for SIGKILL: nobody catches it."""
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +93,7 @@ def test_one_that_is_killed_loses_and_doubles_nothing(
     broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: int
 ) -> None:
     publish(broker, [*live(range(20), range(20, 40), range(40, 50)), *END])
-    written = _dying(monkeypatch, dies_at)
+    written = die_before_frame(monkeypatch, dies_at)
     with pytest.raises(Crash):
         recorded(broker, tmp_path)
 
@@ -110,40 +106,13 @@ def test_one_that_is_killed_loses_and_doubles_nothing(
     assert result.reason == ""
 
 
-def _dying(monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
-    """The recorder dies before it writes this frame, once; what it holds is lost with it."""
-    left = [at]
-    write = Recording.write
-
-    def mortal(part: Any, packet: Any, **options: Any) -> None:
-        if left and packet.track == 0 and packet.number == left[0]:
-            raise Crash
-        write(part, packet, **options)
-
-    monkeypatch.setattr(Recording, "write", mortal)
-    return left
-
-
 @pytest.mark.parametrize("call", range(8))
 def test_it_may_die_whenever_it_stores(
     broker: Broker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     """Before or after: what is stored and what is on the disk fit at any instant."""
     publish(broker, [*live(range(20), range(20, 40), range(40, 50), sizes=[(64, 48), (32, 48), (64, 48)]), *END])
-    save, calls = SinkState.save, iter(range(1000))
-    dead: list[int] = []
-
-    def dying(state: SinkState, **values: Any) -> None:
-        number = next(calls)
-        if number == call and not dead:
-            dead.append(number)
-            raise Crash
-        save(state, **values)
-        if number == call + 1 and len(dead) == 1:
-            dead.append(number)
-            raise Crash
-
-    monkeypatch.setattr(SinkState, "save", dying)
+    die_around_saves(monkeypatch, call)
     for _ in range(2):
         with pytest.raises(Crash):
             recorded(broker, tmp_path)
@@ -188,7 +157,7 @@ def test_a_recorder_that_had_ended_says_so_again(broker: Broker, tmp_path: Path)
 def test_retention_may_have_passed_what_is_written(broker: Broker, tmp_path: Path) -> None:
     publish(broker, live(range(20), range(20, 40)))
     monkeypatch = pytest.MonkeyPatch()
-    _dying(monkeypatch, 39)
+    die_before_frame(monkeypatch, 39)
     with pytest.raises(Crash):
         recorded(broker, tmp_path)
     monkeypatch.undo()

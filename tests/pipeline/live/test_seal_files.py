@@ -19,12 +19,11 @@ from pipeline.live.outputs import seal_file_of
 from pipeline.live.recorder import Recorder
 from pipeline.live.resume import ResumePoint
 from pipeline.live.shown_frames import ShownFrames
-from pipeline.live.sink_state import SinkState
 from pipeline.live.written import Written
-from pipeline.media import Recording
 from pipeline.sealing.container import SealWriter, open_seals
 from pipeline.sealing.keyring import destroy
 from pipeline.wire import End, Head, Ledger, StreamRecord
+from tests.pipeline.live.crash import Crash, die_around_saves, die_before_frame
 from tests.pipeline.live.masked_streams import (
     SOURCE,
     STREAM,
@@ -41,10 +40,6 @@ from tests.pipeline.live.masked_streams import (
 from tests.pipeline.live.sealed_streams import inside, keys_in, publish_sealed, recovered
 
 END = [StreamRecord(end=End(ledger=Ledger(packets=50, shown=50)))]
-
-
-class Crash(BaseException):
-    """Stands for SIGKILL: nobody catches it."""
 
 
 @pytest.fixture(autouse=True)
@@ -176,14 +171,7 @@ def test_a_recorder_that_is_killed_leaves_no_frame_without_its_seal(
     broker: Broker, tmp_path: Path, settings: SealSection, monkeypatch: pytest.MonkeyPatch, dies_at: int
 ) -> None:
     publish_sealed(broker, [*live(range(20), range(20, 40), range(40, 50)), *END], settings)
-    left, write = [dies_at], Recording.write
-
-    def mortal(part: Any, packet: Any, **options: Any) -> None:
-        if left and packet.track == 0 and packet.number == left[0]:
-            raise Crash
-        write(part, packet, **options)
-
-    monkeypatch.setattr(Recording, "write", mortal)
+    left = die_before_frame(monkeypatch, dies_at)
     with pytest.raises(Crash):
         recorded(broker, tmp_path, settings)
     left.clear()
@@ -197,19 +185,7 @@ def test_it_may_die_whenever_it_stores(
 ) -> None:
     sizes = [(64, 48), (32, 48), (64, 48)]
     publish_sealed(broker, [*live(range(20), range(20, 40), range(40, 50), sizes=sizes), *END], settings)
-    save, calls, dead = SinkState.save, iter(range(1000)), list[int]()
-
-    def dying(state: SinkState, **values: Any) -> None:
-        number = next(calls)
-        if number == call and not dead:
-            dead.append(number)
-            raise Crash
-        save(state, **values)
-        if number == call + 1 and len(dead) == 1:
-            dead.append(number)
-            raise Crash
-
-    monkeypatch.setattr(SinkState, "save", dying)
+    die_around_saves(monkeypatch, call)
     for _ in range(2):
         with pytest.raises(Crash):
             recorded(broker, tmp_path, settings)

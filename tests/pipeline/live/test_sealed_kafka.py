@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,16 +12,12 @@ from pipeline.brokers import Broker, open_broker
 from pipeline.live import recorder
 from pipeline.live.outputs import seal_file_of
 from pipeline.live.recorder import Recorder
-from pipeline.media import Recording
 from pipeline.sealing.container import open_seals
 from pipeline.wire import End, Ledger, StreamRecord
 from tests.kafka_node import start_node
+from tests.pipeline.live.crash import Crash, die_before_frame
 from tests.pipeline.live.masked_streams import STREAM, live, numbers_in
 from tests.pipeline.live.sealed_streams import keys_in, publish_sealed, recovered
-
-
-class Crash(BaseException):
-    """Stands for SIGKILL: nobody catches it."""
 
 
 @pytest.fixture
@@ -43,18 +38,11 @@ def test_a_recorder_that_is_killed_goes_on_and_every_frame_has_its_seal(
     end = StreamRecord(end=End(ledger=Ledger(packets=50, shown=50)))
     publish_sealed(broker, [*live(range(20), range(20, 40), range(40, 50)), end], settings)
     monkeypatch.setattr(recorder, "STORE_S", 0)
-    left, write = [45], Recording.write
-
-    def mortal(part: Any, packet: Any, **options: Any) -> None:
-        if left and packet.track == 0 and packet.number == left[0]:
-            left.clear()
-            raise Crash
-        write(part, packet, **options)
-
-    monkeypatch.setattr(Recording, "write", mortal)
+    left = die_before_frame(monkeypatch, 45)
     record = Recorder(broker, STREAM, tmp_path / "door.mp4", lambda: False, lambda _: None, settings).record
     with pytest.raises(Crash):
         record()
+    left.clear()
 
     again = Recorder(broker, STREAM, tmp_path / "door.mp4", lambda: False, lambda _: None, settings)
     written = again.record()

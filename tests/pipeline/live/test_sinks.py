@@ -25,6 +25,7 @@ from pipeline.media import FileMuxer
 from pipeline.media.new_file import NewFile
 from pipeline.wire import End, Fate, FrameReport, Head, Ledger, Packet, Rational, StreamRecord, VerdictRecord
 from tests.pipeline.live.clock import Clock
+from tests.pipeline.live.crash import Crash
 from tests.pipeline.live.masked_streams import (
     SOURCE,
     STREAM,
@@ -202,10 +203,6 @@ def test_it_may_die_whenever_it_stores_and_what_others_have_put_there_stays(
 
 
 # -- pushes --------------------------------------------------------------------------------------------
-
-
-class Crash(BaseException):
-    """Stands for SIGKILL: nobody catches it."""
 
 
 class Server:

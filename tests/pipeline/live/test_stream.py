@@ -29,14 +29,11 @@ from pipeline.live.sources import VideoSource
 from pipeline.live.worker import Worker
 from pipeline.media import Decoder
 from pipeline.wire import End, Packet, StreamRecord, StreamState
+from tests.pipeline.live.crash import Crash
 from tests.pipeline.live.test_run import seconds
 
 FRAMES = 130
 STREAM = "clip"
-
-
-class Crash(BaseException):
-    """Stands for SIGKILL: nobody catches it."""
 
 
 class MortalMember:

@@ -35,7 +35,8 @@ from pipeline.wire import (
     VerdictRecord,
 )
 from tests.clips import Clips
-from tests.pipeline.live.test_stream import STREAM, Crash, MortalMember, config, take_in, work
+from tests.pipeline.live.crash import Crash
+from tests.pipeline.live.test_stream import STREAM, MortalMember, config, take_in, work
 from tests.pipeline.media.test_creation_time import MADE, MADE_US, remuxed
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "verdicts.md"
