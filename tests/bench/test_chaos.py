@@ -23,7 +23,7 @@ from bench.numbered import lumas
 from pipeline.judging.panel import MODELS as JUDGES
 from tests.model_files import model_file
 
-CLIPS, FRAMES, KILLS = 2, 500, 3
+CLIPS, FRAMES, KILLS = 2, 1000, 5
 
 
 def test_whoever_is_in_a_clip_is_seen_where_nothing_hides_them(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_kills_at_random_with_kafka(tmp_path: Path) -> None:
     home = os.environ.get("FACEWARDEN_KAFKA_HOME")
     if not home:
         pytest.skip("FACEWARDEN_KAFKA_HOME names no Kafka distribution whose node could be killed")
-    chaos = Chaos(tmp_path, "transactional", KILLS, FRAMES, 1, random.Random(1), 2, Path(home).resolve())
+    chaos = Chaos(tmp_path, "transactional", 3, FRAMES, 1, random.Random(1), 2, Path(home).resolve())
 
     assert chaos.go() == Seen(frames=FRAMES)
 

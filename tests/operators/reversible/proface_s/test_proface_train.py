@@ -23,7 +23,7 @@ from pipeline.training.recipe import Data, Recipe
 
 SMALL: dict[str, Any] = {"side": 32, "growth": 4, "blocks": 2}
 QUICK: dict[str, Any] = {
-    "patch": 16, "batch": 8, "steps": 150, "lr": 1e-2, "warm_up": 5, "drops": True, "clip": 1.0, "styles": ["pixelate"],
+    "patch": 16, "batch": 8, "steps": 200, "lr": 1e-2, "warm_up": 5, "drops": True, "clip": 1.0, "styles": ["pixelate"],
 }  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def test_it_learns_to_hide_and_to_give_back_to_the_right_key_alone(trained: Path
     _, figures = read_weights(trained / "weights.pt")
     log = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
 
-    assert [line["step"] for line in log] == [*range(0, 150, 10), 149]
+    assert [line["step"] for line in log] == [*range(0, 200, 10), 199]
     assert log[-1]["loss"] < log[0]["loss"] / 2
     assert log[-1]["right"] > log[0]["right"] + 5 and log[-1]["right"] > log[-1]["wrong"] + 3, log[-1]
     assert figures["val_wrong_psnr_worst"] < figures["val_psnr"] - 2, figures
