@@ -109,6 +109,11 @@ class SealSection(Section):
         "back without a key, unless this is declared.",
     )
 
+    @property
+    def active(self) -> bool:
+        """Whether anything is sealed."""
+        return bool(self.keyring)
+
 
 class Config(Section):
     """A whole run."""
@@ -142,11 +147,6 @@ class Config(Section):
     backlog_mb: int = Field(default=256, ge=8, description="How many megabytes of packets it may be ahead of them.")
     workers: int = Field(default=0, ge=0, description="Actors; 0 is one a stream, at most one a core.")
     ingest_limit: int = Field(default=4, ge=1, description="How many files are read at once.")
-
-    @property
-    def sealed(self) -> bool:
-        """Whether what is hidden is sealed."""
-        return bool(self.seal.keyring)
 
     def wait_ms(self, *, live: bool) -> float:
         """How long frames wait in the look-ahead."""

@@ -29,7 +29,7 @@ def planned_photos(found: FoundSources, output: str | None, config: Config) -> l
     """
     if not found.photos:
         return []
-    if config.sealed:
+    if config.seal.active:
         raise ConfigError(f"{found.photos[0]}: photos are not sealed; leave them out, or mask them without a keyring")
     from pipeline.live.outputs import is_single
     from pipeline.live.steps import check

@@ -165,7 +165,7 @@ class Run:
         self.folder = WorkFolder(folder, named, output, config)
         planned = self.folder.path / PLAN
         own = json.loads(planned.read_text()) if self.folder.resumed and planned.exists() else {}
-        self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own, sealed=config.sealed)
+        self.jobs = plan(sources, target, self.folder.run_id, overwrite=overwrite, own=own, sealed=config.seal.active)
         self._overwrite = overwrite
         self.verdicts = Path(verdicts).absolute() if verdicts else folder / "verdicts.jsonl"
         require_reports(self.verdicts, sources, self.jobs)
@@ -234,7 +234,7 @@ class Run:
                 if not self.denied:
                     self._report()
         except (RayError, StreamError) as error:
-            raise fate_of(error, working=working) from error
+            raise failure_of(error, working=working) from error
         finally:
             if not working and not self.folder.resumed:
                 if opened:
@@ -318,13 +318,13 @@ class Run:
             self.events.add(Event(EventKind.END, outcome.summary, outcome.job.source.stream))
 
 
-def fate_of(error: RayError | StreamError, *, working: bool) -> FacewardenError:
+def failure_of(error: RayError | StreamError, *, working: bool) -> FacewardenError:
     """What ends a run, after something in it failed for good.
 
     Args:
         working: sources were read, so that there is something to go on from.
 
-    >>> fate_of(BrokerRefused("Kafka refuses a right"), working=True)
+    >>> failure_of(BrokerRefused("Kafka refuses a right"), working=True)
     UnfinishedRun('Kafka refuses a right; what is done is kept, the same command goes on')
     """
     cause = getattr(error, "cause", None) if isinstance(error, RayError) else error

@@ -86,7 +86,7 @@ class PartSeals:
     ) -> None:
         self._broker, self._stream, self._settings = broker, stream, settings
         self._overwrite, self._tell = overwrite, tell
-        self.active = bool(settings.keyring)
+        self.active = settings.active
         self.shown = ShownFrames()
         values = values or {"offset": 0, "time_base": [0, 0], "waiting": []}
         self._offset, (num, den) = values["offset"], values["time_base"]

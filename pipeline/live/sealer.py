@@ -90,7 +90,7 @@ class Sealer:
 
 def sealer_for(settings: SealSection, stream: str) -> Sealer | None:
     """None where nothing is sealed."""
-    return Sealer(settings, stream) if settings.keyring else None
+    return Sealer(settings, stream) if settings.active else None
 
 
 def require_sealable(config: Config, output: str | None) -> None:
@@ -102,7 +102,7 @@ def require_sealable(config: Config, output: str | None) -> None:
         EngineError: the networks of a tier do not open.
     """
     settings = config.seal
-    if not settings.keyring:
+    if not settings.active:
         if settings.key_file or settings.key_command:
             raise ConfigError("seal: there is a key, but no keyring; name the keyring that `facewarden keys new` made")
         return

@@ -29,7 +29,9 @@ _PROTOCOLS = ("rtsp://", "rtsps://")
 _DEVICES = "/dev/video"
 _PORTS = {"rtsp": 554, "rtsps": 322}
 _MOST_NOTES = 20
-SILENT_S, LIVE_TICK_S = 4.0, 0.5
+LIVE_TICK_S = 0.5
+"""So often a live source that says nothing is asked whether it shall go on."""
+SILENT_S = 4.0
 """A camera without a picture for that long is worth a word; after `limits.timeout_s` it is given up."""
 FIRST_PICTURE_S = 60.0
 """So long a camera's sound may come before its pictures."""

@@ -25,7 +25,7 @@ from engines import ConfigError, EngineError, FacewardenError, StreamError
 from pipeline.brokers import BrokerRefused
 from pipeline.config import Config, Step
 from pipeline.live.outputs import PlannedStream, UnfinishedRun
-from pipeline.live.run import FILES_RETENTION_MS, Run, StreamOutcome, broker_for, fate_of
+from pipeline.live.run import FILES_RETENTION_MS, Run, StreamOutcome, broker_for, failure_of
 from pipeline.live.sources import VideoSource
 from pipeline.live.verdict_lines import read_line
 from pipeline.live.work_folder import WorkFolder
@@ -454,7 +454,7 @@ def of_actor(cause: Exception) -> RayTaskError:
 def test_what_fails_on_the_way_leaves_something_to_go_on_from(
     error: RayError | StreamError, working: bool, fate: type[FacewardenError]
 ) -> None:
-    ended = fate_of(error, working=working)
+    ended = failure_of(error, working=working)
 
     assert type(ended) is fate
     assert str(getattr(error, "cause", None) or error).splitlines()[0] in str(ended)
